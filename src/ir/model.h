@@ -1,0 +1,74 @@
+// The form that people read: named blocks with parameters. Text in YAML or JSON is this structure and nothing else.
+#pragma once
+
+#include "base/diagnostics.h"
+#include "ir/graph.h"
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <utility>
+
+namespace wherry {
+
+// A value as written in the text: a scalar (number, word, expression like "$kernel // 2"), a list or a map.
+struct TextValue {
+  enum Kind { null, boolean, integer, number, string, list, map } kind = null;
+  bool boolean_value = false;
+  std::int64_t integer_value = 0;
+  double number_value = 0;
+  std::string string_value;
+  std::vector<TextValue> items;
+  std::vector<std::pair<std::string, TextValue>> members;
+  int line = 0, column = 0;                       // where it stands; 0 when it was not read from a file
+
+  const TextValue* find(std::string_view key) const;
+  bool operator==(const TextValue& other) const;  // positions do not count
+};
+
+struct Param {
+  std::string name;
+  std::string kind;                               // "int", "float", "bool", "string", "ints" where no default says it
+  std::optional<TextValue> fallback;
+  int line = 0, column = 0;
+};
+
+struct Layer {
+  std::string name;                               // may be a path of its own: "backbone.stages.xif2_0"
+  std::string op, block;                          // one of the two
+  std::vector<TextValue> inputs;                  // empty: the layer before
+  std::optional<TextValue> when, repeat;
+  std::vector<std::pair<std::string, TextValue>> weights;   // another key than path + "." + name: {weight: "embed.weight"}
+  std::vector<std::pair<std::string, TextValue>> args;      // hyperparameters
+  int line = 0, column = 0;
+};
+
+struct Block {
+  std::string name, doc;
+  std::vector<Param> params;
+  std::vector<std::string> inputs = {"input"};
+  std::vector<Layer> layers;
+  std::vector<std::pair<std::string, std::string>> outputs;  // empty: the last layer
+  int line = 0, column = 0;
+};
+
+struct ModelInput {
+  std::string name;
+  Type type;
+  int line = 0, column = 0;
+};
+
+struct Model {
+  std::string name;
+  std::filesystem::path file;                     // where it was read from; weights are relative to it
+  std::vector<std::string> text_lines;            // for carets
+  std::string weights;                            // file beside the text; "" : none given
+  std::vector<std::string> use;                   // block libraries
+  TextValue preprocess, labels, metadata;         // null when absent; read by data/ and the exporters
+  std::vector<Block> blocks;
+  std::vector<ModelInput> inputs;
+  std::vector<Layer> layers;
+  std::vector<std::pair<std::string, std::string>> outputs;  // name → layer (or layer.output)
+};
+
+}  // namespace wherry

@@ -1,0 +1,109 @@
+#include "ir/op_def.h"
+
+#include "base/check.h"
+#include "base/diagnostics.h"
+
+#include <algorithm>
+
+namespace wherry {
+
+namespace {
+
+template <class Rows> int index_of(const Rows& rows, std::string_view name) {
+  const auto it = std::find_if(rows.begin(), rows.end(), [&](const auto& row) { return row.name == name; });
+  return it == rows.end() ? -1 : static_cast<int>(it - rows.begin());
+}
+
+// The index of an input that the node may leave out; -1 when it is absent.
+int present(const Node& node, std::string_view input, std::size_t given) {
+  const int index = node.op->input_index(input);
+  WHERRY_CHECK(index >= 0, "operator {} has no input '{}'", node.op->name, input);
+  return static_cast<std::size_t>(index) < given ? index : -1;
+}
+
+template <class T> const T* at(std::span<const T* const> list, int index) {
+  return index < 0 || static_cast<std::size_t>(index) >= list.size() ? nullptr : list[static_cast<std::size_t>(index)];
+}
+
+}  // namespace
+
+int OpDef::attr_index(std::string_view attr) const { return index_of(attrs, attr); }
+int OpDef::input_index(std::string_view input) const { return index_of(inputs, input); }
+
+const Type* OpTypes::find(std::string_view input) const { return at(inputs, present(node, input, inputs.size())); }
+const Tensor* OpTypes::constant(std::string_view input) const { return at(constants, present(node, input, inputs.size())); }
+const Tensor* OpValues::find(std::string_view input) const { return at(inputs, present(node, input, inputs.size())); }
+
+const Type& OpTypes::operator[](std::string_view input) const {
+  const Type* type = find(input);
+  WHERRY_CHECK(type, "input '{}' of {} is absent", input, node.op->name);
+  return *type;
+}
+
+const Tensor& OpValues::operator[](std::string_view input) const {
+  const Tensor* tensor = find(input);
+  WHERRY_CHECK(tensor, "input '{}' of {} is absent", input, node.op->name);
+  return *tensor;
+}
+
+const ForeignArg* ForeignNode::find(std::string_view name) const {
+  const int index = index_of(args, name);
+  return index < 0 ? nullptr : &args[static_cast<std::size_t>(index)];
+}
+
+namespace {
+
+[[noreturn]] void wrong_kind(const ForeignNode& node, std::string_view name, std::string_view wanted) {
+  fail({.code = "E203",
+        .message = fmt::format("argument '{}' of '{}' is not {}", name, node.target, wanted),
+        .at = node.source.file.empty() ? node.path : fmt::format("{} ({}:{})", node.path, node.source.file, node.source.line)});
+}
+
+}  // namespace
+
+ValueId ForeignNode::value(std::string_view name) const {
+  const ForeignArg* arg = find(name);
+  if (!arg) return absent;
+  if (const auto* id = std::get_if<ValueId>(&arg->value)) return *id;
+  if (const auto* attr = std::get_if<Attr>(&arg->value); attr && std::holds_alternative<None>(*attr)) return absent;
+  wrong_kind(*this, name, "a tensor");
+}
+
+std::vector<ValueId> ForeignNode::values(std::string_view name) const {
+  const ForeignArg* arg = find(name);
+  if (arg)
+    if (const auto* ids = std::get_if<std::vector<ValueId>>(&arg->value)) return *ids;
+  wrong_kind(*this, name, "a list of tensors");
+}
+
+const Attr* ForeignNode::attr(std::string_view name) const {
+  const ForeignArg* arg = find(name);
+  return arg ? std::get_if<Attr>(&arg->value) : nullptr;
+}
+
+void OpTable::add(std::span<const OpDef> defs) {
+  for (const OpDef& def : defs) {
+    WHERRY_CHECK(by_name_.emplace(def.name, &def).second, "operator {} is defined twice", def.name);
+    all_.insert(std::upper_bound(all_.begin(), all_.end(), &def, [](const OpDef* a, const OpDef* b) { return a->name < b->name; }), &def);
+    for (const ForeignMap& map : def.torch)
+      WHERRY_CHECK(torch_.emplace(map.target, Foreign{&def, &map}).second, "two operators claim {}", map.target);
+  }
+}
+
+const OpDef* OpTable::find(std::string_view name) const {
+  const auto it = by_name_.find(name);
+  return it == by_name_.end() ? nullptr : it->second;
+}
+
+std::vector<std::string> OpTable::names() const {
+  std::vector<std::string> names;
+  for (const OpDef* def : all_) names.emplace_back(def->name);
+  return names;
+}
+
+const OpTable::Foreign* OpTable::torch(std::string_view target) const {
+  const auto it = torch_.find(target);
+  return it == torch_.end() ? nullptr : &it->second;
+}
+
+}  // namespace wherry

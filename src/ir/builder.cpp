@@ -141,7 +141,12 @@ void Rewriter::copy(const Node& node) {
 
 void Rewriter::replace(const Node& node, const std::vector<ValueId>& fresh) {
   WHERRY_CHECK(fresh.size() == node.outputs.size(), "{} values replace {} outputs of {}", fresh.size(), node.outputs.size(), node.path);
-  for (std::size_t i = 0; i < fresh.size(); ++i) map(node.outputs[i], fresh[i]);
+  for (std::size_t i = 0; i < fresh.size(); ++i) {
+    map(node.outputs[i], fresh[i]);
+    Value& value = fresh_[fresh[i]];
+    const bool is_input = std::any_of(fresh_.inputs.begin(), fresh_.inputs.end(), [&](const Port& p) { return p.value == fresh[i]; });
+    if (!value.constant && !is_input) value.name = old_[node.outputs[i]].name;
+  }
 }
 
 Graph Rewriter::finish() {

@@ -64,7 +64,8 @@ class Rewriter {
   Graph& graph() { return fresh_; }                           // the new one
   ValueId operator[](ValueId old_value);                      // the new value that stands for an old one (absent → absent)
   void copy(const Node& node);                                // as it was, over the new values
-  void replace(const Node& node, const std::vector<ValueId>& fresh);   // old outputs → new values
+  // Old outputs → new values. A new value takes the old one's name: names say which value of the source one equals.
+  void replace(const Node& node, const std::vector<ValueId>& fresh);
   void map(ValueId old_value, ValueId fresh);
   Graph finish();                                             // outputs mapped, dead nodes and values dropped
 

@@ -34,7 +34,11 @@ struct TflGraph {
   std::vector<TflNode> nodes;
   std::vector<Port> inputs, outputs;   // signature: names and tensors
 };
+// A readable listing, one line a node: conv = CONV_2D(x, w: float32[16, 3, 3, 3]) stride_w=2 -> float32[1, 112, 112, 16]
 std::string text(const TflGraph& graph);
+
+// The number of nodes of each builtin, by name.
+std::map<std::string, int> count_builtins(const TflGraph& graph);
 
 // What a tflite slot's lower() sees. Every source value has a tensor and an order of its axes: axis i of the source value is
 // axis order[i] of the tensor, so that permutes cost nothing until an operator needs a certain order.
@@ -49,6 +53,9 @@ class TflLowering {
   virtual int in_order(ValueId value, const std::vector<int>& order) = 0;
   virtual const std::vector<int>& order(ValueId value) = 0;        // as it stands now
   virtual int as_is(ValueId value) = 0;                            // the tensor in that order, nothing added
+  // Values that broadcast together, all brought into one order (channels last if one of them is), which `order` tells. Lower
+  // ranks get leading ones, constant scalars the data type of the others; an absent value stays -1.
+  virtual std::vector<int> same_order(const std::vector<ValueId>& values, std::vector<int>& order) = 0;
 
   // Makes tensors and nodes.
   virtual int constant(Tensor tensor, std::string name = {}) = 0;

@@ -1,0 +1,44 @@
+// The whole road from a source to a verified file: the one place that names the stages in order.
+#pragma once
+
+#include "cli/load.h"
+#include "lower/lower_tfl.h"
+#include "passes/pipeline.h"
+#include "verify/verify.h"
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace wherry {
+
+enum class Precision { float32, float16 };
+
+struct ConvertOptions {
+  std::filesystem::path source, out;
+  LoadOptions load;
+  Precision precision = Precision::float32;
+  std::optional<Io> io;                    // without: the target's convention (.tflite: nhwc)
+  bool verify = true;
+  std::optional<double> tolerance;
+  int threads = 2;
+  PassOptions passes;
+  std::filesystem::path dump;              // a folder for the graph after each pass, "" : none
+  std::function<void(const std::string& stage, double done, double total)> progress;
+};
+
+struct ConvertResult {
+  std::filesystem::path out;
+  std::vector<std::filesystem::path> beside;              // what was written with it: the weights of a text
+  std::uintmax_t bytes = 0;
+  std::vector<std::pair<std::string, double>> seconds;    // by stage, in order
+  std::optional<VerifyReport> verified;
+  std::map<std::string, int> ops;                         // by target operator; a text: by Wherry's operator
+  std::vector<NamedType> inputs, outputs;                 // as the file has them
+  std::string io;                                         // "nhwc", "nchw" or ""
+  std::vector<Diagnostic> warnings;
+};
+
+// Writes out's format. On a mismatch nothing is left under the output's name and the result says so (verified->match).
+ConvertResult convert(const ConvertOptions& options);
+nlohmann::ordered_json to_json(const ConvertResult& result);
+
+}  // namespace wherry

@@ -1,0 +1,43 @@
+// One side of a comparison: something that takes inputs and gives outputs, in the source's own axis order.
+#pragma once
+
+#include "base/diagnostics.h"
+#include "ir/graph.h"
+#include "ops/all_ops.h"
+
+#include <filesystem>
+#include <memory>
+
+namespace wherry {
+
+struct NamedType {
+  std::string name;
+  Type type;
+};
+
+class Side {
+ public:
+  virtual ~Side() = default;
+  virtual std::string what() const = 0;                    // "fbnet_a.tflite in LiteRT"
+  virtual std::vector<NamedType> inputs() const = 0;
+  virtual std::vector<NamedType> outputs() const = 0;
+  virtual std::vector<Tensor> run(const std::vector<Tensor>& inputs) = 0;
+
+  // Every named intermediate value too, in execution order. Names are those of the source graph's values.
+  struct Layer {
+    std::string name;
+    Tensor tensor;
+  };
+  virtual std::vector<Layer> run_layers(const std::vector<Tensor>& inputs) = 0;
+};
+
+// The source graph by the reference evaluator. `progress` is told of each node done.
+using NodeProgress = std::function<void(int done, int total)>;
+std::unique_ptr<Side> evaluator_side(const Graph& graph, const OpTable& ops, std::string what, NodeProgress progress = {});
+
+// A .tflite file in LiteRT. Inputs and outputs are turned to the axis order of `like` (the other side), by the file's own record
+// of its layout, or by their shapes where it has none.
+std::unique_ptr<Side> litert_side(const std::filesystem::path& file, const std::vector<NamedType>& like_inputs,
+                                  const std::vector<NamedType>& like_outputs, int threads);
+
+}  // namespace wherry

@@ -21,7 +21,9 @@ struct TextValue {
   std::vector<TextValue> items;
   std::vector<std::pair<std::string, TextValue>> members;
   int line = 0, column = 0;                       // where it stands; 0 when it was not read from a file
+  int key_line = 0, key_column = 0;               // where its key stands, if it is a map's member
 
+  static TextValue of(const Attr& attr);          // as the text writes an attribute; a data type is its name
   const TextValue* find(std::string_view key) const;
   bool operator==(const TextValue& other) const;  // positions do not count
 };
@@ -36,9 +38,19 @@ struct Param {
 struct Layer {
   std::string name;                               // may be a path of its own: "backbone.stages.xif2_0"
   std::string op, block;                          // one of the two
-  std::vector<TextValue> inputs;                  // empty: the layer before
+  // Empty: the layer before. Each is one of
+  //   conv, split:1                   a layer of the same block, one output of it (":0" may be left out)
+  //   $input, $image                  an input of the block, of the model
+  //   2, 0.5, $scale                  a scalar constant. It takes the data type of the layer's first tensor input if that is a
+  //                                   float type or the number is an integer; else it is float32 (an integer alone: int64)
+  //   {constant: [1, 2], dtype: int64}      a small constant; a list of lists has two axes
+  //   {weight: key, type: "float32[1, 8]"}  a weight that is no operator's parameter; ".key" is relative to the block's path
+  //   null                            an optional input that is absent
+  // They stand for the operator's inputs without its parameters; more than those: for all its inputs in order.
+  std::vector<TextValue> inputs;
   std::optional<TextValue> when, repeat;
-  std::vector<std::pair<std::string, TextValue>> weights;   // another key than path + "." + name: {weight: "embed.weight"}
+  std::vector<std::pair<std::string, TextValue>> weights;   // another key than path + "." + name: {weight: embed.weight};
+                                                  // {"": layer}: all from that layer. ".key" is relative to the block's path
   std::vector<std::pair<std::string, TextValue>> args;      // hyperparameters
   int line = 0, column = 0;
 };
@@ -50,6 +62,9 @@ struct Block {
   std::vector<Layer> layers;
   std::vector<std::pair<std::string, std::string>> outputs;  // empty: the last layer
   int line = 0, column = 0;
+  std::string library;                            // the library it was read from; "": the model's own text
+  std::filesystem::path file;                     // of that library
+  std::shared_ptr<const std::vector<std::string>> text_lines;
 };
 
 struct ModelInput {
@@ -68,7 +83,7 @@ struct Model {
   std::vector<Block> blocks;
   std::vector<ModelInput> inputs;
   std::vector<Layer> layers;
-  std::vector<std::pair<std::string, std::string>> outputs;  // name → layer (or layer.output)
+  std::vector<std::pair<std::string, std::string>> outputs;  // name → layer (or layer:1); empty: the last layer is "output"
 };
 
 }  // namespace wherry

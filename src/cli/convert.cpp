@@ -1,15 +1,23 @@
 #include "cli/convert.h"
 
+#include "base/check.h"
 #include "base/files.h"
 #include "base/text.h"
-#include "cli/provenance.h"
+#include "base/version.h"
+#include "base/process.h"
+#include "cli/inputs.h"
+#include "data/preprocess.h"
 #include "export/safetensors/write_safetensors.h"
 #include "export/tflite/write_tflite.h"
 #include "ir/bind.h"
+#include "ir/flatten.h"
 #include "ir/outline.h"
+#include "ir/text/read_model.h"
 #include "ir/text/write_model.h"
 #include "ops/all_ops.h"
-#include "runtime/evaluate.h"
+#include "verify/provenance.h"
+
+#include <nlohmann/json.hpp>
 
 #include <chrono>
 
@@ -53,19 +61,42 @@ void require_sizes(const Graph& graph) {
         .next = fmt::format("give each a size: --dim {}=1", open.front())});
 }
 
-TfliteMetadata metadata_of(const LoadedSource& source, const Lowered& lowered, const ConvertOptions& options) {
+std::string provenance_of(const LoadedSource& source, const Lowered& lowered, const ConvertOptions& options) {
+  Provenance p{.generator = fmt::format("wherry {}", version),
+               .source = options.source.filename().string(),
+               .source_hash = hash_bytes(MappedFile::open(options.source)->text()),
+               .precision = std::string(name(options.precision)),
+               .io = std::string(name(options.io.value_or(Io::nhwc))),
+               .orders = {}};
+  for (const TflTap& tap : lowered.taps) p.orders[lowered.graph.tensors[static_cast<std::size_t>(tap.tensor)].name] = tap.order;
+  WHERRY_CHECK(!source.graph.name.empty(), "a graph without a name");
+  return to_json_text(p);
+}
+
+// Normalisation in the metadata convention's units: of 0..255.
+TfliteMetadata metadata_of(const LoadedSource& source, const Lowered& lowered, const ConvertOptions& options, Diagnostics& diagnostics) {
   TfliteMetadata metadata;
-  metadata.description = fmt::format("{}, converted by Wherry", source.graph.name);
-  if (source.model) describe_preprocessing(*source.model, metadata);
-  metadata.provenance = provenance(source, lowered, options);
+  metadata.description = source.graph.name;
+  metadata.provenance = provenance_of(source, lowered, options);
+  if (!source.model) return metadata;
+  metadata.labels = read_labels(*source.model, library_folders(), diagnostics);
+  const std::optional<Preprocess> preprocess = read_preprocess(*source.model, diagnostics);
+  diagnostics.throw_if_errors();
+  if (!preprocess) return metadata;
+  const std::size_t channels = std::max<std::size_t>(preprocess->mean.size(), 1);
+  for (std::size_t c = 0; c < channels; ++c) {
+    const double mean = preprocess->mean.empty() ? 0 : preprocess->mean[c], deviation = preprocess->std.empty() ? 1 : preprocess->std[c];
+    metadata.mean.push_back(static_cast<float>(mean / preprocess->scale));
+    metadata.std.push_back(static_cast<float>(deviation / preprocess->scale));
+  }
   return metadata;
 }
 
 VerifyReport verify_file(const Graph& graph, const fs::path& file, const ConvertOptions& options, const Stages& stages) {
   const auto reference = evaluator_side(graph, all_ops(), "the source", [&](int done, int total) { stages.progress(done, total); });
   const auto written = litert_side(file, reference->inputs(), reference->outputs(), options.threads);
-  const std::vector<Tensor> inputs = seeded_inputs(graph, 0);
-  const double tolerance = options.tolerance.value_or(tolerance_of(options.precision == Precision::float16 ? "float16" : "float32"));
+  const std::vector<Tensor> inputs = seeded_inputs(reference->inputs(), 0);
+  const double tolerance = options.tolerance.value_or(tolerance_of(name(options.precision)));
   VerifyReport report = verify_sides(*reference, *written, inputs, tolerance, false);
   if (!report.match) report = verify_sides(*reference, *written, inputs, tolerance, true);   // names the first layer that differs
   return report;
@@ -86,8 +117,9 @@ void convert_to_tflite(const LoadedSource& source, const ConvertOptions& options
   if (options.precision == Precision::float16) to_float16(lowered.graph, diagnostics);
 
   stages.begin("write");
+  const TfliteMetadata metadata = metadata_of(source, lowered, options, diagnostics);
   AtomicFile file(options.out);
-  write_tflite(lowered.graph, metadata_of(source, lowered, options), file);
+  write_tflite(lowered.graph, metadata, file);
   file.finish();
 
   if (options.verify) {
@@ -97,7 +129,7 @@ void convert_to_tflite(const LoadedSource& source, const ConvertOptions& options
   if (!result.verified || result.verified->match) file.commit();
   stages.end();
 
-  result.io = io == Io::nhwc ? "nhwc" : "nchw";
+  result.io = name(io);
   for (const TflNode& node : lowered.graph.nodes) ++result.ops[node.builtin];
   const auto port = [&](const Port& p) {
     const TflTensor& tensor = lowered.graph.tensors[static_cast<std::size_t>(p.value)];
@@ -108,10 +140,16 @@ void convert_to_tflite(const LoadedSource& source, const ConvertOptions& options
   result.warnings.insert(result.warnings.end(), diagnostics.all().begin(), diagnostics.all().end());
 }
 
-// The text is proved before it is kept: read back and flattened, it must give the very graph it came from.
-void prove_text(const Graph& graph, const fs::path& text, const fs::path& weights) {
-  const LoadedSource again = load_source(text, {.weights = weights, .seed = {}, .dims = {}});
-  const std::string difference = first_difference(graph, again.graph);
+// The text is proved before anything is written: read and flattened, it must give the very graph it came from.
+void prove_text(const LoadedSource& source, const std::string& text, const Weights& weights, const fs::path& out) {
+  Diagnostics diagnostics;
+  const Model model = parse_model(text, out, library_folders(), diagnostics);
+  diagnostics.throw_if_errors();
+  FlattenOptions flatten_options;
+  flatten_options.weights = &weights;
+  const Graph again = flatten(model, all_ops(), flatten_options, diagnostics);
+  diagnostics.throw_if_errors();
+  const std::string difference = first_difference(source.graph, again);
   WHERRY_CHECK(difference.empty(), "the text does not give its graph back: {}", difference);
 }
 
@@ -122,20 +160,16 @@ void convert_to_text(LoadedSource& source, const ConvertOptions& options, Conver
   model.weights = weights_file.filename().string();
   if (model.name.empty()) model.name = source.graph.name;
 
-  stages.begin("write");
   const std::string text = options.out.extension() == ".json" ? write_json(model) : write_yaml(model);
-  const fs::path draft = fs::path(options.out).replace_extension(fmt::format(".part{}", options.out.extension().string()));
-  write_safetensors(weights_of(source.graph), weights_file);
-  AtomicFile file(options.out);
-  file.write(text);
-  file.finish();
+  const Weights weights = weights_of(source.graph);
 
   if (options.verify) {
     stages.begin("verify");
-    Diagnostics diagnostics;
-    prove_text(source.graph, file.temporary(), weights_file);
+    prove_text(source, text, weights, options.out);
   }
-  file.commit();
+  stages.begin("write");
+  write_safetensors(weights, weights_file);
+  write_text(options.out, text);
   stages.end();
   result.beside.push_back(weights_file);
   for (const Node& node : source.graph.nodes) ++result.ops[std::string(node.op->name)];
@@ -144,6 +178,9 @@ void convert_to_text(LoadedSource& source, const ConvertOptions& options, Conver
 }
 
 }  // namespace
+
+std::string_view name(Precision precision) { return precision == Precision::float16 ? "float16" : "float32"; }
+std::string_view name(Io io) { return io == Io::nhwc ? "nhwc" : "nchw"; }
 
 ConvertResult convert(const ConvertOptions& options) {
   const std::string suffix = options.out.extension().string();
@@ -165,4 +202,24 @@ ConvertResult convert(const ConvertOptions& options) {
   return result;
 }
 
+nlohmann::ordered_json to_json(const NamedType& port) {
+  return {{"name", port.name}, {"type", text(port.type)}};
+}
+
+nlohmann::ordered_json to_json(const ConvertResult& r) {
+  nlohmann::ordered_json j = {{"output", r.out.string()}, {"bytes", r.bytes}};
+  for (const auto& [stage, seconds] : r.seconds) j["seconds"][stage] = seconds;
+  j["peak_rss_mb"] = peak_rss_mb();
+  j["verified"] = r.verified && r.verified->match;
+  if (r.verified) j.update(to_json(r.verified->worst));
+  if (r.verified && !r.verified->match) j["first_mismatch"] = r.verified->first_mismatch;
+  j["ops"] = r.ops;
+  j["io"] = r.io;
+  for (const NamedType& port : r.inputs) j["inputs"].push_back(to_json(port));
+  for (const NamedType& port : r.outputs) j["outputs"].push_back(to_json(port));
+  for (const Diagnostic& warning : r.warnings) j["warnings"].push_back(to_json(warning));
+  return j;
+}
+
 }  // namespace wherry
+

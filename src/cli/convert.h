@@ -11,6 +11,8 @@
 namespace wherry {
 
 enum class Precision { float32, float16 };
+std::string_view name(Precision precision);
+std::string_view name(Io io);
 
 struct ConvertOptions {
   std::filesystem::path source, out;

@@ -226,6 +226,16 @@ template <typename T> std::span<T> Tensor::mutable_as() {
   return {reinterpret_cast<T*>(writable_), static_cast<std::size_t>(count())};
 }
 
+std::byte* Tensor::mutable_data() {
+  WHERRY_CHECK(writable_, "a tensor that cannot be written");
+  return writable_;
+}
+
+std::span<std::byte> Tensor::mutable_bytes() {
+  WHERRY_CHECK(writable_, "a {} that cannot be written", name(dtype_));
+  return {writable_, bytes()};
+}
+
 #define WHERRY_TENSOR_OF(T)                                        \
   template Tensor Tensor::from<T>(const std::vector<T>&, Sizes);   \
   template std::span<const T> Tensor::as<T>() const;               \

@@ -31,6 +31,8 @@ class Tensor {
   const std::byte* data() const;
   template <typename T> std::span<const T> as() const;       // Needs: contiguous, and T is dtype()
   template <typename T> std::span<T> mutable_as();           // Needs: made by allocate() and not yet shared
+  std::span<std::byte> mutable_bytes();                      // the same, whatever the data type
+  std::byte* mutable_data();                                 // the same for any type
 
   Tensor permuted(const std::vector<int>& axes) const;       // a view; result axis i is this axis axes[i]
   Tensor reshaped(Sizes sizes) const;                        // a view where contiguous, else a copy

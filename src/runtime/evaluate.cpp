@@ -100,11 +100,10 @@ struct SplitMix {
 
 }  // namespace
 
-std::vector<Tensor> seeded_inputs(const Graph& graph, std::uint64_t seed) {
+std::vector<Tensor> seeded_tensors(const std::vector<Type>& types, std::uint64_t seed) {
   SplitMix random{seed};
-  std::vector<Tensor> inputs;
-  for (const Port& port : graph.inputs) {
-    const Type& type = graph.type(port.value);
+  std::vector<Tensor> tensors;
+  for (const Type& type : types) {
     Tensor tensor = Tensor::allocate(is_float(type.dtype) ? DType::float32 : DType::int64, sizes(type.shape));
     if (is_float(type.dtype)) {
       const auto values = tensor.mutable_as<float>();
@@ -116,9 +115,9 @@ std::vector<Tensor> seeded_inputs(const Graph& graph, std::uint64_t seed) {
     } else {
       for (std::int64_t& value : tensor.mutable_as<std::int64_t>()) value = static_cast<std::int64_t>(random.next() % (type.dtype == DType::boolean ? 2 : 10));
     }
-    inputs.push_back(tensor.cast(type.dtype));
+    tensors.push_back(tensor.cast(type.dtype));
   }
-  return inputs;
+  return tensors;
 }
 
 }  // namespace wherry

@@ -26,7 +26,7 @@ class Evaluator {
   std::vector<std::vector<ValueId>> dies_after_;   // by node: values not used later
 };
 
-// One input for each of the graph's, seeded: floats normally distributed, integers in [0, 10), bools either way.
-std::vector<Tensor> seeded_inputs(const Graph& graph, std::uint64_t seed);
+// One tensor for each type, seeded: floats normally distributed, integers in [0, 10), bools either way. Needs: static shapes.
+std::vector<Tensor> seeded_tensors(const std::vector<Type>& types, std::uint64_t seed);
 
 }  // namespace wherry

@@ -2,6 +2,8 @@
 
 #include "base/check.h"
 
+#include <nlohmann/json.hpp>
+
 #include <limits>
 
 namespace wherry {
@@ -34,6 +36,11 @@ Metrics compare(const Tensor& reference, const Tensor& other) {
 
 Metrics worst(const Metrics& a, const Metrics& b) {
   return {std::max(a.max_abs_error, b.max_abs_error), std::max(a.scale, b.scale), std::min(a.sqnr_db, b.sqnr_db), std::min(a.cosine, b.cosine)};
+}
+
+nlohmann::ordered_json to_json(const Metrics& m) {
+  const auto finite = [](double value) { return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(); };
+  return {{"max_abs_error", finite(m.max_abs_error)}, {"relative_error", finite(m.relative())}, {"sqnr_db", finite(m.sqnr_db)}, {"cosine", m.cosine}};
 }
 
 }  // namespace wherry

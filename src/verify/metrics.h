@@ -3,6 +3,8 @@
 
 #include "ir/tensor.h"
 
+#include <nlohmann/json_fwd.hpp>
+
 namespace wherry {
 
 struct Metrics {
@@ -17,5 +19,7 @@ struct Metrics {
 Metrics compare(const Tensor& reference, const Tensor& other);
 // The worst of both: the largest error and scale, the least SQNR and cosine.
 Metrics worst(const Metrics& a, const Metrics& b);
+
+nlohmann::ordered_json to_json(const Metrics& metrics);   // max_abs_error, relative_error, sqnr_db (infinite: null), cosine
 
 }  // namespace wherry

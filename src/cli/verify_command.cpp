@@ -1,0 +1,104 @@
+// wherry verify A B: A is the reference.
+#include "base/files.h"
+#include "base/text.h"
+#include "cli/convert.h"
+#include "cli/inputs.h"
+#include "cli/progress.h"
+#include "cli/session.h"
+#include "ops/all_ops.h"
+#include "runtime/evaluate.h"
+
+#include <fmt/format.h>
+
+namespace wherry {
+
+namespace {
+
+struct VerifyOptions {
+  std::filesystem::path a, b, inputs;
+  LoadOptions load;
+  std::uint64_t random = 0;
+  bool layers = false;
+  double tolerance = 1e-4;
+  int threads = 2;
+};
+
+std::unique_ptr<Side> open_side(const std::filesystem::path& file, const VerifyOptions& options, const Side* like, Progress& progress) {
+  if (kind_of(file) == FileKind::tflite)
+    return litert_side(file, like ? like->inputs() : std::vector<NamedType>{}, like ? like->outputs() : std::vector<NamedType>{}, options.threads);
+  const LoadedSource source = load_source(file, options.load);
+  return evaluator_side(source.graph, all_ops(), file.filename().string(), [&](int done, int total) { progress.at("verify", done, total); });
+}
+
+std::string table(const std::vector<LayerReport>& rows) {
+  std::size_t width = 5;
+  for (const LayerReport& row : rows) width = std::max(width, row.name.size());
+  width = std::min<std::size_t>(width, 40);
+  std::string out = fmt::format("  {:<{}}  {:>10}  {:>9}  {:>9}\n", "layer", width, "max error", "of scale", "SQNR dB");
+  for (const LayerReport& row : rows) {
+    const std::string name = row.name.size() <= width ? row.name : "…" + row.name.substr(row.name.size() - width + 1);
+    out += fmt::format("{} {:<{}}  {:>10.2e}  {:>9.1e}  {:>9.1f}\n", row.match ? " " : "!", name, width, row.metrics.max_abs_error, row.metrics.relative(), row.metrics.sqnr_db);
+  }
+  return out;
+}
+
+nlohmann::ordered_json rows_to_json(const std::vector<LayerReport>& rows) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const LayerReport& row : rows) {
+    nlohmann::ordered_json j = {{"name", row.name}, {"match", row.match}};
+    j.update(to_json(row.metrics));
+    list.push_back(std::move(j));
+  }
+  return list;
+}
+
+void run(Session& session, const VerifyOptions& options) {
+  Progress progress(!session.json && !session.quiet);
+  const std::unique_ptr<Side> a = open_side(options.a, options, nullptr, progress);
+  const std::unique_ptr<Side> b = open_side(options.b, options, a.get(), progress);
+  const std::vector<Tensor> inputs = options.inputs.empty() ? seeded_inputs(a->inputs(), options.random) : read_inputs(options.inputs, a->inputs());
+  const VerifyReport report = verify_sides(*a, *b, inputs, options.tolerance, options.layers);
+  progress.clear();
+  if (session.json) {
+    nlohmann::ordered_json j = {{"match", report.match}, {"tolerance", report.tolerance}};
+    j.update(to_json(report.worst));
+    j["first_mismatch"] = report.first_mismatch.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(report.first_mismatch);
+    j["outputs"] = rows_to_json(report.outputs);
+    j["layers"] = rows_to_json(report.layers);
+    session.print(j);
+  } else {
+    std::string text = fmt::format("{}  {} against {}\n", report.match ? "match" : "MISMATCH", b->what(), a->what());
+    text += table(options.layers ? report.layers : report.outputs);
+    if (!report.first_mismatch.empty()) text += fmt::format("first beyond {:.0e} of the scale: {}\n", report.tolerance, report.first_mismatch);
+    text.pop_back();
+    session.say(text);
+  }
+  if (!report.match) {
+    session.warn({{.code = "E703",
+                   .message = fmt::format("'{}' does not match '{}': {:.1e} of the scale where {:.0e} is allowed", options.b.string(), options.a.string(),
+                                          report.worst.relative(), report.tolerance),
+                   .next = options.layers ? "" : "--layers compares every layer"}});
+    session.exit_code = mismatch;
+  }
+}
+
+}  // namespace
+
+void add_verify(CLI::App& app, Session& session) {
+  CLI::App* command = add_command(app, session, "verify", "Run two models on the same inputs and compare them, layer by layer if asked",
+                                  "  wherry verify fbnet_a.pt2 fbnet_a.tflite\n"
+                                  "  wherry verify fbnet_a.yaml fbnet_a.tflite --layers\n"
+                                  "  wherry verify a.pt2 b.yaml --inputs samples.npz --tolerance 1e-5 --json");
+  auto options = std::make_shared<VerifyOptions>();
+  command->add_option("a", options->a, "The reference: a .pt2, a text or a .tflite")->required()->type_name("A");
+  command->add_option("b", options->b, "What is compared with it")->required()->type_name("B");
+  command->add_option("--inputs", options->inputs, "Inputs by name, or in order")->type_name("F.npz");
+  command->add_option("--random", options->random, "Seed of random inputs (default 0)")->type_name("N")->excludes("--inputs");
+  command->add_flag("--layers", options->layers, "Compare every layer that both sides have; the first that differs is named");
+  command->add_option("--tolerance", options->tolerance, "Largest error allowed, as a part of max|output| (default 1e-4)")->type_name("X");
+  command->add_option("--threads", options->threads, "Threads of the runtime")->check(CLI::Range(1, 64).description(""))->type_name("N");
+  add_load_options(*command, options->load);
+  command->callback([&session, options] { run(session, *options); });
+}
+
+}  // namespace wherry

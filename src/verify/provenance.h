@@ -1,0 +1,25 @@
+// What a .tflite says of its own making: JSON under the metadata name WHERRY_PROVENANCE. The order of each tensor's axes lets a
+// file be compared with its source layer by layer, without a guess.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace wherry {
+
+struct Provenance {
+  std::string generator;                           // "wherry 0.1.0"
+  std::string source;                              // the source's file name
+  std::string source_hash;                         // "xxh3:…" of its bytes
+  std::string precision, io;
+  std::map<std::string, std::vector<int>> orders;  // by value name: axis i of the source's value is axis orders[i] of the tensor
+};
+
+std::string to_json_text(const Provenance& provenance);
+std::optional<Provenance> parse_provenance(std::string_view json);   // nullopt: not ours, or damaged
+std::string hash_bytes(std::string_view bytes);
+
+}  // namespace wherry

@@ -87,7 +87,8 @@ std::optional<Attr> coerce(const Attr& attr, AttrKind kind) {
       const auto* list = std::get_if<Ints>(&attr);
       if (!list) return std::nullopt;
       if (length > 1 && list->size() == 1) return Ints(length, (*list)[0]);
-      return length == 0 || list->size() == length ? std::optional(attr) : std::nullopt;
+      // Twice the length: paddings of both ends of each axis. Operators that take no such list refuse it in infer.
+      return length == 0 || list->size() == length || list->size() == 2 * length ? std::optional(attr) : std::nullopt;
     }
     case AttrKind::numbers: {
       if (const auto* list = std::get_if<Ints>(&attr)) return Floats(list->begin(), list->end());

@@ -1,0 +1,210 @@
+// Pooling to a given output size: window i covers floor(i·in / out) up to ceil((i + 1)·in / out).
+#include "ops/all_ops.h"
+#include "ops/infer.h"
+#include "ops/lowering.h"
+
+namespace wherry::ops {
+
+namespace {
+
+struct Span {
+  std::int64_t begin, size;
+};
+
+Span span_of(std::int64_t i, std::int64_t in, std::int64_t out) {
+  const std::int64_t begin = i * in / out;
+  return {begin, ((i + 1) * in + out - 1) / out - begin};
+}
+
+template <int spatial> std::vector<Type> infer_adaptive(const OpTypes& t) {
+  infer::needs_float(t, "x");
+  infer::needs_rank(t, "x", spatial + 2);
+  Type out = t["x"];
+  const Ints& size = infer::per_axis(t.node, "output_size", spatial);
+  for (std::size_t i = 0; i < size.size(); ++i) {
+    if (size[i] <= 0) infer::fault(fmt::format("output_size {} is not positive", text(Attr(size))));
+    if (out.shape[i + 2] == Dim(0)) infer::fault(fmt::format("x is {}: an axis to be pooled is empty", text(out)));
+    out.shape[i + 2] = size[i];
+  }
+  return {out};
+}
+
+// Calls each(plane, out, window rows, window columns) for every output element, planes being the N·C images.
+template <class Each> void over_windows(const Tensor& x, const Tensor& out, Each each) {
+  const bool flat = x.rank() == 3;
+  const std::int64_t height = flat ? 1 : x.sizes()[2], width = x.sizes().back();
+  const std::int64_t out_height = flat ? 1 : out.sizes()[2], out_width = out.sizes().back();
+  const float* plane = x.as<float>().data();
+  std::int64_t at = 0;
+  for (std::int64_t p = 0; p < x.sizes()[0] * x.sizes()[1]; ++p, plane += height * width)
+    for (std::int64_t i = 0; i < out_height; ++i)
+      for (std::int64_t j = 0; j < out_width; ++j) each(plane, width, at++, span_of(i, height, out_height), span_of(j, width, out_width));
+}
+
+void eval_average(OpValues& v) {
+  const auto out = v.out().mutable_as<float>();
+  over_windows(v["x"], v.out(), [&](const float* plane, std::int64_t width, std::int64_t at, Span rows, Span columns) {
+    double sum = 0;
+    for (std::int64_t y = rows.begin; y < rows.begin + rows.size; ++y)
+      for (std::int64_t x = columns.begin; x < columns.begin + columns.size; ++x) sum += plane[y * width + x];
+    out[static_cast<std::size_t>(at)] = static_cast<float>(sum / static_cast<double>(rows.size * columns.size));
+  });
+}
+
+void eval_max(OpValues& v) {
+  const auto out = v.out().mutable_as<float>();
+  over_windows(v["x"], v.out(), [&](const float* plane, std::int64_t width, std::int64_t at, Span rows, Span columns) {
+    float most = plane[rows.begin * width + columns.begin];
+    for (std::int64_t y = rows.begin; y < rows.begin + rows.size; ++y)
+      for (std::int64_t x = columns.begin; x < columns.begin + columns.size; ++x) {
+        const float value = plane[y * width + x];
+        if (value > most || std::isnan(value)) most = value;
+      }
+    out[static_cast<std::size_t>(at)] = most;
+  });
+}
+
+double flops(const Graph& graph, const Node& node) { return static_cast<double>(known_count(graph.type(node.inputs[0]).shape)); }
+
+// ---- TensorFlow Lite ------------------------------------------------------------------------------------------------
+
+struct Axes {
+  int x;
+  Type type;                                      // channels last
+  std::vector<std::int64_t> in, out;              // spatial sizes
+};
+
+Axes axes_of(TflLowering& t, const Node& node) {
+  Axes a{t.channels_last(node.inputs[0]), tfl::channels_last(t.graph.type(node.inputs[0])), {}, node.ints("output_size")};
+  for (std::size_t i = 0; i < a.out.size(); ++i) {
+    const Dim& size = a.type.shape[i + 1];
+    if (!size.known()) t.refuse(node, "its spatial sizes are symbolic; the target needs them as numbers");
+    a.in.push_back(size.size());
+  }
+  return a;
+}
+
+bool divides(const Axes& a) {
+  for (std::size_t i = 0; i < a.in.size(); ++i)
+    if (a.in[i] % a.out[i] != 0) return false;
+  return true;
+}
+
+// Equal windows: the target's own pooling.
+void lower_even(TflLowering& t, const Node& node, const Axes& a, std::string_view builtin) {
+  std::vector<Window> windows;
+  for (std::size_t i = 0; i < a.in.size(); ++i) windows.push_back({.kernel = a.in[i] / a.out[i], .stride = a.in[i] / a.out[i]});
+  const tfl::Framed in = tfl::frame(t, node, node.inputs[0], windows, -std::numeric_limits<float>::infinity());
+  tfl::give_framed(t, node, t.add(builtin, {in.x}, tfl::framed_output(t.graph, node),
+                                  {{"padding", "VALID"},
+                                   {"stride_w", in.windows[1].stride},
+                                   {"stride_h", in.windows[0].stride},
+                                   {"filter_width", in.windows[1].kernel},
+                                   {"filter_height", in.windows[0].kernel},
+                                   {"fused_activation_function", "NONE"}}));
+}
+
+// Windows of unequal sizes: one axis after the other, each window sliced out and reduced by itself.
+void lower_uneven(TflLowering& t, const Node& node, const Axes& a, std::string_view reduce) {
+  int x = a.x;
+  Type type = a.type;
+  for (std::size_t i = 0; i < a.in.size(); ++i) {
+    const int axis = static_cast<int>(i) + 1;
+    std::vector<int> parts;
+    Type part = type;
+    part.shape[i + 1] = 1;
+    for (std::int64_t o = 0; o < a.out[i]; ++o) {
+      const Span span = span_of(o, a.in[i], a.out[i]);
+      const int piece = tfl::slice(t, x, axis, span.begin, span.size, type);
+      parts.push_back(span.size == 1 ? piece : t.add(reduce, {piece, tfl::int32s(t, {axis})}, part, {{"keep_dims", true}}));
+    }
+    type.shape[i + 1] = a.out[i];
+    x = tfl::concatenate(t, parts, axis, type);
+  }
+  t.give_channels_last(node.outputs[0], x);
+}
+
+void lower_average(TflLowering& t, const Node& node) {
+  const Axes a = axes_of(t, node);
+  if (std::all_of(a.out.begin(), a.out.end(), [](std::int64_t size) { return size == 1; })) {
+    std::vector<std::int64_t> axes;
+    for (std::size_t i = 0; i < a.out.size(); ++i) axes.push_back(static_cast<std::int64_t>(i) + 1);
+    t.give_channels_last(node.outputs[0], tfl::mean(t, a.x, axes, tfl::channels_last(t.graph.type(node.outputs[0]))));
+  } else if (divides(a)) {
+    lower_even(t, node, a, "AVERAGE_POOL_2D");
+  } else {
+    lower_uneven(t, node, a, "MEAN");
+  }
+}
+
+void lower_max(TflLowering& t, const Node& node) {
+  const Axes a = axes_of(t, node);
+  divides(a) ? lower_even(t, node, a, "MAX_POOL_2D") : lower_uneven(t, node, a, "REDUCE_MAX");
+}
+
+std::vector<AttrDef> size_attr(AttrKind kind) { return {{"output_size", kind, {}, "size of the result along each axis"}}; }
+
+}  // namespace
+
+OpList adaptive_pool() {
+  static const OpDef defs[] = {
+      {.name = "adaptive_avg_pool1d",
+       .doc = "Averages over windows chosen so that the result has the given length.",
+       .inputs = {{"x", "[N, C, L]"}},
+       .attrs = size_attr(AttrKind::ints1),
+       .infer = infer_adaptive<1>,
+       .eval = eval_average,
+       .flops = flops,
+       .layout = {LayoutRule::spatial},
+       .torch = {{"aten.adaptive_avg_pool1d.default", "x=self"}},
+       .tflite = {.lower = lower_average},
+       .source = {.torch = "F.adaptive_avg_pool1d({x}, {output_size})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"adaptive_avg_pool1d(x: float32[2, 3, 10], output_size: 4)", "adaptive_avg_pool1d(x: float32[1, 3, 8], output_size: 1)",
+                    "adaptive_avg_pool1d(x: float32[1, 3, 8], output_size: 4)"}},
+      {.name = "adaptive_avg_pool2d",
+       .doc = "Averages over windows chosen so that the result has the given height and width.",
+       .inputs = {{"x", "[N, C, H, W]"}},
+       .attrs = size_attr(AttrKind::ints2),
+       .infer = infer_adaptive<2>,
+       .eval = eval_average,
+       .flops = flops,
+       .layout = {LayoutRule::spatial},
+       .torch = {{"aten.adaptive_avg_pool2d.default", "x=self"}},
+       .tflite = {.lower = lower_average},
+       .source = {.torch = "F.adaptive_avg_pool2d({x}, {output_size})",
+                  .keras = "keras.layers.AdaptiveAveragePooling2D({output_size})({x})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"adaptive_avg_pool2d(x: float32[2, 3, 7, 7], output_size: 1)", "adaptive_avg_pool2d(x: float32[1, 3, 8, 12], output_size: [4, 3])",
+                    "adaptive_avg_pool2d(x: float32[1, 3, 7, 10], output_size: [3, 4])", "adaptive_avg_pool2d(x: float32[1, 2, 3, 4], output_size: [5, 4])"}},
+      {.name = "adaptive_max_pool1d",
+       .doc = "The greatest element of windows chosen so that the result has the given length.",
+       .inputs = {{"x", "[N, C, L]"}},
+       .attrs = size_attr(AttrKind::ints1),
+       .infer = infer_adaptive<1>,
+       .eval = eval_max,
+       .flops = flops,
+       .layout = {LayoutRule::spatial},
+       .torch = {{"aten.adaptive_max_pool1d.default", "x=self"}},
+       .tflite = {.lower = lower_max},
+       .source = {.torch = "F.adaptive_max_pool1d({x}, {output_size})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"adaptive_max_pool1d(x: float32[2, 3, 10], output_size: 4)", "adaptive_max_pool1d(x: float32[1, 3, 8], output_size: 2)"}},
+      {.name = "adaptive_max_pool2d",
+       .doc = "The greatest element of windows chosen so that the result has the given height and width.",
+       .inputs = {{"x", "[N, C, H, W]"}},
+       .attrs = size_attr(AttrKind::ints2),
+       .infer = infer_adaptive<2>,
+       .eval = eval_max,
+       .flops = flops,
+       .layout = {LayoutRule::spatial},
+       .torch = {{"aten.adaptive_max_pool2d.default", "x=self"}},
+       .tflite = {.lower = lower_max},
+       .source = {.torch = "F.adaptive_max_pool2d({x}, {output_size})", .keras = "keras.layers.AdaptiveMaxPooling2D({output_size})({x})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"adaptive_max_pool2d(x: float32[2, 3, 8, 8], output_size: [2, 4])", "adaptive_max_pool2d(x: float32[1, 3, 7, 10], output_size: [3, 4])"}},
+  };
+  return defs;
+}
+
+}  // namespace wherry::ops

@@ -1,0 +1,274 @@
+// Convolution over one and two axes.
+#include "ops/all_ops.h"
+#include "ops/gemm.h"
+#include "ops/infer.h"
+#include "ops/lowering.h"
+#include "ops/simd.h"
+#include "ops/spatial.h"
+
+#include <array>
+#include <cstring>
+
+namespace wherry::ops {
+
+namespace {
+
+Ints kernel_of(const Shape& weight) {
+  Ints kernel;
+  for (std::size_t i = 2; i < weight.size(); ++i) kernel.push_back(weight[i].size());
+  return kernel;
+}
+
+bool positive_groups(const OpTypes& t) { return t.node.integer("groups") > 0; }
+
+bool groups_divide_in(const OpTypes& t) {
+  const Shape &x = t["x"].shape, &w = t["weight"].shape;
+  return x.size() < 2 || w.size() < 2 || x[1] == w[1] * Dim(t.node.integer("groups"));
+}
+
+bool groups_divide_out(const OpTypes& t) {
+  const Shape& w = t["weight"].shape;
+  return w.empty() || !w[0].known() || w[0].size() % t.node.integer("groups") == 0;
+}
+
+template <int spatial> std::vector<Type> infer_conv(const OpTypes& t) {
+  infer::needs_float(t, "x");
+  infer::needs_rank(t, "x", spatial + 2);
+  infer::needs_rank(t, "weight", spatial + 2);
+  const Type &x = t["x"], &w = t["weight"];
+  if (w.dtype != x.dtype) infer::fault(fmt::format("x is {} and weight {}", name(x.dtype), name(w.dtype)), "E502");
+  if (!is_static(w.shape)) infer::fault(fmt::format("weight is {}; its sizes must be numbers", text(w)));
+  infer::needs_vector(t, "bias", w.shape[0]);
+  Type out{x.dtype, {x.shape[0], w.shape[0]}};
+  const std::vector<Window> windows = infer::conv_windows(t.node, kernel_of(w.shape));
+  for (std::size_t i = 0; i < windows.size(); ++i) out.shape.push_back(infer::slide(x.shape[i + 2], windows[i]));
+  return {out};
+}
+
+// ---- eval -----------------------------------------------------------------------------------------------------------
+
+struct Plane {
+  std::int64_t channels, height, width;
+  std::int64_t pixels() const { return height * width; }
+};
+
+// Columns of the matrix whose rows are (channel, kernel row, kernel column) and whose columns are output pixels.
+PackColumns windows_of(const float* x, Plane in, std::int64_t out_width, Window v, Window h) {
+  return [=](std::int64_t first, int count, float* panel) {
+    std::array<std::int64_t, gemm_columns> top{}, left{};
+    for (int j = 0; j < count; ++j) {
+      top[static_cast<std::size_t>(j)] = (first + j) / out_width * v.stride - v.before;
+      left[static_cast<std::size_t>(j)] = (first + j) % out_width * h.stride - h.before;
+    }
+    const auto last = static_cast<std::size_t>(count - 1);
+    const bool one_row = h.stride == 1 && count == gemm_columns && top[0] == top[last] && left[last] == left[0] + gemm_columns - 1;
+    for (std::int64_t c = 0; c < in.channels; ++c)
+      for (std::int64_t kh = 0; kh < v.kernel; ++kh)
+        for (std::int64_t kw = 0; kw < h.kernel; ++kw, panel += gemm_columns) {
+          const float* plane = x + c * in.pixels();
+          const std::int64_t down = kh * v.dilation, right = kw * h.dilation;
+          if (one_row && top[0] + down >= 0 && top[0] + down < in.height && left[0] + right >= 0 && left[last] + right < in.width) {
+            std::memcpy(panel, plane + (top[0] + down) * in.width + left[0] + right, gemm_columns * sizeof(float));
+            continue;
+          }
+          for (std::size_t j = 0; j <= last; ++j) {
+            const std::int64_t y = top[j] + down, xx = left[j] + right;
+            panel[j] = y >= 0 && y < in.height && xx >= 0 && xx < in.width ? plane[y * in.width + xx] : 0;
+          }
+        }
+  };
+}
+
+// One channel under one kernel: every tap adds a shifted row.
+template <std::int64_t fixed_stride>
+[[gnu::always_inline]] inline void depthwise_plane(const float* x, Plane in, const float* w, float bias, float* out, Plane to, Window v, Window h) {
+  const std::int64_t stride = fixed_stride ? fixed_stride : h.stride;
+  for (std::int64_t oy = 0; oy < to.height; ++oy, out += to.width) {
+    for (std::int64_t ox = 0; ox < to.width; ++ox) out[ox] = bias;
+    for (std::int64_t kh = 0; kh < v.kernel; ++kh) {
+      const std::int64_t y = oy * v.stride - v.before + kh * v.dilation;
+      if (y < 0 || y >= in.height) continue;
+      for (std::int64_t kw = 0; kw < h.kernel; ++kw) {
+        const std::int64_t shift = kw * h.dilation - h.before;       // reads x[ox * stride + shift]
+        const std::int64_t begin = shift < 0 ? (-shift + stride - 1) / stride : 0;
+        const std::int64_t end = shift >= in.width ? 0 : std::min(to.width, (in.width - 1 - shift) / stride + 1);
+        const float* row = x + y * in.width + shift;
+        const float tap = w[kh * h.kernel + kw];
+        for (std::int64_t ox = begin; ox < end; ++ox) out[ox] += tap * row[ox * stride];
+      }
+    }
+  }
+}
+
+void depthwise(const float* x, Plane in, const float* w, const float* bias, float* out, Plane to, Window v, Window h) {
+  vectorised([&]() __attribute__((always_inline)) {
+    const std::int64_t multiplier = to.channels / in.channels;
+    for (std::int64_t c = 0; c < to.channels; ++c) {
+      const float *plane = x + c / multiplier * in.pixels(), *taps = w + c * v.kernel * h.kernel;
+      float* result = out + c * to.pixels();
+      const float b = bias ? bias[c] : 0;
+      if (h.stride == 1) depthwise_plane<1>(plane, in, taps, b, result, to, v, h);
+      else if (h.stride == 2) depthwise_plane<2>(plane, in, taps, b, result, to, v, h);
+      else depthwise_plane<0>(plane, in, taps, b, result, to, v, h);
+    }
+  });
+}
+
+void eval_conv(OpValues& values) {
+  const Tensor &x = values["x"], &weight = values["weight"], &out = values.out();
+  const Tensor* bias_values = values.find("bias");
+  const bool flat = x.rank() == 3;                                  // one axis: a plane of height 1
+  std::vector<Window> windows = infer::conv_windows(values.node, kernel_of(to_shape(weight.sizes())));
+  if (flat) windows.insert(windows.begin(), Window{});
+  const Window v = windows[0], h = windows[1];
+  const Plane in{x.sizes()[1], flat ? 1 : x.sizes()[2], x.sizes().back()};
+  const Plane to{out.sizes()[1], flat ? 1 : out.sizes()[2], out.sizes().back()};
+  const std::int64_t groups = values.node.integer("groups");
+  const Plane from{in.channels / groups, in.height, in.width};
+  const std::int64_t depth = from.channels * v.kernel * h.kernel, rows = to.channels / groups;
+  const float *source = x.as<float>().data(), *w = weight.as<float>().data();
+  const float* bias = bias_values ? bias_values->as<float>().data() : nullptr;
+  float* result = values.out().mutable_as<float>().data();
+  const bool pointwise = v.extent() == 1 && h.extent() == 1 && v.stride == 1 && h.stride == 1 && in.pixels() == to.pixels();
+  for (std::int64_t n = 0; n < x.sizes()[0]; ++n, source += in.channels * in.pixels(), result += to.channels * to.pixels()) {
+    if (from.channels == 1 && groups > 1) {
+      depthwise(source, in, w, bias, result, to, v, h);
+      continue;
+    }
+    for (std::int64_t g = 0; g < groups; ++g) {
+      const float* part = source + g * from.channels * in.pixels();
+      gemm(rows, to.pixels(), depth, w + g * rows * depth,
+           pointwise ? columns_of(part, depth, to.pixels()) : windows_of(part, from, to.width, v, h), bias ? bias + g * rows : nullptr,
+           result + g * rows * to.pixels());
+    }
+  }
+}
+
+double flops(const Graph& graph, const Node& node) {
+  const Shape& w = input_type(graph, node, "weight").shape;
+  return static_cast<double>(known_count(graph.type(node.outputs[0]).shape)) * static_cast<double>(known_count(w)) /
+         static_cast<double>(std::max<std::int64_t>(known_count({w[0]}), 1));
+}
+
+// ---- hyperparameters ------------------------------------------------------------------------------------------------
+
+std::vector<Shape> parameters(const Hyper& hyper, const Node& node) {
+  const std::int64_t groups = std::max<std::int64_t>(node.integer("groups"), 1);
+  Shape weight = {hyper_int(hyper, "out"), hyper_int(hyper, "in") / groups};
+  for (const std::int64_t k : hyper_ints(hyper, "kernel_size")) weight.emplace_back(k);
+  return {weight, hyper_flag(hyper, "bias", true) ? Shape{hyper_int(hyper, "out")} : left_out()};
+}
+
+Hyper hyper_of(const Graph& graph, const Node& node) {
+  const Shape& w = input_type(graph, node, "weight").shape;
+  return {{"in", w[1].size() * node.integer("groups")}, {"out", w[0].size()}, {"kernel_size", kernel_of(w)},
+          {"bias", has_input(node, "bias")}};
+}
+
+// ---- TensorFlow Lite ------------------------------------------------------------------------------------------------
+
+void lower(TflLowering& t, const Node& node) {
+  Tensor w = tfl::weight(t, node, "weight");
+  const tfl::Framed in = tfl::frame(t, node, node.inputs[0], infer::conv_windows(node, kernel_of(to_shape(w.sizes()))));
+  const std::int64_t out_channels = w.sizes()[0], groups = node.integer("groups");
+  if (w.rank() == 3) w = w.reshaped({w.sizes()[0], w.sizes()[1], 1, w.sizes()[2]});
+  const bool depthwise = w.sizes()[1] == 1 && groups > 1;
+  const std::string& name = t.graph[node.inputs[1]].name;
+  const int filter = t.constant(depthwise ? w.permuted({1, 2, 3, 0}) : w.permuted({0, 2, 3, 1}), name);
+  const int bias = has_input(node, "bias") ? t.constant(tfl::weight(t, node, "bias"), t.graph[node.inputs[2]].name)
+                                           : t.constant(Tensor::allocate(w.dtype(), {out_channels}), node.path + ".bias");
+  std::vector<TflOption> options = {{"padding", std::string(in.padding)},
+                                    {"stride_w", in.windows[1].stride},
+                                    {"stride_h", in.windows[0].stride},
+                                    {"dilation_w_factor", in.windows[1].dilation},
+                                    {"dilation_h_factor", in.windows[0].dilation},
+                                    {"fused_activation_function", "NONE"}};
+  if (depthwise) options.push_back({"depth_multiplier", out_channels / groups});
+  tfl::give_framed(t, node, t.add(depthwise ? "DEPTHWISE_CONV_2D" : "CONV_2D", {in.x, filter, bias}, tfl::framed_output(t.graph, node), options));
+}
+
+std::vector<Input> conv_inputs() {
+  return {{"x", "[N, C, spatial…]"},
+          {"weight", "[out, in / groups, kernel…]", Role::parameter},
+          {"bias", "[out]", Role::optional_parameter}};
+}
+
+std::vector<AttrDef> conv_attrs(AttrKind kind, std::size_t axes) {
+  return {{"stride", kind, Ints(axes, 1), "step of the window along each axis"},
+          {"padding", kind, Ints(axes, 0), "zeros on both sides of each axis, or before and after for each, or a word", {"same", "valid"}, true},
+          {"dilation", kind, Ints(axes, 1), "distance between the window's elements"},
+          {"groups", AttrKind::integer, std::int64_t{1}, "channels are split into so many parts that do not mix"}};
+}
+
+std::vector<HyperDef> conv_hyper(AttrKind kind) {
+  return {{"in", AttrKind::integer, {}, "channels that go in"},
+          {"out", AttrKind::integer, {}, "channels that come out"},
+          {"kernel_size", kind, {}, "size of the window"},
+          {"bias", AttrKind::boolean, true, "whether a learned offset is added"}};
+}
+
+std::vector<Rule> conv_rules() {
+  return {{"groups > 0", positive_groups},
+          {"x.shape[1] == weight.shape[1] * groups", groups_divide_in},
+          {"weight.shape[0] divisible by groups", groups_divide_out}};
+}
+
+}  // namespace
+
+OpList conv() {
+  static const OpDef defs[] = {
+      {.name = "conv1d",
+       .doc = "Convolution over one axis. Each output channel is the sum of its group's input channels under a learned window.",
+       .inputs = conv_inputs(),
+       .attrs = conv_attrs(AttrKind::ints1, 1),
+       .hyper = conv_hyper(AttrKind::ints1),
+       .rules = conv_rules(),
+       .infer = infer_conv<1>,
+       .eval = eval_conv,
+       .flops = flops,
+       .parameters = parameters,
+       .hyper_of = hyper_of,
+       .layout = {LayoutRule::spatial},
+       .torch = {{"aten.conv1d.default", "x=input"}, {"aten.conv1d.padding", "x=input"}},
+       .tflite = {.lower = lower},
+       .source = {.torch = "F.conv1d({x}, {weight}, {bias}, {stride}, {padding}, {dilation}, {groups})",
+                  .keras = "keras.ops.conv({x}, {weight}, strides={stride}, dilation_rate={dilation})",
+                  .jax = "jax.lax.conv_general_dilated({x}, {weight}, {stride}, {padding}, rhs_dilation={dilation}, "
+                         "feature_group_count={groups})"},
+       .quant = {QuantRule::weighted},
+       .examples = {"conv1d(x: float32[2, 3, 16], in: 3, out: 5, kernel_size: 3, stride: 2, padding: 1)",
+                    "conv1d(x: float32[1, 4, 17], in: 4, out: 8, kernel_size: 3, dilation: 2, groups: 4, bias: false)",
+                    "conv1d(x: float32[1, 4, 9], in: 4, out: 6, kernel_size: 4, padding: same, groups: 2)"}},
+      {.name = "conv2d",
+       .doc = "Convolution over two axes. Each output channel is the sum of its group's input channels under a learned window.",
+       .inputs = conv_inputs(),
+       .attrs = conv_attrs(AttrKind::ints2, 2),
+       .hyper = conv_hyper(AttrKind::ints2),
+       .rules = conv_rules(),
+       .infer = infer_conv<2>,
+       .eval = eval_conv,
+       .flops = flops,
+       .parameters = parameters,
+       .hyper_of = hyper_of,
+       .layout = {LayoutRule::spatial},
+       .torch = {{"aten.conv2d.default", "x=input"}, {"aten.conv2d.padding", "x=input"}},
+       .tflite = {.lower = lower},
+       .source = {.torch = "F.conv2d({x}, {weight}, {bias}, {stride}, {padding}, {dilation}, {groups})",
+                  .keras = "keras.ops.conv({x}, {weight}, strides={stride}, dilation_rate={dilation})",
+                  .jax = "jax.lax.conv_general_dilated({x}, {weight}, {stride}, {padding}, rhs_dilation={dilation}, "
+                         "feature_group_count={groups})"},
+       .quant = {QuantRule::weighted},
+       .examples = {"conv2d(x: float32[1, 3, 8, 8], in: 3, out: 4, kernel_size: 3, padding: 1)",
+                    "conv2d(x: float32[2, 3, 9, 12], in: 3, out: 5, kernel_size: [3, 5], stride: 2, padding: [1, 2], bias: false)",
+                    "conv2d(x: float32[1, 6, 10, 10], in: 6, out: 6, kernel_size: 3, stride: 2, padding: 1, groups: 6)",
+                    "conv2d(x: float32[1, 4, 11, 9], in: 4, out: 8, kernel_size: 5, padding: 2, groups: 4)",
+                    "conv2d(x: float32[1, 6, 9, 9], in: 6, out: 4, kernel_size: 3, dilation: [2, 1], padding: [2, 1], groups: 2)",
+                    "conv2d(x: float32[1, 3, 7, 8], in: 3, out: 4, kernel_size: [2, 3], stride: [2, 3], padding: 1)",
+                    "conv2d(x: float32[1, 3, 8, 8], in: 3, out: 4, kernel_size: [4, 3], padding: same)",
+                    "conv2d(x: float32[1, 3, 8, 8], in: 3, out: 4, kernel_size: 3, stride: 2, padding: [0, 1, 0, 1])",
+                    "conv2d(x: float32[1, 8, 5, 5], in: 8, out: 16, kernel_size: 1)"}},
+  };
+  return defs;
+}
+
+}  // namespace wherry::ops

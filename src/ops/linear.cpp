@@ -1,0 +1,121 @@
+#include "ops/all_ops.h"
+#include "ops/gemm.h"
+#include "ops/infer.h"
+#include "ops/lowering.h"
+#include "ops/simd.h"
+
+namespace wherry::ops {
+
+namespace {
+
+std::vector<Type> infer_linear(const OpTypes& t) {
+  infer::needs_float(t, "x");
+  infer::needs_rank(t, "weight", 2);
+  const Type &x = t["x"], &w = t["weight"];
+  if (x.shape.empty()) infer::fault("linear takes x of rank 1 or more, not a scalar");
+  if (w.dtype != x.dtype) infer::fault(fmt::format("x is {} and weight {}", name(x.dtype), name(w.dtype)), "E502");
+  infer::needs_vector(t, "bias", w.shape[0]);
+  Type out = x;
+  out.shape.back() = w.shape[0];
+  return {out};
+}
+
+bool last_axis_fits(const OpTypes& t) {
+  const Shape &x = t["x"].shape, &w = t["weight"].shape;
+  return x.empty() || w.size() != 2 || x.back() == w[1];
+}
+
+// One row times the weight: both lie along the sum, so that nothing needs packing.
+void row_times(const float* x, const float* weight, std::int64_t depth, std::int64_t columns, float* out) {
+  constexpr std::int64_t lanes = 16;
+  vectorised([&]() __attribute__((always_inline)) {
+    for (std::int64_t j = 0; j < columns; ++j, weight += depth) {
+      float partial[lanes] = {};
+      std::int64_t k = 0;
+      for (; k + lanes <= depth; k += lanes)
+        for (std::int64_t l = 0; l < lanes; ++l) partial[l] += x[k + l] * weight[k + l];
+      float sum = 0;
+      for (const float p : partial) sum += p;
+      for (; k < depth; ++k) sum += x[k] * weight[k];
+      out[j] = sum;
+    }
+  });
+}
+
+void eval(OpValues& values) {
+  const Tensor &x = values["x"], &weight = values["weight"];
+  const std::int64_t depth = weight.sizes()[1], columns = weight.sizes()[0], rows = depth ? x.count() / depth : 0;
+  const float *from = x.as<float>().data(), *w = weight.as<float>().data();
+  const std::span<float> out = values.out().mutable_as<float>();
+  if (rows < 4)
+    for (std::int64_t r = 0; r < rows; ++r) row_times(from + r * depth, w, depth, columns, out.data() + r * columns);
+  else
+    gemm(rows, columns, depth, from, columns_of_transposed(w, depth), nullptr, out.data());
+  if (const Tensor* bias = values.find("bias")) {
+    const auto b = bias->as<float>();
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] += b[i % b.size()];
+  }
+}
+
+double flops(const Graph& graph, const Node& node) {
+  return static_cast<double>(known_count(graph.type(node.outputs[0]).shape)) *
+         static_cast<double>(known_count({input_type(graph, node, "weight").shape[1]}));
+}
+
+std::vector<Shape> parameters(const Hyper& hyper, const Node&) {
+  const std::int64_t in = hyper_int(hyper, "in"), out = hyper_int(hyper, "out");
+  return {{out, in}, hyper_flag(hyper, "bias", true) ? Shape{out} : left_out()};
+}
+
+Hyper hyper_of(const Graph& graph, const Node& node) {
+  const Shape& w = input_type(graph, node, "weight").shape;
+  return {{"in", w[1].size()}, {"out", w[0].size()}, {"bias", has_input(node, "bias")}};
+}
+
+void lower(TflLowering& t, const Node& node) {
+  const Tensor& w = tfl::weight(t, node, "weight");
+  const int filter = t.constant(w, t.graph[node.inputs[1]].name);
+  const int bias = has_input(node, "bias") ? t.constant(tfl::weight(t, node, "bias"), t.graph[node.inputs[2]].name)
+                                           : t.constant(Tensor::allocate(w.dtype(), {w.sizes()[0]}), node.path + ".bias");
+  const Type &in = t.graph.type(node.inputs[0]), &out = t.graph.type(node.outputs[0]);
+  int x = t.source_order(node.inputs[0]);
+  Type result = out;
+  if (in.shape.size() == 1) {
+    x = tfl::reshape(t, x, {in.dtype, {1, in.shape[0]}});
+    result.shape.insert(result.shape.begin(), Dim(1));
+  }
+  const int y = t.add("FULLY_CONNECTED", {x, filter, bias}, result,
+                      {{"fused_activation_function", "NONE"}, {"weights_format", "DEFAULT"}, {"keep_num_dims", in.shape.size() > 2}});
+  t.give_source_order(node.outputs[0], tfl::reshape(t, y, out));
+}
+
+}  // namespace
+
+OpList linear() {
+  static const OpDef defs[] = {
+      {.name = "linear",
+       .doc = "x · weightᵀ + bias over the last axis.",
+       .inputs = {{"x", "[…, in]"}, {"weight", "[out, in]", Role::parameter}, {"bias", "[out]", Role::optional_parameter}},
+       .hyper = {{"in", AttrKind::integer, {}, "size of the last axis"},
+                 {"out", AttrKind::integer, {}, "size of the result's last axis"},
+                 {"bias", AttrKind::boolean, true, "whether a learned offset is added"}},
+       .rules = {{"x.shape[-1] == weight.shape[1]", last_axis_fits}},
+       .infer = infer_linear,
+       .eval = eval,
+       .flops = flops,
+       .parameters = parameters,
+       .hyper_of = hyper_of,
+       .layout = {LayoutRule::fixed},
+       .torch = {{"aten.linear.default", "x=input"}},
+       .tflite = {.lower = lower},
+       .source = {.torch = "F.linear({x}, {weight}, {bias})",
+                  .keras = "keras.ops.matmul({x}, keras.ops.transpose({weight})) + {bias}",
+                  .jax = "{x} @ {weight}.T + {bias}"},
+       .quant = {QuantRule::weighted},
+       .examples = {"linear(x: float32[2, 16], in: 16, out: 10)", "linear(x: float32[2, 5, 37], in: 37, out: 21)",
+                    "linear(x: float32[1, 2, 3, 8], in: 8, out: 4, bias: false)", "linear(x: float32[9], in: 9, out: 3)"}},
+  };
+  return defs;
+}
+
+}  // namespace wherry::ops

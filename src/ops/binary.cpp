@@ -1,0 +1,245 @@
+// Arithmetic of two tensors, element by element with broadcasting.
+#include "ops/all_ops.h"
+#include "ops/axes.h"
+#include "ops/elementwise.h"
+#include "ops/foreign.h"
+#include "ops/infer.h"
+
+namespace wherry::ops {
+
+namespace {
+
+constexpr LayoutRule any{LayoutRule::any};
+const std::vector<Input> two = {{"x", "the first operand"}, {"y", "the second; shapes broadcast, a number stands for a scalar constant"}};
+
+std::vector<Type> numbers(const OpTypes& t) {
+  std::vector<Type> out = infer::broadcast(t);
+  if (out[0].dtype == DType::boolean) infer::fault(fmt::format("{} takes numbers, not bool", t.node.op->name), "E502");
+  return out;
+}
+
+std::vector<Type> floats(const OpTypes& t) {
+  std::vector<Type> out = infer::broadcast(t);
+  if (!is_float(out[0].dtype)) infer::fault(fmt::format("{} takes float numbers, not {}", t.node.op->name, name(out[0].dtype)), "E502");
+  return out;
+}
+
+template <auto f> void pairs(OpValues& v) {
+  with_type(v.node, v.out().dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    map_pairs<T, T>(v, v.out().dtype(), f);
+  });
+}
+
+template <class T> T floor_mod(T x, T y) {
+  if constexpr (std::is_floating_point_v<T>) {
+    const T r = std::fmod(x, y);
+    return r != 0 && (r < 0) != (y < 0) ? r + y : r;
+  } else {
+    if (y == 0) return 0;
+    const auto r = static_cast<T>(x % y);
+    return static_cast<T>(r != 0 && (r < 0) != (y < 0) ? r + y : r);
+  }
+}
+
+template <class T> T divide(T x, T y, char mode) {
+  if constexpr (std::is_floating_point_v<T>) {
+    const T q = x / y;
+    return mode == 'f' ? std::floor(q) : mode == 't' ? std::trunc(q) : q;
+  } else {
+    if (y == 0) return 0;
+    const auto q = static_cast<T>(x / y);
+    return static_cast<T>(mode == 'f' && x % y != 0 && (x < 0) != (y < 0) ? q - 1 : q);
+  }
+}
+
+char rounding(const Node& node) { return node.is_none("rounding_mode") ? ' ' : node.string("rounding_mode")[0]; }
+
+std::vector<Type> infer_div(const OpTypes& t) { return rounding(t.node) == ' ' ? floats(t) : numbers(t); }
+
+void eval_div(OpValues& v) {
+  const char mode = rounding(v.node);
+  with_type(v.node, v.out().dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    if (mode == ' ') map_pairs<T, T>(v, v.out().dtype(), [](T x, T y) { return divide(x, y, ' '); });
+    else map_pairs<T, T>(v, v.out().dtype(), [mode](T x, T y) { return divide(x, y, mode); });
+  });
+}
+
+void lower_div(TflLowering& l, const Node& node) {
+  Order order;
+  const std::vector<int> inputs = l.same_order(node.inputs, order);
+  const Type type = ordered(l.graph.type(node.outputs[0]), order);
+  const char mode = rounding(node);
+  int out = l.add(mode == 'f' ? "FLOOR_DIV" : "DIV", inputs, type,
+                  mode == 'f' ? std::vector<TflOption>{} : std::vector<TflOption>{{"fused_activation_function", std::string("NONE")}});
+  if (mode == 't' && is_float(type.dtype)) {   // trunc(q) = sign(q) floor(|q|)
+    const int size = l.add("FLOOR", {l.add("ABS", {out}, type)}, type);
+    out = l.add("MUL", {l.add("SIGN", {out}, type), size}, type, {{"fused_activation_function", std::string("NONE")}});
+  }
+  l.give(node.outputs[0], out, order);
+}
+
+// add and sub: other times alpha.
+template <Word op, bool reversed> std::vector<ValueId> convert_sum(Builder& b, const ForeignNode& node) {
+  std::vector<ValueId> xy = promoted(b, node, {"self", "other"});
+  if (const double alpha = number(node, "alpha", 1.0); alpha != 1) {
+    ValueId& scaled = reversed ? xy[0] : xy[1];
+    scaled = b("mul", {scaled, b.scalar(alpha, b.type(scaled).dtype)});
+  }
+  if (reversed) std::swap(xy[0], xy[1]);
+  return {b(op, xy)};
+}
+
+template <Word argument> std::vector<ValueId> convert_div(Builder& b, const ForeignNode& node) {
+  std::vector<ValueId> xy = promoted(b, node, {"self", "other"});
+  const std::string_view fixed = argument;
+  const std::string mode = fixed.empty() ? word(node, "rounding_mode", "") : std::string(fixed);
+  if (!mode.empty()) return {b("div", xy, {{"rounding_mode", mode}})};
+  if (!is_float(b.type(xy[0]).dtype)) xy = {cast(b, xy[0], DType::float32), cast(b, xy[1], DType::float32)};
+  return {b("div", xy)};
+}
+
+std::vector<ValueId> convert_pow(Builder& b, const ForeignNode& node) {
+  return {b("pow", promoted(b, node, {"self", "exponent"}))};
+}
+
+template <class T> T power(T x, T y) {
+  if constexpr (std::is_floating_point_v<T>) {
+    return y == T(2) ? x * x : std::pow(x, y);
+  } else {
+    T out = 1;
+    if (y < 0) return static_cast<T>(x == 1 ? 1 : x == static_cast<T>(-1) ? (y % 2 ? x : 1) : 0);
+    for (; y > 0; --y) out = static_cast<T>(out * x);
+    return out;
+  }
+}
+
+}  // namespace
+
+OpList binary() {
+  static const OpDef defs[] = {
+      {.name = "add",
+       .doc = "x + y, element by element with broadcasting.",
+       .inputs = two,
+       .infer = numbers,
+       .eval = pairs<([](auto x, auto y) { return x + y; })>,
+       .layout = any,
+       .torch = {{"aten.add.Tensor", "", 0, convert_sum<"add", false>},
+                 {"aten.add.Scalar", "", 0, convert_sum<"add", false>},
+                 {"aten.add_.Tensor", "", 0, convert_sum<"add", false>},
+                 {"aten.add_.Scalar", "", 0, convert_sum<"add", false>}},
+       .tflite = {.builtin = "ADD", .options = "fused_activation_function=#NONE"},
+       .source = {"{x} + {y}", "keras.ops.add({x}, {y})", "{x} + {y}"},
+       .quant = {QuantRule::own_range},
+       .examples = {"add(x: float32[1, 8, 4, 4], y: float32[1, 8, 4, 4])", "add(x: float32[2, 8, 4, 4], y: const float32[8, 1, 1])",
+                    "add(x: float32[2, 8, 4, 4], y: float32[4, 4])", "add(x: float32[2, 3], y: 1.5)", "add(x: int64[3], y: int64[2, 1])"}},
+      {.name = "sub",
+       .doc = "x - y, element by element with broadcasting.",
+       .inputs = two,
+       .infer = numbers,
+       .eval = pairs<([](auto x, auto y) { return x - y; })>,
+       .layout = any,
+       .torch = {{"aten.sub.Tensor", "", 0, convert_sum<"sub", false>},
+                 {"aten.sub.Scalar", "", 0, convert_sum<"sub", false>},
+                 {"aten.sub_.Tensor", "", 0, convert_sum<"sub", false>},
+                 {"aten.sub_.Scalar", "", 0, convert_sum<"sub", false>},
+                 {"aten.rsub.Tensor", "", 0, convert_sum<"sub", true>},
+                 {"aten.rsub.Scalar", "", 0, convert_sum<"sub", true>}},
+       .tflite = {.builtin = "SUB", .options = "fused_activation_function=#NONE"},
+       .source = {"{x} - {y}", "keras.ops.subtract({x}, {y})", "{x} - {y}"},
+       .quant = {QuantRule::own_range},
+       .examples = {"sub(x: float32[1, 8, 4, 4], y: float32[1, 8, 1, 1])", "sub(x: 1.0, y: float32[2, 3])"}},
+      {.name = "mul",
+       .doc = "x * y, element by element with broadcasting.",
+       .inputs = two,
+       .infer = numbers,
+       .eval = pairs<([](auto x, auto y) { return x * y; })>,
+       .flops = [](const Graph& g, const Node& n) {
+         const Dim count = element_count(g.type(n.outputs[0]).shape);
+         return count.known() ? static_cast<double>(count.size()) : 0;
+       },
+       .layout = any,
+       .torch = {{"aten.mul.Tensor", "", 0, convert_pair<"mul">},
+                 {"aten.mul.Scalar", "", 0, convert_pair<"mul">},
+                 {"aten.mul_.Tensor", "", 0, convert_pair<"mul">},
+                 {"aten.mul_.Scalar", "", 0, convert_pair<"mul">},
+                 {"aten.multiply.Tensor", "", 0, convert_pair<"mul">}},
+       .tflite = {.builtin = "MUL", .options = "fused_activation_function=#NONE"},
+       .source = {"{x} * {y}", "keras.ops.multiply({x}, {y})", "{x} * {y}"},
+       .quant = {QuantRule::own_range},
+       .examples = {"mul(x: float32[1, 8, 4, 4], y: float32[1, 8, 1, 1])", "mul(x: float32[2, 3], y: 0.5)",
+                    "mul(x: const float32[5], y: float32[2, 3, 1])", "mul(x: int64[2, 3], y: 3)"}},
+      {.name = "div",
+       .doc = "x / y, element by element with broadcasting; rounding_mode makes it a whole number.",
+       .inputs = two,
+       .attrs = {{"rounding_mode", AttrKind::string, None{}, "floor: towards minus infinity; trunc: towards zero", {"floor", "trunc"}, false, true}},
+       .infer = infer_div,
+       .eval = eval_div,
+       .layout = any,
+       .torch = {{"aten.div.Tensor", "", 0, convert_div<"">},
+                 {"aten.div.Scalar", "", 0, convert_div<"">},
+                 {"aten.div_.Tensor", "", 0, convert_div<"">},
+                 {"aten.div_.Scalar", "", 0, convert_div<"">},
+                 {"aten.div.Tensor_mode", "", 0, convert_div<"">},
+                 {"aten.div.Scalar_mode", "", 0, convert_div<"">},
+                 {"aten.true_divide.Tensor", "", 0, convert_div<"">},
+                 {"aten.floor_divide.default", "", 0, convert_div<"floor">},
+                 {"aten.floor_divide.Scalar", "", 0, convert_div<"floor">}},
+       .tflite = {.lower = lower_div},
+       .source = {"torch.div({x}, {y}, rounding_mode={rounding_mode})", "keras.ops.divide({x}, {y})", "{x} / {y}"},
+       .quant = {QuantRule::own_range},
+       .examples = {"div(x: float32[1, 8, 4, 4], y: float32[1, 8, 1, 1] in 0.5..2)", "div(x: float32[2, 3], y: 0.3, rounding_mode: floor)",
+                    "div(x: float32[2, 3], y: 0.3, rounding_mode: trunc)", "div(x: int64[2, 3], y: 2, rounding_mode: floor)"}},
+      {.name = "remainder",
+       .doc = "What is left of x after division by y, with the sign of y.",
+       .inputs = two,
+       .infer = numbers,
+       .eval = pairs<([](auto x, auto y) { return floor_mod(x, static_cast<decltype(x)>(y)); })>,
+       .layout = any,
+       .torch = {{"aten.remainder.Tensor", "", 0, convert_pair<"remainder">}, {"aten.remainder.Scalar", "", 0, convert_pair<"remainder">}},
+       .tflite = {.builtin = "FLOOR_MOD"},
+       .source = {"torch.remainder({x}, {y})", "keras.ops.mod({x}, {y})", "jnp.mod({x}, {y})"},
+       .examples = {"remainder(x: float32[2, 3], y: 0.7)", "remainder(x: int64[6], y: 4)"}},
+      {.name = "maximum",
+       .doc = "The larger of x and y, element by element with broadcasting.",
+       .inputs = two,
+       .infer = infer::broadcast,
+       .eval = pairs<([](auto x, auto y) { return x > y || x != x ? x : y; })>,
+       .layout = any,
+       .torch = {{"aten.maximum.default", "", 0, convert_pair<"maximum">}, {"aten.max.other", "", 0, convert_pair<"maximum">}},
+       .tflite = {.builtin = "MAXIMUM"},
+       .source = {"torch.maximum({x}, {y})", "keras.ops.maximum({x}, {y})", "jnp.maximum({x}, {y})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"maximum(x: float32[1, 8, 4, 4], y: float32[8, 1, 1])"}},
+      {.name = "minimum",
+       .doc = "The smaller of x and y, element by element with broadcasting.",
+       .inputs = two,
+       .infer = infer::broadcast,
+       .eval = pairs<([](auto x, auto y) { return x < y || x != x ? x : y; })>,
+       .layout = any,
+       .torch = {{"aten.minimum.default", "", 0, convert_pair<"minimum">}, {"aten.min.other", "", 0, convert_pair<"minimum">}},
+       .tflite = {.builtin = "MINIMUM"},
+       .source = {"torch.minimum({x}, {y})", "keras.ops.minimum({x}, {y})", "jnp.minimum({x}, {y})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"minimum(x: float32[1, 8, 4, 4], y: float32[8, 1, 1])"}},
+      {.name = "pow",
+       .doc = "x to the power of y, element by element with broadcasting.",
+       .inputs = two,
+       .infer = numbers,
+       .eval = pairs<([](auto x, auto y) { return power(x, static_cast<decltype(x)>(y)); })>,
+       .layout = any,
+       .torch = {{"aten.pow.Tensor_Scalar", "", 0, convert_pow},
+                 {"aten.pow.Tensor_Tensor", "", 0, convert_pow},
+                 {"aten.pow.Scalar", "", 0, convert_pow},
+                 {"aten.pow_.Scalar", "", 0, convert_pow}},
+       .tflite = {.builtin = "POW"},
+       .source = {"{x} ** {y}", "keras.ops.power({x}, {y})", "{x} ** {y}"},
+       .quant = {QuantRule::own_range},
+       .examples = {"pow(x: float32[2, 3], y: 2.0)", "pow(x: float32[2, 3] in 0.1..2, y: float32[3])", "pow(x: 2.0, y: float32[4])",
+                    "pow(x: float32[5] in 0.1..3, y: 0.5)"}},
+  };
+  return defs;
+}
+
+}  // namespace wherry::ops

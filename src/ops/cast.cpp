@@ -1,0 +1,61 @@
+// Between data types.
+#include "ops/all_ops.h"
+#include "ops/axes.h"
+#include "ops/elementwise.h"
+#include "ops/foreign.h"
+#include "ops/infer.h"
+
+#include <cstring>
+
+namespace wherry::ops {
+
+namespace {
+
+std::vector<Type> infer_cast(const OpTypes& t) { return {{std::get<DType>(t.node.attr("dtype")), t["x"].shape}}; }
+
+void eval_cast(OpValues& v) {
+  const Tensor out = v["x"].cast(v.out().dtype());
+  if (out.bytes()) std::memcpy(v.out().mutable_data(), out.data(), out.bytes());
+}
+
+void lower_cast(TflLowering& l, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Order order = l.order(x);
+  if (l.graph.type(x).dtype == l.graph.type(out).dtype) return l.give(out, l.as_is(x), order);
+  l.give(out, l.add("CAST", {l.as_is(x)}, ordered(l.graph.type(out), order)), order);
+}
+
+// The type that the node asks for, or the input itself where it asks for none other.
+template <Word argument> std::vector<ValueId> convert(Builder& b, const ForeignNode& node) {
+  const ValueId x = node.value("self");
+  const std::string_view other = argument;
+  if (!other.empty()) return {cast(b, x, b.type(node.value(other)).dtype)};
+  const std::optional<DType> type = dtype(node, "dtype");
+  return {type ? cast(b, x, *type) : x};
+}
+
+}  // namespace
+
+OpList cast() {
+  static const OpDef defs[] = {
+      {.name = "cast",
+       .doc = "x in another data type; floats become integers by dropping what follows the point.",
+       .inputs = {{"x", "any tensor"}},
+       .attrs = {{"dtype", AttrKind::dtype, {}, "the data type wanted"}},
+       .infer = infer_cast,
+       .eval = eval_cast,
+       .layout = {LayoutRule::any},
+       .torch = {{"aten.to.dtype", "", 0, convert<"">},
+                 {"aten.to.dtype_layout", "", 0, convert<"">},
+                 {"aten.to.device", "", 0, convert<"">},
+                 {"aten.to.other", "", 0, convert<"other">},
+                 {"aten._to_copy.default", "", 0, convert<"">},
+                 {"aten.type_as.default", "", 0, convert<"other">}},
+       .tflite = {.lower = lower_cast},
+       .source = {"{x}.to({dtype})", "keras.ops.cast({x}, '{dtype}')", "{x}.astype({dtype})"},
+       .examples = {"cast(x: float32[2, 3], dtype: int32)", "cast(x: int64[4], dtype: float32)", "cast(x: bool[4], dtype: float32)"}},
+  };
+  return defs;
+}
+
+}  // namespace wherry::ops

@@ -1,0 +1,128 @@
+#include "ops/foreign.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace wherry::ops {
+
+void refuse(const ForeignNode& node, std::string message) {
+  fail({.code = "E203",
+        .message = std::move(message),
+        .at = node.source.file.empty() ? node.path : fmt::format("{} ({}:{})", node.path, node.source.file, node.source.line)});
+}
+
+namespace {
+
+const Attr* find(const ForeignNode& node, std::string_view name) {
+  const ForeignArg* arg = node.find(name);
+  if (!arg) return nullptr;
+  const Attr* attr = std::get_if<Attr>(&arg->value);
+  if (!attr) refuse(node, fmt::format("argument '{}' of '{}' is computed by the model; a fixed value is needed", name, node.target));
+  return std::holds_alternative<None>(*attr) ? nullptr : attr;
+}
+
+template <class T> T read(const ForeignNode& node, std::string_view name, AttrKind kind, std::optional<T> fallback) {
+  const Attr* attr = find(node, name);
+  if (!attr) {
+    if (fallback) return *fallback;
+    refuse(node, fmt::format("'{}' lacks its argument '{}'", node.target, name));
+  }
+  const std::optional<Attr> value = coerce(*attr, kind);
+  if (!value) refuse(node, fmt::format("argument '{}' of '{}' is {}, expected {}", name, node.target, text(*attr), wherry::name(kind)));
+  return std::get<T>(*value);
+}
+
+// PyTorch's order of types: bool < integers < floats; within a kind the wider wins.
+int rank_of(DType dtype) {
+  static constexpr DType order[] = {DType::boolean, DType::uint8, DType::int8, DType::int16, DType::int32, DType::int64,
+                                    DType::float16, DType::bfloat16, DType::float32, DType::float64};
+  return static_cast<int>(std::find(std::begin(order), std::end(order), dtype) - std::begin(order));
+}
+int category(DType dtype) { return is_float(dtype) ? 2 : is_integer(dtype) ? 1 : 0; }
+
+DType promote(DType a, DType b) {
+  if (a == b) return a;
+  if ((a == DType::uint8 && b == DType::int8) || (a == DType::int8 && b == DType::uint8)) return DType::int16;
+  if ((a == DType::float16 && b == DType::bfloat16) || (a == DType::bfloat16 && b == DType::float16)) return DType::float32;
+  return rank_of(a) > rank_of(b) ? a : b;
+}
+
+}  // namespace
+
+bool given(const ForeignNode& node, std::string_view name) {
+  const ForeignArg* arg = node.find(name);
+  if (!arg) return false;
+  const Attr* attr = std::get_if<Attr>(&arg->value);
+  return !attr || !std::holds_alternative<None>(*attr);
+}
+
+double number(const ForeignNode& node, std::string_view name, std::optional<double> fallback) {
+  return read<double>(node, name, AttrKind::number, fallback);
+}
+std::int64_t integer(const ForeignNode& node, std::string_view name, std::optional<std::int64_t> fallback) {
+  return read<std::int64_t>(node, name, AttrKind::integer, fallback);
+}
+bool flag(const ForeignNode& node, std::string_view name, bool fallback) { return read<bool>(node, name, AttrKind::boolean, fallback); }
+std::string word(const ForeignNode& node, std::string_view name, std::string fallback) {
+  return read<std::string>(node, name, AttrKind::string, std::move(fallback));
+}
+Ints ints(const ForeignNode& node, std::string_view name, std::optional<Ints> fallback) {
+  return read<Ints>(node, name, AttrKind::ints, std::move(fallback));
+}
+std::optional<DType> dtype(const ForeignNode& node, std::string_view name) {
+  return find(node, name) ? std::optional(read<DType>(node, name, AttrKind::dtype, std::nullopt)) : std::nullopt;
+}
+
+ValueId cast(Builder& b, ValueId value, DType to) { return b.type(value).dtype == to ? value : b("cast", {value}, {{"dtype", to}}); }
+
+std::vector<ValueId> promoted(Builder& b, const ForeignNode& node, std::initializer_list<std::string_view> names) {
+  std::optional<DType> tensors, zero_dims;      // a rank-0 tensor or a number changes the type only by a higher category
+  int number_category = 0;
+  const auto merge = [](std::optional<DType>& into, DType with) { into = into ? promote(*into, with) : with; };
+  const auto number_of = [&](std::string_view name) {
+    const ForeignArg* arg = node.find(name);
+    return arg ? std::get_if<Attr>(&arg->value) : nullptr;
+  };
+  for (const std::string_view name : names) {
+    if (const Attr* attr = number_of(name)) {
+      number_category = std::max(number_category, std::holds_alternative<double>(*attr) ? 2 : std::holds_alternative<bool>(*attr) ? 0 : 1);
+      continue;
+    }
+    const ValueId value = node.value(name);
+    if (value == absent) refuse(node, fmt::format("'{}' lacks its argument '{}'", node.target, name));
+    merge(b.type(value).shape.empty() ? zero_dims : tensors, b.type(value).dtype);
+  }
+  if (zero_dims && (!tensors || category(*zero_dims) > category(*tensors))) tensors = tensors ? promote(*tensors, *zero_dims) : zero_dims;
+  DType type = tensors.value_or(DType::float32);
+  if (number_category > category(type)) type = number_category == 2 ? DType::float32 : DType::int64;
+
+  std::vector<ValueId> values;
+  for (const std::string_view name : names) {
+    const Attr* attr = number_of(name);
+    if (!attr) {
+      values.push_back(cast(b, node.value(name), type));
+    } else if (const bool* truth = std::get_if<bool>(attr)) {
+      values.push_back(b.scalar(*truth ? 1 : 0, type));
+    } else {
+      values.push_back(b.scalar(number(node, name), type));
+    }
+  }
+  return values;
+}
+
+Ints shape_of_result(const ForeignNode& node, std::string_view argument) {
+  if (node.output_types.empty()) return ints(node, argument);
+  Ints shape;
+  int symbolic = 0;
+  for (const Dim& d : node.output_types[0].shape) {
+    shape.push_back(d.known() ? d.size() : -1);
+    symbolic += d.known() ? 0 : 1;
+  }
+  if (symbolic > 1)
+    refuse(node, fmt::format("'{}' gives {} with more than one symbolic size; only one can be left open", node.target,
+                             text(node.output_types[0].shape)));
+  return shape;
+}
+
+}  // namespace wherry::ops

@@ -1,0 +1,102 @@
+// Several tensors into one.
+#include "ops/all_ops.h"
+#include "ops/axes.h"
+#include "ops/elementwise.h"
+#include "ops/foreign.h"
+#include "ops/infer.h"
+
+#include <cstring>
+
+namespace wherry::ops {
+
+namespace {
+
+// The type that all inputs share; `joined` names the axis along which their sizes may differ.
+Type infer_joined(const OpTypes& t, int joined, Dim& sum) {
+  Type out = *t.inputs[0];
+  sum = Dim(0);
+  for (const Type* type : t.inputs) {
+    if (type->dtype != out.dtype)
+      infer::fault(fmt::format("{} takes tensors of one data type, not {} and {}", t.node.op->name, name(out.dtype), name(type->dtype)), "E502");
+    bool fits = type->shape.size() == out.shape.size();
+    for (std::size_t i = 0; fits && i < out.shape.size(); ++i) fits = static_cast<int>(i) == joined || type->shape[i] == out.shape[i];
+    if (!fits) infer::fault(fmt::format("{} cannot join {} and {}", t.node.op->name, text(out), text(*type)));
+    if (joined >= 0) sum = sum + type->shape[static_cast<std::size_t>(joined)];
+  }
+  return out;
+}
+
+std::vector<Type> infer_cat(const OpTypes& t) {
+  const int axis = infer::axis(t.node.integer("dim"), static_cast<int>(t.inputs[0]->shape.size()));
+  Dim sum;
+  Type out = infer_joined(t, axis, sum);
+  out.shape[static_cast<std::size_t>(axis)] = sum;
+  return {out};
+}
+
+// Writes the inputs side by side: each gives `bytes` of its own for every step of the axes before the joined one.
+void interleave(OpValues& v, std::int64_t outer) {
+  std::byte* to = v.out().mutable_data();
+  if (v.out().count() == 0) return;
+  for (std::int64_t i = 0; i < outer; ++i)
+    for (const Tensor* x : v.inputs) {
+      const std::size_t bytes = x->bytes() / static_cast<std::size_t>(outer);
+      if (bytes) std::memcpy(to, x->data() + static_cast<std::size_t>(i) * bytes, bytes);
+      to += bytes;
+    }
+}
+
+std::int64_t outer_of(const Tensor& out, int axis) {
+  std::int64_t outer = 1;
+  for (int i = 0; i < axis; ++i) outer *= out.sizes()[static_cast<std::size_t>(i)];
+  return outer;
+}
+
+void eval_cat(OpValues& v) { interleave(v, outer_of(v.out(), infer::axis(v.node.integer("dim"), v.out().rank()))); }
+
+void lower_cat(TflLowering& l, const Node& node) {
+  Order order = l.order(node.inputs[0]);
+  for (const ValueId v : node.inputs)
+    if (!l.graph.is_constant(v)) {
+      order = l.order(v);
+      break;
+    }
+  std::vector<int> tensors;
+  for (const ValueId v : node.inputs) tensors.push_back(l.in_order(v, order));
+  const Type& type = l.graph.type(node.outputs[0]);
+  const std::int64_t axis = order[static_cast<std::size_t>(infer::axis(node.integer("dim"), static_cast<int>(order.size())))];
+  const int out = l.add("CONCATENATION", tensors, ordered(type, order), {{"axis", axis}, {"fused_activation_function", std::string("NONE")}});
+  l.give(node.outputs[0], out, order);
+}
+
+std::vector<ValueId> convert_cat(Builder& b, const ForeignNode& node) {
+  std::vector<ValueId> parts;
+  for (const ValueId v : node.values("tensors")) {
+    const Type& type = b.type(v);   // PyTorch lets an empty vector stand beside anything
+    if (!(type.shape.size() == 1 && type.shape[0] == Dim(0))) parts.push_back(v);
+  }
+  if (parts.empty()) parts = node.values("tensors");
+  return {b("cat", parts, {{"dim", integer(node, "dim", 0)}})};
+}
+
+}  // namespace
+
+OpList join() {
+  static const OpDef defs[] = {
+      {.name = "cat",
+       .doc = "Tensors one behind the other along an axis that they have.",
+       .inputs = {{"xs", "tensors that differ only in the size of axis dim", Role::variadic}},
+       .attrs = {{"dim", AttrKind::integer, std::int64_t{0}, "the axis"}},
+       .infer = infer_cat,
+       .eval = eval_cat,
+       .layout = {LayoutRule::axis, "dim"},
+       .torch = {{"aten.cat.default", "", 0, convert_cat}, {"aten.concat.default", "", 0, convert_cat}, {"aten.concatenate.default", "", 0, convert_cat}},
+       .tflite = {.lower = lower_cat},
+       .source = {"torch.cat({xs}, dim={dim})", "keras.ops.concatenate({xs}, axis={dim})", "jnp.concatenate({xs}, axis={dim})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"cat(xs: [float32[1, 2, 3, 3], float32[1, 4, 3, 3]], dim: 1)", "cat(xs: [float32[2, 3], float32[2, 1], float32[2, 2]], dim: -1)"}},
+  };
+  return defs;
+}
+
+}  // namespace wherry::ops

@@ -1,0 +1,117 @@
+// Parts of a tensor, by position.
+#include "ops/all_ops.h"
+#include "ops/axes.h"
+#include "ops/elementwise.h"
+#include "ops/foreign.h"
+#include "ops/infer.h"
+#include "ops/lowering.h"
+
+#include <limits>
+
+namespace wherry::ops {
+
+namespace {
+
+struct Range {
+  std::int64_t start = 0, end = 0, step = 1;
+};
+
+// start and end as Python's slices mean them, for an axis of that size.
+Range range_of(const Node& node, std::int64_t size) {
+  const auto clip = [size](std::int64_t at) { return std::clamp<std::int64_t>(at < 0 ? at + size : at, 0, size); };
+  Range r{clip(node.integer("start")), node.is_none("end") ? size : clip(node.integer("end")), node.integer("step")};
+  r.end = std::max(r.end, r.start);
+  return r;
+}
+
+std::vector<Type> infer_slice(const OpTypes& t) {
+  Type out = t["x"];
+  const int axis = infer::axis(t.node.integer("dim"), static_cast<int>(out.shape.size()));
+  Dim& size = out.shape[static_cast<std::size_t>(axis)];
+  const std::int64_t step = t.node.integer("step");
+  if (step < 1) infer::fault(fmt::format("step {} is not positive", step));
+  if (size.known()) {
+    const Range r = range_of(t.node, size.size());
+    size = Dim((r.end - r.start + step - 1) / step);
+    return {out};
+  }
+  const std::int64_t start = t.node.integer("start");
+  if (t.node.is_none("end") && start >= 0) size = ceil_div(size - Dim(start), Dim(step));
+  else if (t.node.is_none("end")) size = ceil_div(Dim(-start), Dim(step));
+  else if (const std::int64_t end = t.node.integer("end"); end < 0 && start >= 0) size = ceil_div(size - Dim(start - end), Dim(step));
+  else infer::fault(fmt::format("how much [{}:{}] takes of an axis of size {} is not known", start, end, size.text()), "E504");
+  return {out};
+}
+
+void eval_slice(OpValues& v) {
+  const Tensor& x = v["x"];
+  const auto axis = static_cast<std::size_t>(infer::axis(v.node.integer("dim"), x.rank()));
+  const Range r = range_of(v.node, x.sizes()[axis]);
+  Sizes strides = contiguous_strides(x.sizes());
+  const std::int64_t offset = r.start * strides[axis];
+  strides[axis] *= r.step;
+  copy_view(x, offset, strides, v.out());
+}
+
+void lower_slice(TflLowering& l, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Order order = l.order(x);
+  const int tensor = l.as_is(x);
+  const auto axis = static_cast<std::size_t>(infer::axis(node.integer("dim"), static_cast<int>(order.size())));
+  const auto at = static_cast<std::size_t>(order[axis]);
+  const Range r = range_of(node, l.graph.type(x).shape[axis].size());
+  const Type type = ordered(l.graph.type(out), order);
+  const Sizes whole = l.tensor(tensor).sizes;
+  if (sizes(type.shape) == whole) return l.give(out, tensor, order);
+  Ints begin(order.size()), end = whole, step(order.size(), 1);
+  begin[at] = r.start, end[at] = r.end, step[at] = r.step;
+  if (r.step == 1) {
+    end[at] -= begin[at];
+    l.give(out, l.add("SLICE", {tensor, tfl::int32s(l, begin), tfl::int32s(l, end)}, type), order);
+  } else {
+    const std::int64_t none = 0;
+    l.give(out,
+           l.add("STRIDED_SLICE", {tensor, tfl::int32s(l, begin), tfl::int32s(l, end), tfl::int32s(l, step)}, type,
+                 {{"begin_mask", none}, {"end_mask", none}, {"ellipsis_mask", none}, {"new_axis_mask", none}, {"shrink_axis_mask", none}}),
+           order);
+  }
+}
+
+std::vector<ValueId> slice_node(Builder& b, ValueId x, std::int64_t dim, std::int64_t start, Attr end, std::int64_t step) {
+  std::vector<NamedAttr> attrs{{"dim", dim}, {"start", start}, {"step", step}};
+  if (!std::holds_alternative<None>(end)) attrs.push_back({"end", std::move(end)});
+  return {b("slice", {x}, std::move(attrs))};
+}
+
+std::vector<ValueId> convert_slice(Builder& b, const ForeignNode& node) {
+  Attr end = None{};
+  if (given(node, "end") && integer(node, "end") != std::numeric_limits<std::int64_t>::max()) end = integer(node, "end");
+  return slice_node(b, node.value("self"), integer(node, "dim", 0), integer(node, "start", 0), end, integer(node, "step", 1));
+}
+
+}  // namespace
+
+OpList slice() {
+  static const OpDef defs[] = {
+      {.name = "slice",
+       .doc = "The part of x from start up to end along one axis, every step-th element, as x[start:end:step] means it.",
+       .inputs = {{"x", "any tensor"}},
+       .attrs = {{"dim", AttrKind::integer, std::int64_t{0}, "the axis"},
+                 {"start", AttrKind::integer, std::int64_t{0}, "the first position; negative counts from the end"},
+                 {"end", AttrKind::integer, None{}, "the position behind the last; null: the end", {}, false, true},
+                 {"step", AttrKind::integer, std::int64_t{1}, "how far to go for each element"}},
+       .infer = infer_slice,
+       .eval = eval_slice,
+       .layout = {LayoutRule::axis, "dim"},
+       .torch = {{"aten.slice.Tensor", "", 0, convert_slice}},
+       .tflite = {.lower = lower_slice},
+       .source = {"torch.ops.aten.slice({x}, {dim}, {start}, {end}, {step})", "{x}[{start}:{end}:{step}]",
+                  "jax.lax.slice_in_dim({x}, {start}, {end}, {step}, {dim})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"slice(x: float32[1, 8, 4, 4], dim: 1, start: 2, end: 5)", "slice(x: float32[2, 9], dim: -1, start: 1, step: 3)",
+                    "slice(x: float32[6, 2], start: -3, end: -1)", "slice(x: float32[1, 3, 8, 8], dim: 2, start: 1, end: 100, step: 2)"}},
+  };
+  return defs;
+}
+
+}  // namespace wherry::ops

@@ -1,0 +1,100 @@
+// Softmax and its logarithm along one axis.
+#include "ops/all_ops.h"
+#include "ops/axes.h"
+#include "ops/elementwise.h"
+#include "ops/foreign.h"
+#include "ops/infer.h"
+
+namespace wherry::ops {
+
+namespace {
+
+std::vector<Type> infer_softmax(const OpTypes& t) {
+  infer::needs_float(t, "x");
+  infer::axis(t.node.integer("dim"), std::max<int>(1, static_cast<int>(t["x"].shape.size())));
+  return {t["x"]};
+}
+
+template <bool logarithm> void eval(OpValues& v) {
+  const Tensor& x = v["x"];
+  const int axis = infer::axis(v.node.integer("dim"), std::max(1, x.rank()));
+  std::int64_t inner = 1;
+  for (int i = axis + 1; i < x.rank(); ++i) inner *= x.sizes()[static_cast<std::size_t>(i)];
+  const std::int64_t n = x.rank() ? x.sizes()[static_cast<std::size_t>(axis)] : 1;
+  if (x.count() == 0) return;
+  with_float(v.node, x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T* from = x.as<T>().data();
+    T* to = v.out().mutable_as<T>().data();
+    for (std::int64_t line = 0; line < x.count() / n; ++line) {
+      const std::int64_t start = line / inner * n * inner + line % inner;
+      const T* p = from + start;
+      T* q = to + start;
+      T top = p[0], sum = 0;
+      for (std::int64_t i = 1; i < n; ++i) top = std::max(top, p[i * inner]);
+      for (std::int64_t i = 0; i < n; ++i) sum += q[i * inner] = std::exp(p[i * inner] - top);
+      const T log_sum = std::log(sum);
+      for (std::int64_t i = 0; i < n; ++i) q[i * inner] = logarithm ? p[i * inner] - top - log_sum : q[i * inner] / sum;
+    }
+  });
+}
+
+// The axis lies last in the tensor, the others as they are.
+void lower(TflLowering& l, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Type& type = l.graph.type(x);
+  if (type.shape.empty()) l.refuse(node, "a softmax of a single number");
+  const auto rank = static_cast<int>(type.shape.size());
+  const auto axis = static_cast<std::size_t>(infer::axis(node.integer("dim"), rank));
+  Order order = l.order(x);
+  const int stood = order[axis];
+  for (int& at : order)
+    if (at > stood) --at;
+  order[axis] = rank - 1;
+  std::vector<TflOption> options;
+  if (node.op->tflite.builtin == "SOFTMAX") options.push_back({"beta", 1.0});
+  l.give(out, l.add(node.op->tflite.builtin, {l.in_order(x, order)}, ordered(type, order), std::move(options)), order);
+}
+
+template <Word op, Word argument> std::vector<ValueId> convert(Builder& b, const ForeignNode& node) {
+  if (flag(node, "half_to_float", false)) refuse(node, fmt::format("'{}' with half_to_float", node.target));
+  ValueId x = node.value(argument);
+  if (const std::optional<DType> type = dtype(node, "dtype")) x = cast(b, x, *type);
+  return {b(op, {x}, {{"dim", integer(node, "dim")}})};
+}
+
+}  // namespace
+
+OpList softmax() {
+  static const OpDef defs[] = {
+      {.name = "softmax",
+       .doc = "exp(x) divided by its sum along `dim`, so that the numbers along it add up to 1.",
+       .inputs = {{"x", "any float tensor"}},
+       .attrs = {{"dim", AttrKind::integer, {}, "the axis whose numbers add up to 1"}},
+       .infer = infer_softmax,
+       .eval = eval<false>,
+       .layout = {LayoutRule::axis, "dim"},
+       .torch = {{"aten.softmax.int", "", 0, convert<"softmax", "self">}, {"aten._softmax.default", "", 0, convert<"softmax", "self">}},
+       .tflite = {.builtin = "SOFTMAX", .lower = lower},
+       .source = {"F.softmax({x}, dim={dim})", "keras.activations.softmax({x}, axis={dim})", "jax.nn.softmax({x}, axis={dim})"},
+       .quant = {QuantRule::fixed, 1.0 / 256, -128},
+       .examples = {"softmax(x: float32[2, 10], dim: -1)", "softmax(x: float32[1, 6, 4, 4], dim: 1)", "softmax(x: float32[2, 3, 4], dim: 1)",
+                    "softmax(x: float32[1, 6, 4, 4] in 50..90, dim: 2)"}},
+      {.name = "log_softmax",
+       .doc = "The logarithm of softmax along `dim`, computed without overflow.",
+       .inputs = {{"x", "any float tensor"}},
+       .attrs = {{"dim", AttrKind::integer, {}, "the axis whose exponentials add up to 1"}},
+       .infer = infer_softmax,
+       .eval = eval<true>,
+       .layout = {LayoutRule::axis, "dim"},
+       .torch = {{"aten.log_softmax.int", "", 0, convert<"log_softmax", "self">},
+                 {"aten._log_softmax.default", "", 0, convert<"log_softmax", "self">}},
+       .tflite = {.builtin = "LOG_SOFTMAX", .lower = lower},
+       .source = {"F.log_softmax({x}, dim={dim})", "keras.activations.log_softmax({x}, axis={dim})", "jax.nn.log_softmax({x}, axis={dim})"},
+       .quant = {QuantRule::fixed, 16.0 / 256, 127},
+       .examples = {"log_softmax(x: float32[2, 10], dim: -1)", "log_softmax(x: float32[1, 6, 4, 4], dim: 1)"}},
+  };
+  return defs;
+}
+
+}  // namespace wherry::ops

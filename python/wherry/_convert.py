@@ -1,0 +1,146 @@
+"""wherry.convert: files, or a live PyTorch module that is exported first and compared with the result last."""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wherry import _wherry
+from wherry._errors import Mismatch, WherryError, translated
+from wherry._model import TfliteModel
+
+TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
+
+
+@dataclass
+class Conversion:
+    """What a conversion did: the keys that `wherry convert --json` prints, and the error against PyTorch where there was one."""
+
+    report: dict[str, Any]
+    pytorch_error: float | None = None  # max |PyTorch - LiteRT| as a part of max |PyTorch|
+
+    @property
+    def output(self) -> Path:
+        return Path(self.report["output"])
+
+    def __getattr__(self, key: str) -> Any:
+        try:
+            return self.report[key]
+        except KeyError:
+            raise AttributeError(key) from None
+
+
+@translated
+def convert(
+    source: Any,
+    args: Sequence[Any] | None = None,
+    out: str | PathLike | None = None,
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+    precision: str = "float32",
+    io: str | None = None,
+    verify: bool = True,
+    tolerance: float | None = None,
+    threads: int = 2,
+    weights: str | PathLike | None = None,
+    seed: int | None = None,
+    dims: Mapping[str, int] | None = None,
+) -> Conversion:
+    """Converts a model and verifies the result.
+
+    source: a .pt2 archive or a text as a path; or a torch.nn.Module in eval mode, with `args` (and `kwargs`) as for calling it.
+    out: the file to write; its suffix names the target (.tflite, .yaml, .json).
+    precision: float32 or float16. io: nhwc or nchw, the layout of image inputs and outputs (.tflite: nhwc).
+    tolerance: the largest error allowed, as a part of max|output| (float32: 1e-4, float16: 2e-2).
+    weights, seed: for a text. dims: sizes for symbolic dimensions, {"batch": 1}.
+
+    Raises WherryError with all messages, or Mismatch when the result differs from its source (nothing is left under `out`).
+    """
+    if out is None:
+        raise WherryError("say where to write: wherry.convert(source, out='model.tflite')")
+    options = {
+        "precision": precision, "io": io or "", "verify": verify, "tolerance": tolerance, "threads": threads,
+        "weights": Path(weights) if weights else Path(), "seed": seed, "dims": dict(dims or {}),
+    }  # fmt: skip
+    if isinstance(source, str | PathLike):
+        return _convert_file(Path(source), Path(out), options)
+    return _convert_module(source, tuple(args or ()), dict(kwargs or {}), dynamic_shapes, Path(out), options)
+
+
+def _convert_file(source: Path, out: Path, options: dict[str, Any]) -> Conversion:
+    report = json.loads(_wherry.convert(source, out, **options))
+    if options["verify"] and not report["verified"] and "first_mismatch" in report:
+        raise Mismatch(
+            f"the file does not match its source: error {report['relative_error']} of the scale; "
+            f"{report['first_mismatch']} is the first layer that differs; nothing was written"
+        )
+    return Conversion(report)
+
+
+def _convert_module(module: Any, args: tuple, kwargs: dict, dynamic_shapes: Any, out: Path, options: dict) -> Conversion:
+    try:
+        import torch
+    except ImportError:
+        raise WherryError("converting a live module needs PyTorch: pip install 'wherry[torch]'") from None
+    if getattr(module, "training", False):
+        raise WherryError("the module is in training mode, where dropout and batch norm behave otherwise: call module.eval() first")
+    program = torch.export.export(module, args, kwargs or None, dynamic_shapes=dynamic_shapes)
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / f"{out.stem}.pt2"
+        torch.export.save(program, archive)
+        draft = Path(folder) / out.name if out.suffix == ".tflite" and options["verify"] else out
+        conversion = _convert_file(archive, draft, options)
+        if draft != out:
+            conversion.pytorch_error = _compare_with_pytorch(torch, module, args, kwargs, draft, options)
+            _move(draft, out)
+            conversion.report["output"] = str(out)
+    return conversion
+
+
+def _compare_with_pytorch(torch: Any, module: Any, args: tuple, kwargs: dict, file: Path, options: dict) -> float:
+    """Runs both; raises Mismatch beyond the tolerance."""
+    with torch.no_grad():
+        expected = [t.detach().numpy() for t in torch.utils._pytree.tree_leaves(module(*args, **kwargs)) if isinstance(t, torch.Tensor)]
+    given = [t.detach().numpy() for t in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+    model = TfliteModel(file, options["threads"])
+    found = model.run([_to_layout(a, kind) for a, (_, kind) in zip(given, model.inputs, strict=True)])
+    limit = options["tolerance"] or TOLERANCE[options["precision"]]
+    error = 0.0
+    for name, want, have in zip((name for name, _ in model.outputs), expected, found, strict=True):
+        have = _from_layout(have, want.shape)
+        scale = float(np.max(np.abs(want), initial=0)) or 1.0
+        difference = float(np.max(np.abs(want.astype(np.float64) - have), initial=0)) / scale
+        if not difference <= limit:
+            raise Mismatch(f"output '{name}' differs from PyTorch by {difference:.2e} of its scale (limit {limit:.0e}); nothing was written")
+        error = max(error, difference)
+    return error
+
+
+def _shape(kind: str) -> tuple[int, ...]:
+    inside = kind[kind.index("[") + 1 : -1]
+    return tuple(int(part) for part in inside.split(",")) if inside else ()
+
+
+def _to_layout(array: np.ndarray, kind: str) -> np.ndarray:
+    """PyTorch's axis order → the file's."""
+    return array if array.shape == _shape(kind) else np.ascontiguousarray(np.moveaxis(array, 1, -1))
+
+
+def _from_layout(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return array if array.shape == tuple(shape) else np.moveaxis(array, -1, 1)
+
+
+def _move(draft: Path, out: Path) -> None:
+    part = out.with_name(out.name + ".part")
+    try:
+        part.write_bytes(draft.read_bytes())
+        part.replace(out)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise WherryError(f"cannot write '{out}': {error.strerror}") from None

@@ -1,0 +1,13 @@
+"""Tells the native half where the block library and LiteRT are, unless the user has."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+
+def prepare() -> None:
+    os.environ.setdefault("WHERRY_LIBRARY", str(Path(__file__).parent / "library"))
+    if "WHERRY_LITERT" not in os.environ:
+        spec = importlib.util.find_spec("ai_edge_litert")
+        if spec and spec.submodule_search_locations:
+            os.environ["WHERRY_LITERT"] = str(Path(next(iter(spec.submodule_search_locations))) / "libLiteRt.so")

@@ -1,0 +1,118 @@
+"""Sources and results as objects: run them, look at them, save them."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wherry import _wherry
+from wherry._errors import WherryError, translated
+
+Arrays = Sequence[np.ndarray] | Mapping[str, np.ndarray]
+_TYPE = re.compile(r"(\w+)\[(.*)\]")
+
+
+def numpy_dtype(type_text: str) -> np.dtype:
+    """The dtype of "float32[1, 3, 224, 224]" (bfloat16 is carried as float32)."""
+    name = _TYPE.fullmatch(type_text).group(1)
+    return np.dtype({"bfloat16": "float32"}.get(name, name))
+
+
+def ordered(inputs: Arrays, ports: list[tuple[str, str]]) -> list[np.ndarray]:
+    """Arrays in the ports' order, contiguous and of their types."""
+    if isinstance(inputs, Mapping):
+        missing = [name for name, _ in ports if name not in inputs]
+        if missing:
+            raise WherryError(f"inputs missing: {', '.join(missing)}; the model takes {ports}")
+        inputs = [inputs[name] for name, _ in ports]
+    if len(inputs) != len(ports):
+        raise WherryError(f"{len(inputs)} inputs given, the model takes {len(ports)}: {ports}")
+    return [np.ascontiguousarray(a, dtype=numpy_dtype(kind)) for a, (_, kind) in zip(inputs, ports, strict=True)]
+
+
+class Model:
+    """A source: a .pt2 archive, or a text with its weights."""
+
+    @translated
+    def __init__(
+        self,
+        file: str | PathLike,
+        weights: str | PathLike | None = None,
+        seed: int | None = None,
+        dims: Mapping[str, int] | None = None,
+    ) -> None:
+        self.file = Path(file)
+        self._options = {"weights": Path(weights) if weights else Path(), "seed": seed, "dims": dict(dims or {})}
+        self._native = _wherry.Loaded(self.file, *self._options.values())
+
+    @property
+    def name(self) -> str:
+        return self._native.name
+
+    @property
+    def inputs(self) -> list[tuple[str, str]]:
+        """(name, type) of each input: [("x", "float32[1, 3, 224, 224]")]."""
+        return self._native.inputs
+
+    @property
+    def outputs(self) -> list[tuple[str, str]]:
+        return self._native.outputs
+
+    def tree(self) -> dict[str, Any]:
+        """Layers with shapes, parameters and multiply-accumulates, as `wherry show --json` prints them."""
+        return json.loads(self._native.tree())
+
+    @translated
+    def run(self, inputs: Arrays) -> list[np.ndarray]:
+        """The outputs by the reference evaluator."""
+        return self._native.run(ordered(inputs, self.inputs))
+
+    @translated
+    def layers(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Every intermediate value by its layer's path, in execution order."""
+        return self._native.layers(ordered(inputs, self.inputs))
+
+    @translated
+    def weights(self) -> dict[str, np.ndarray]:
+        return self._native.weights()
+
+    @translated
+    def text(self, form: str = "yaml") -> str:
+        """The model as YAML or JSON text."""
+        return self._native.text(form == "json")
+
+    def convert(self, out: str | PathLike, **options: Any) -> Any:
+        """Writes `out`; see wherry.convert."""
+        from wherry._convert import convert
+
+        given = {key: value for key, value in self._options.items() if value and value != Path()}
+        return convert(self.file, out=out, **(given | options))
+
+
+def load(file: str | PathLike, **options: Any) -> Model:
+    """Reads a .pt2 archive or a text (.yaml, .json). Options: weights=FILE, seed=N, dims={"batch": 1}."""
+    return Model(file, **options)
+
+
+class TfliteModel:
+    """A .tflite file in LiteRT."""
+
+    @translated
+    def __init__(self, file: str | PathLike, threads: int = 1) -> None:
+        self._native = _wherry.LiteRt(Path(file), threads)
+
+    @property
+    def inputs(self) -> list[tuple[str, str]]:
+        return self._native.inputs
+
+    @property
+    def outputs(self) -> list[tuple[str, str]]:
+        return self._native.outputs
+
+    @translated
+    def run(self, inputs: Arrays) -> list[np.ndarray]:
+        return self._native.run(ordered(inputs, self.inputs))

@@ -1,0 +1,61 @@
+// wherry check SRC --target tflite: everything that stands in the way, at once, before anything is written.
+#include "base/text.h"
+#include "cli/convert.h"
+#include "cli/session.h"
+#include "ir/bind.h"
+#include "ops/all_ops.h"
+
+#include <fmt/format.h>
+
+namespace wherry {
+
+namespace {
+
+struct CheckOptions {
+  std::filesystem::path source;
+  LoadOptions load;
+  std::string target = "tflite";
+};
+
+void run(Session& session, const CheckOptions& options) {
+  const LoadedSource source = load_source(options.source, options.load);
+  Diagnostics diagnostics;
+  for (const Diagnostic& warning : source.warnings) diagnostics.add(warning);
+  const std::vector<std::string> open = open_dims(source.graph);
+  Graph graph = source.graph;
+  if (!open.empty()) {
+    diagnostics.add({.code = "E504",
+                     .message = fmt::format("dimensions without a size: {}", join(open, ", ")),
+                     .next = fmt::format("give each a size: --dim {}=1 (1 is assumed for the rest of this check)", open.front())});
+    std::map<std::string, std::int64_t> ones;
+    for (const std::string& name : open) ones[name] = 1;
+    graph = bind_dims(graph, ones);
+  }
+  std::vector<PassRecord> records;
+  graph = run_passes(graph, all_ops(), {}, records);
+  const Lowered lowered = lower_to_tfl(graph, all_ops(), {}, diagnostics);
+  diagnostics.throw_if_errors();
+  std::map<std::string, int> ops;
+  double bytes = 0;
+  for (const TflNode& node : lowered.graph.nodes) ++ops[node.builtin];
+  for (const TflTensor& tensor : lowered.graph.tensors)
+    if (tensor.constant) bytes += static_cast<double>(tensor.constant->bytes());
+  session.warn(diagnostics.all());
+  if (session.json) session.print({{"ok", true}, {"target", options.target}, {"ops", ops}, {"weight_bytes", bytes}, {"transposes", ops["TRANSPOSE"]}});
+  else session.say(fmt::format("nothing stands in the way: {} operators, {} of weights, {} transposes", lowered.graph.nodes.size(), human_bytes(bytes), ops["TRANSPOSE"]));
+}
+
+}  // namespace
+
+void add_check(CLI::App& app, Session& session) {
+  CLI::App* command = add_command(app, session, "check", "Say all that stands in the way of a conversion, before it",
+                                  "  wherry check model.pt2 --target tflite\n"
+                                  "  wherry check model.yaml --weights model.pth --json");
+  auto options = std::make_shared<CheckOptions>();
+  command->add_option("source", options->source, "A .pt2 archive or a text (.yaml, .json)")->required()->type_name("SRC");
+  command->add_option("--target", options->target, "What to convert to: tflite")->check(CLI::IsMember({"tflite"}).description(""))->type_name("NAME");
+  add_load_options(*command, options->load);
+  command->callback([&session, options] { run(session, *options); });
+}
+
+}  // namespace wherry

@@ -26,6 +26,7 @@ Graph expand(const Graph& graph, const OpTable& ops, const std::function<bool(co
       }
       Node fresh = node;   // expand sees the new graph's values
       for (ValueId& v : fresh.inputs) v = rw[v];
+      for (ValueId& v : fresh.outputs) v = rw[v];   // for their types
       rw.builder().at(node.path, node.source);
       rw.replace(node, node.op->expand(rw.builder(), fresh));
     }

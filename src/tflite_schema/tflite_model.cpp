@@ -1,9 +1,22 @@
 #include "tflite_schema/tflite_model.h"
 
-#include <fmt/format.h>
+#include "base/check.h"
+
+#include <utility>
 
 namespace wherry {
 namespace {
+
+using tflite::TensorType;
+constexpr std::pair<DType, TensorType> types[] = {
+    {DType::float32, TensorType::FLOAT32},       {DType::float16, TensorType::FLOAT16},         {DType::bfloat16, TensorType::BFLOAT16},
+    {DType::float64, TensorType::FLOAT64},       {DType::int8, TensorType::INT8},               {DType::uint8, TensorType::UINT8},
+    {DType::int16, TensorType::INT16},           {DType::int32, TensorType::INT32},             {DType::int64, TensorType::INT64},
+    {DType::boolean, TensorType::BOOL},          {DType::complex64, TensorType::COMPLEX64},     {DType::complex128, TensorType::COMPLEX128},
+    {DType::uint16, TensorType::UINT16},         {DType::uint32, TensorType::UINT32},           {DType::uint64, TensorType::UINT64},
+    {DType::int4, TensorType::INT4},             {DType::float8_e4m3fn, TensorType::FLOAT8_E4M3FN},
+    {DType::float8_e5m2, TensorType::FLOAT8_E5M2},
+};
 
 template <class T> std::size_t length(const flatbuffers::Vector<T>* vector) { return vector ? vector->size() : 0; }
 
@@ -64,6 +77,18 @@ std::string why_not_tflite(std::span<const std::byte> bytes) {
         return "a signature names a tensor that does not exist";
     }
   return {};
+}
+
+tflite::TensorType tensor_type(DType dtype) {
+  for (const auto& [ours, theirs] : types)
+    if (ours == dtype) return theirs;
+  WHERRY_CHECK(false, "no TFLite type for {}", name(dtype));
+}
+
+std::optional<DType> dtype_of(tflite::TensorType type) {
+  for (const auto& [ours, theirs] : types)
+    if (theirs == type) return ours;
+  return std::nullopt;
 }
 
 }  // namespace wherry

@@ -1,9 +1,11 @@
 // The .tflite container as C++ sees it: the generated tables, the names with a meaning, and the check that comes before reading.
 #pragma once
 
+#include "ir/dtype.h"
 #include "tflite_schema/schema_generated.h"
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,5 +23,8 @@ std::string why_not_tflite(std::span<const std::byte> bytes);
 
 // Needs: why_not_tflite(bytes) is "".
 inline const tflite::Model& tflite_model(std::span<const std::byte> bytes) { return *tflite::GetModel(bytes.data()); }
+
+tflite::TensorType tensor_type(DType dtype);
+std::optional<DType> dtype_of(tflite::TensorType type);   // nullopt: strings and other types that no tensor of Wherry's holds
 
 }  // namespace wherry

@@ -1,0 +1,230 @@
+#include "runtime/litert.h"
+
+#include "base/check.h"
+#include "base/text.h"
+#include "runtime/litert_api.h"
+#include "tflite_schema/tflite_model.h"
+
+#include <dlfcn.h>
+
+#include <cstring>
+
+namespace wherry {
+namespace {
+
+using litert::Handle;
+using litert::Index;
+
+constexpr const char* install = "pip install 'ai-edge-litert>=2.3' into the Python environment that you use, or name libLiteRt.so in WHERRY_LITERT";
+
+// What LiteRT's status numbers mean, in words.
+std::string_view meaning(int status) {
+  switch (status) {
+    case 1: return "an argument that it does not take";
+    case 2: return "memory ran out";
+    case 3: return "a fault at run time";
+    case 4: return "an input is missing";
+    case 5: return "something that it does not support";
+    case 6: return "something was not found";
+    case 8: return "a version that it does not know";
+    case 500: return "the file cannot be read";
+    case 501: return "the FlatBuffer is not valid";
+    case 502: return "a library cannot be loaded";
+    case 504: return "the model cannot be compiled";
+    case 1000: return "an index out of bounds";
+    default: return "no reason given";
+  }
+}
+
+template <class Function> Function* symbol(void* library, const char* name, const LiteRtLibrary& found) {
+  void* address = dlsym(library, name);
+  if (!address)
+    fail({.code = "E701",
+          .message = fmt::format("'{}'{} lacks {}", found.path.string(), found.version.empty() ? "" : " (version " + found.version + ")", name),
+          .next = install});
+  return reinterpret_cast<Function*>(address);
+}
+
+litert::Api open_library() {
+  const auto found = find_litert();
+  if (!found) {
+    const char* named = std::getenv("WHERRY_LITERT");
+    fail({.code = "E701",
+          .message = named && *named ? fmt::format("WHERRY_LITERT names '{}', where there is no libLiteRt.so", named)
+                                     : std::string("LiteRT is not installed where Wherry looks for it"),
+          .next = install});
+  }
+  void* library = dlopen(found->path.c_str(), RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
+  if (!library) {
+    const char* reason = dlerror();
+    fail({.code = "E701", .message = fmt::format("'{}' cannot be opened: {}", found->path.string(), reason ? reason : "?"), .next = install});
+  }
+  litert::Api api;
+#define WHERRY_LITERT_LOAD(function, result, parameters) api.function = symbol<result parameters>(library, "LiteRt" #function, *found);
+  using namespace litert;
+  WHERRY_LITERT_FUNCTIONS(WHERRY_LITERT_LOAD)
+#undef WHERRY_LITERT_LOAD
+  return api;
+}
+
+// LiteRT's element types are numbered as TensorFlow Lite's C interface numbers them.
+constexpr std::pair<int, DType> elements[] = {
+    {1, DType::float32}, {2, DType::int32},  {3, DType::uint8},    {4, DType::int64},    {6, DType::boolean}, {7, DType::int16},     {8, DType::complex64},
+    {9, DType::int8},    {10, DType::float16}, {11, DType::float64}, {13, DType::uint64}, {16, DType::uint32}, {17, DType::uint16}, {19, DType::bfloat16},
+};
+
+}  // namespace
+
+// One end of the model: a signature's input or output with the buffer that holds it.
+struct Terminal {
+  litert::RankedType type;
+  Handle buffer = nullptr;
+};
+
+struct LiteRtModel::State {
+  litert::Api api;
+  std::string name;
+  std::shared_ptr<const MappedFile> mapped;   // one of these two owns what the model reads
+  std::string bytes;
+  Handle environment = nullptr, model = nullptr, options = nullptr, compiled = nullptr;
+  std::vector<TensorInfo> inputs, outputs;
+  std::vector<Terminal> in, out;
+
+  ~State() {
+    for (const auto* side : {&in, &out})
+      for (const Terminal& terminal : *side)
+        if (terminal.buffer) api.DestroyTensorBuffer(terminal.buffer);
+    if (compiled) api.DestroyCompiledModel(compiled);
+    if (options) api.DestroyOptions(options);
+    if (model) api.DestroyModel(model);
+    if (environment) api.DestroyEnvironment(environment);
+  }
+
+  void check(int status, const char* function) const {
+    if (status == 0) return;
+    fail({.code = "E702",
+          .message = fmt::format("LiteRT refuses '{}': LiteRt{} gives status {} ({})", name, function, status, meaning(status)),
+          .next = "report this with the model's text if Wherry wrote the file; otherwise check that the file is whole"});
+  }
+#define WHERRY_LITERT_CALL(function, ...) check(api.function(__VA_ARGS__), #function)
+
+  void load(std::span<const std::byte> file, int threads) {
+    if (const std::string reason = why_not_tflite(file); !reason.empty())
+      fail({.code = "E702", .message = fmt::format("'{}' is no .tflite file that LiteRT can read: {}", name, reason), .next = "convert the model again"});
+    const litert::EnvironmentOption quiet = {litert::minimum_severity_tag, {litert::any_int, litert::silent}};
+    WHERRY_LITERT_CALL(CreateEnvironment, 1, &quiet, &environment);
+    WHERRY_LITERT_CALL(CreateModelFromBuffer, environment, file.data(), file.size(), &model);
+    set_options(threads);
+    WHERRY_LITERT_CALL(CreateCompiledModel, environment, model, options, &compiled);
+    read_signature();
+  }
+
+  void set_options(int threads) {
+    WHERRY_LITERT_CALL(CreateOptions, &options);
+    WHERRY_LITERT_CALL(SetOptionsHardwareAccelerators, options, litert::cpu);
+    const std::string settings = fmt::format("num_threads = {}\n", threads);
+    Handle opaque = nullptr;
+    WHERRY_LITERT_CALL(CreateOpaqueOptions, "xnnpack", strdup(settings.c_str()), [](void* text) { std::free(text); }, &opaque);
+    WHERRY_LITERT_CALL(AddOpaqueOptions, options, opaque);
+  }
+
+  void read_signature() {
+    Handle signature = nullptr;
+    Index inputs_count = 0, outputs_count = 0;
+    WHERRY_LITERT_CALL(GetModelSignature, model, 0, &signature);
+    WHERRY_LITERT_CALL(GetNumSignatureInputs, signature, &inputs_count);
+    WHERRY_LITERT_CALL(GetNumSignatureOutputs, signature, &outputs_count);
+    for (Index i = 0; i < inputs_count; ++i) {
+      const char* port = nullptr;
+      Handle tensor = nullptr, requirements = nullptr;
+      WHERRY_LITERT_CALL(GetSignatureInputName, signature, i, &port);
+      WHERRY_LITERT_CALL(GetSignatureInputTensorByIndex, signature, i, &tensor);
+      WHERRY_LITERT_CALL(GetCompiledModelInputBufferRequirements, compiled, 0, i, &requirements);
+      add_terminal(port, tensor, requirements, inputs, in);
+    }
+    for (Index i = 0; i < outputs_count; ++i) {
+      const char* port = nullptr;
+      Handle tensor = nullptr, requirements = nullptr;
+      WHERRY_LITERT_CALL(GetSignatureOutputName, signature, i, &port);
+      WHERRY_LITERT_CALL(GetSignatureOutputTensorByIndex, signature, i, &tensor);
+      WHERRY_LITERT_CALL(GetCompiledModelOutputBufferRequirements, compiled, 0, i, &requirements);
+      add_terminal(port, tensor, requirements, outputs, out);
+    }
+  }
+
+  void add_terminal(const char* port, Handle tensor, Handle requirements, std::vector<TensorInfo>& infos, std::vector<Terminal>& terminals) {
+    Terminal terminal{};
+    WHERRY_LITERT_CALL(GetRankedTensorType, tensor, &terminal.type);
+    const auto* element = std::find_if(std::begin(elements), std::end(elements), [&](const auto& e) { return e.first == terminal.type.element; });
+    if (element == std::end(elements))
+      fail({.code = "E702", .message = fmt::format("'{}': '{}' has elements of a type that Wherry does not run ({})", name, port, terminal.type.element)});
+    Type type{element->second, {}};
+    for (unsigned i = 0; i < terminal.type.rank; ++i) {
+      if (terminal.type.dimensions[i] < 0)
+        fail({.code = "E702", .message = fmt::format("'{}': '{}' has a size that is not fixed", name, port), .next = "convert the model with fixed sizes"});
+      type.shape.emplace_back(terminal.type.dimensions[i]);
+    }
+    WHERRY_LITERT_CALL(CreateManagedTensorBufferFromRequirements, environment, &terminal.type, requirements, &terminal.buffer);
+    infos.push_back({port, std::move(type)});
+    terminals.push_back(terminal);
+  }
+
+  void put(const Tensor& tensor, Handle buffer) {
+    void* host = nullptr;
+    WHERRY_LITERT_CALL(LockTensorBuffer, buffer, &host, litert::lock_to_write);
+    tensor.copy_to(static_cast<std::byte*>(host));
+    WHERRY_LITERT_CALL(UnlockTensorBuffer, buffer);
+  }
+
+  Tensor take(const TensorInfo& info, Handle buffer) {
+    Tensor tensor = Tensor::allocate(info.type.dtype, sizes(info.type.shape));
+    void* host = nullptr;
+    WHERRY_LITERT_CALL(LockTensorBuffer, buffer, &host, litert::lock_to_read);
+    std::memcpy(const_cast<std::byte*>(tensor.data()), host, tensor.bytes());
+    WHERRY_LITERT_CALL(UnlockTensorBuffer, buffer);
+    return tensor;
+  }
+};
+
+LiteRtModel::LiteRtModel(std::unique_ptr<State> state) : state_(std::move(state)) {}
+LiteRtModel::~LiteRtModel() = default;
+
+std::unique_ptr<LiteRtModel> LiteRtModel::from_file(const std::filesystem::path& file, int threads) {
+  auto state = std::make_unique<State>();
+  state->mapped = MappedFile::open(file);
+  state->name = file.string();
+  state->api = open_library();
+  state->load(state->mapped->bytes(), threads);
+  return std::unique_ptr<LiteRtModel>(new LiteRtModel(std::move(state)));
+}
+
+std::unique_ptr<LiteRtModel> LiteRtModel::from_bytes(std::string bytes, const std::string& name, int threads) {
+  auto state = std::make_unique<State>();
+  state->bytes = std::move(bytes);
+  state->name = name;
+  state->api = open_library();
+  state->load(std::as_bytes(std::span(state->bytes)), threads);
+  return std::unique_ptr<LiteRtModel>(new LiteRtModel(std::move(state)));
+}
+
+const std::vector<TensorInfo>& LiteRtModel::inputs() const { return state_->inputs; }
+const std::vector<TensorInfo>& LiteRtModel::outputs() const { return state_->outputs; }
+
+std::vector<Tensor> LiteRtModel::run(std::span<const Tensor> tensors) {
+  State& s = *state_;
+  if (tensors.size() != s.inputs.size())
+    fail({.code = "E705", .message = fmt::format("'{}' takes {} inputs, found {}", s.name, s.inputs.size(), tensors.size())});
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    if (tensors[i].type() != s.inputs[i].type)
+      fail({.code = "E705",
+            .message = fmt::format("input '{}' of '{}' is {}, found {}", s.inputs[i].name, s.name, text(s.inputs[i].type), text(tensors[i].type()))});
+  std::vector<Handle> in, out;
+  for (std::size_t i = 0; i < tensors.size(); ++i) s.put(tensors[i], in.emplace_back(s.in[i].buffer));
+  for (const Terminal& terminal : s.out) out.push_back(terminal.buffer);
+  s.check(s.api.RunCompiledModel(s.compiled, 0, in.size(), in.data(), out.size(), out.data()), "RunCompiledModel");
+  std::vector<Tensor> results;
+  for (std::size_t i = 0; i < out.size(); ++i) results.push_back(s.take(s.outputs[i], out[i]));
+  return results;
+}
+
+}  // namespace wherry

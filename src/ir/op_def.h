@@ -139,7 +139,7 @@ struct LayoutRule {
 
 struct TflSlot {
   std::string_view builtin = {};        // "HARD_SWISH": one operator, inputs in order; layout decides about axes
-  std::string_view options = {};        // "beta=beta axis=dim": option=attribute pairs
+  std::string_view options = {};        // "beta=beta axis=dim fused_activation_function=#NONE": option=attribute, or =#literal
   TflFn lower = nullptr;                // where that does not suffice
   explicit operator bool() const { return !builtin.empty() || lower; }
 };

@@ -1,0 +1,74 @@
+#include "lower/lower_tfl.h"
+
+#include "base/text.h"
+#include "ir/bind.h"
+#include "ir/expand.h"
+#include "lower/lowering.h"
+#include "lower/peepholes.h"
+#include "passes/fold_constants.h"
+
+#include <set>
+
+namespace wherry {
+
+namespace {
+
+bool all_static(const Graph& graph, Diagnostics& diagnostics) {
+  const std::vector<std::string> open = open_dims(graph);
+  if (open.empty()) return true;
+  std::vector<std::string> choices;
+  for (const std::string& name : open) choices.push_back(fmt::format("--dim {}=1", name));
+  diagnostics.add({.code = "E504",
+                   .message = fmt::format("TFLite needs a size for every dimension; without one: {}", join(open, ", ")),
+                   .next = fmt::format("give each a size: {}", join(choices, " "))});
+  return false;
+}
+
+Order io_order(const Type& type, Io io) {
+  const int rank = static_cast<int>(type.shape.size());
+  const bool image = io == Io::nhwc && is_float(type.dtype) && rank >= 3 && rank <= 5;
+  return image ? TflLowering::channels_last_order(rank) : identity_order(rank);
+}
+
+// Taps name values of the graph that the caller knows; a value that only an expansion made has none there. A tensor has one
+// tap, by preference the value whose name it has; where an idle move took that one away, it takes the name of the other.
+void settle_taps(Lowered& lowered, const Graph& source) {
+  std::map<std::string_view, ValueId> by_name;
+  for (std::size_t v = 0; v < source.values.size(); ++v)
+    if (!source.values[v].constant) by_name.emplace(source.values[v].name, static_cast<ValueId>(v));
+  std::vector<int> chosen(lowered.graph.tensors.size(), -1);
+  for (std::size_t t = 0; t < lowered.taps.size(); ++t) {
+    const TflTap& tap = lowered.taps[t];
+    const auto tensor = static_cast<std::size_t>(tap.tensor);
+    if (by_name.contains(tap.name) && (chosen[tensor] < 0 || lowered.graph.tensors[tensor].name == tap.name)) chosen[tensor] = static_cast<int>(t);
+  }
+  std::set<std::string> names;
+  for (const TflTensor& tensor : lowered.graph.tensors) names.insert(tensor.name);
+  std::vector<TflTap> taps;
+  for (std::size_t t = 0; t < lowered.taps.size(); ++t) {
+    TflTap& tap = lowered.taps[t];
+    if (chosen[static_cast<std::size_t>(tap.tensor)] != static_cast<int>(t)) continue;
+    tap.value = by_name.at(tap.name);
+    if (names.insert(tap.name).second) lowered.graph.tensors[static_cast<std::size_t>(tap.tensor)].name = tap.name;
+    taps.push_back(std::move(tap));
+  }
+  lowered.taps = std::move(taps);
+}
+
+}  // namespace
+
+Lowered lower_to_tfl(const Graph& source, const OpTable& ops, const TflLowerOptions& options, Diagnostics& diagnostics) {
+  if (!all_static(source, diagnostics)) return {};
+  const Graph expanded = fold_constants(expand(source, ops, [](const OpDef& op) { return static_cast<bool>(op.tflite); }), ops);
+  Lowering lowering(expanded, diagnostics);
+  for (const Port& port : expanded.inputs) lowering.input(port, io_order(expanded.type(port.value), options.io));
+  for (const Node& node : expanded.nodes) lowering.lower(node);
+  if (diagnostics.has_errors()) return {};
+  for (const Port& port : expanded.outputs) lowering.output(port, io_order(expanded.type(port.value), options.io));
+  Lowered lowered = lowering.finish();
+  run_peepholes(lowered);
+  settle_taps(lowered, source);
+  return lowered;
+}
+
+}  // namespace wherry

@@ -1,0 +1,47 @@
+// Several instances of one class as one list of layers: what they share stands as it is, what differs is listed by instance.
+#pragma once
+
+#include "ir/outline_body.h"
+
+namespace wherry::outlining {
+
+// An argument of a layer: its value in each instance, none where the layer is off.
+struct Slot {
+  std::string name;
+  std::optional<Attr> fallback;
+  std::vector<std::optional<Attr>> values;
+  std::optional<std::string> expression = {};   // what to write instead of the values: "$kernel // 2"
+};
+
+// Where a layer takes an input from, in every instance. A layer that is off passes its own first input on.
+struct Wire {
+  bool previous = false;                        // the layer before, or the block's input
+  Ref ref = {};
+};
+
+struct Line {
+  std::string name, op, block;
+  std::vector<bool> on;                         // by instance
+  std::vector<Wire> wires;
+  std::vector<std::pair<std::string, std::string>> weights;
+  std::vector<Slot> args;
+  int outputs = 1;
+  std::optional<std::string> when = {};
+  bool always() const;
+};
+
+struct Template {
+  int instances = 0;
+  int inputs = 0;
+  std::vector<Line> lines;                      // in an order that every instance follows
+  std::map<std::string, std::size_t> index;     // of a line, by name
+  std::vector<Wire> outputs;
+
+  // What the wire carries in that instance, when it goes into `line` (lines.size(): out of the block).
+  Ref resolve(Wire wire, std::size_t line, std::size_t instance) const;
+};
+
+// Nothing when no order or no wiring serves all of them.
+std::optional<Template> merge(const std::vector<const Body*>& bodies);
+
+}  // namespace wherry::outlining

@@ -1,0 +1,248 @@
+#include "ir/outline_params.h"
+
+#include "base/text.h"
+#include "ir/outline_column.h"
+
+#include <algorithm>
+#include <set>
+
+namespace wherry::outlining {
+
+namespace {
+
+class Parametrizer {
+ public:
+  explicit Parametrizer(Template& block) : block_(block), count_(static_cast<std::size_t>(block.instances)) {}
+
+  std::vector<Parameter> run() {
+    collect(true);
+    collect(false);
+    for (Column& column : columns_) fill_holes(column);
+    find_multiples();
+    name_columns();
+    for (const auto& [slot, place] : places_) slot->expression = fmt::format(fmt::runtime(place.format), expression(columns_[place.column]));
+    std::vector<Parameter> parameters;
+    for (const std::size_t c : reading_order())
+      parameters.push_back({columns_[c].name, columns_[c].required ? std::nullopt : std::optional(usual(columns_[c].values)), known(columns_[c].values)});
+    add_flags(parameters);
+    return parameters;
+  }
+
+ private:
+  struct Place {
+    std::size_t column;
+    const char* format = "{}";
+  };
+
+  // Arguments of layers that every instance has come first: they are known everywhere, the others join them where they agree.
+  void collect(bool always) {
+    for (std::size_t l = 0; l < block_.lines.size(); ++l) {
+      Line& line = block_.lines[l];
+      if (line.always() != always) continue;
+      for (Slot& slot : line.args) {
+        if (is_half_of_kernel(line, slot)) continue;
+        const bool constant = same_everywhere(slot.values);
+        if (constant && (always || usual(slot.values) == slot.fallback)) continue;
+        std::optional<std::size_t> column = agreeing(slot, !constant);
+        if (!column && constant) continue;
+        if (!column) {
+          column = columns_.size();
+          columns_.push_back({.meaning = meaning_of(slot.name), .values = slot.values});
+        }
+        columns_[*column].add(l, slot);
+        places_[&slot] = {*column};
+      }
+    }
+  }
+
+  // padding: $kernel // 2
+  bool is_half_of_kernel(Line& line, Slot& slot) {
+    if (slot.name != "padding" || same_everywhere(slot.values)) return false;
+    const auto kernel = std::find_if(line.args.begin(), line.args.end(), [](const Slot& s) { return meaning_of(s.name) == "kernel"; });
+    if (kernel == line.args.end()) return false;
+    const auto place = places_.find(&*kernel);
+    if (place == places_.end()) return false;
+    for (std::size_t i = 0; i < count_; ++i)
+      if (slot.values[i] && !is_multiple(*kernel->values[i], *slot.values[i], -2)) return false;
+    places_[&slot] = {place->second.column, "{} // 2"};
+    return true;
+  }
+
+  // A column of the same meaning that never says otherwise; one that has an argument of this name before others.
+  std::optional<std::size_t> agreeing(const Slot& slot, bool may_extend) const {
+    std::optional<std::size_t> found;
+    for (std::size_t c = 0; c < columns_.size(); ++c) {
+      const Column& column = columns_[c];
+      if (column.meaning != meaning_of(slot.name) || !column.agrees(slot.values, may_extend)) continue;
+      if (column.has(slot.name)) return c;
+      if (!found) found = c;
+    }
+    return found;
+  }
+
+  // Where all layers that a parameter speaks of are off it says what the next layer says, which takes their place.
+  void fill_holes(Column& column) const {
+    const auto [from, name] = column.slots.front();
+    for (std::size_t i = 0; i < count_; ++i) {
+      for (std::size_t l = from + 1; !column.values[i] && l < block_.lines.size(); ++l)
+        if (const Slot* slot = find_slot(block_.lines[l], name)) column.values[i] = slot->values[i];
+      for (std::size_t l = from; !column.values[i] && l-- > 0;)
+        if (const Slot* slot = find_slot(block_.lines[l], name)) column.values[i] = slot->values[i];
+    }
+    const Attr rest = usual(column.values);
+    for (std::optional<Attr>& value : column.values)
+      if (!value) value = rest;
+  }
+
+  // out: $mid * 4, where it holds in at least three instances.
+  void find_multiples() {
+    for (std::size_t c = 0; c < columns_.size(); ++c)
+      for (std::size_t base = 0; base < c && !columns_[c].base && count_ >= 3; ++base) {
+        if (columns_[c].meaning != "channels" || columns_[base].meaning != "channels" || columns_[base].base) continue;
+        const std::int64_t factor = factor_between(columns_[base].values[0], columns_[c].values[0]);
+        if (factor == 0) continue;
+        bool holds = true;
+        for (std::size_t i = 0; i < count_; ++i) holds = holds && is_multiple(*columns_[base].values[i], *columns_[c].values[i], factor);
+        if (holds) columns_[c].base = base, columns_[c].factor = factor;
+      }
+  }
+
+  std::string expression(const Column& column) const {
+    if (!column.base) return "$" + column.name;
+    const std::string base = "$" + columns_[*column.base].name;
+    return column.factor > 0 ? fmt::format("{} * {}", base, column.factor) : fmt::format("{} // {}", base, -column.factor);
+  }
+
+  // ---- names ----
+
+  bool takes_block_input(std::size_t l) const {
+    const Line& line = block_.lines[l];
+    for (std::size_t i = 0; i < count_; ++i)
+      if (line.on[i] && !line.wires.empty() && block_.resolve(line.wires[0], l, i) == Ref{.kind = Ref::input}) return true;
+    return false;
+  }
+
+  void name_columns() {
+    std::optional<std::size_t> in, out;
+    std::size_t first_line = 0, last_line = 0;
+    for (std::size_t c = 0; c < columns_.size(); ++c) {
+      if (columns_[c].meaning != "channels") continue;
+      for (const auto& [l, name] : columns_[c].slots) {
+        if (name == "groups") continue;
+        columns_[c].required = true;
+        if (name != "out" && (!in || l < first_line) && takes_block_input(l)) in = c, first_line = l;
+        if (name != "in" && (!out || l >= last_line)) out = c, last_line = l;
+      }
+    }
+    if (in && in == out) name_column(*in, "channels", 0);
+    else {
+      if (in) name_column(*in, "in", 0);
+      if (out) name_column(*out, "out", 2);
+    }
+    for (std::size_t c = 0; c < columns_.size(); ++c) {
+      Column& column = columns_[c];
+      if (column.base || !column.name.empty()) continue;
+      const std::string wanted = column.required ? "mid" : column.meaning == "channels" ? "groups" : column.meaning;
+      const auto& [l, arg] = column.slots.front();
+      name_column(c, free(wanted) ? wanted : block_.lines[l].name + "_" + (column.required ? arg : wanted), rank_of(column));
+    }
+  }
+
+  bool free(const std::string& name) const { return taken_.count(name) == 0; }
+
+  void name_column(std::size_t c, const std::string& wanted, int rank) {
+    if (columns_[c].base) return;
+    columns_[c].name = claim(wanted), columns_[c].rank = rank;
+  }
+
+  std::string claim(const std::string& wanted) {
+    std::string name = identifier(wanted);
+    for (int n = 2; !taken_.insert(name).second; ++n) name = fmt::format("{}_{}", identifier(wanted), n);
+    return name;
+  }
+
+  std::vector<std::size_t> reading_order() const {
+    std::vector<std::size_t> order;
+    for (std::size_t c = 0; c < columns_.size(); ++c)
+      if (!columns_[c].base) order.push_back(c);
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return columns_[a].rank < columns_[b].rank; });
+    return order;
+  }
+
+  // ---- layers that some instances lack ----
+
+  void add_flags(std::vector<Parameter>& parameters) {
+    std::map<std::vector<bool>, std::vector<Line*>> groups;
+    std::vector<const std::vector<bool>*> order;
+    for (Line& line : block_.lines) {
+      if (line.always()) continue;
+      const auto [it, fresh] = groups.try_emplace(line.on);
+      if (fresh) order.push_back(&it->first);
+      it->second.push_back(&line);
+    }
+    for (const std::vector<bool>* on : order) {
+      const std::vector<Line*>& lines = groups.at(*on);
+      const bool residual = lines.size() == 1 && adds_input(*lines[0]);
+      std::string when = comparison(lines, residual);
+      if (when.empty()) {
+        const std::string wanted = residual ? "residual" : common_name(lines);
+        Parameter flag{.name = claim(free(wanted) ? wanted : "has_" + wanted), .fallback = {}, .values = {on->begin(), on->end()}};
+        flag.fallback = 2 * std::count(on->begin(), on->end(), true) > block_.instances;
+        when = "$" + flag.name;
+        parameters.push_back(std::move(flag));
+      }
+      for (Line* line : lines) line->when = when;
+    }
+  }
+
+  bool adds_input(const Line& line) const {
+    const auto is_input = [](const Wire& wire) { return !wire.previous && wire.ref.kind == Ref::input; };
+    return line.op == "add" && std::any_of(line.wires.begin(), line.wires.end(), is_input);
+  }
+
+  // A residual sum stands where the block keeps its channels, any other layer where it changes them itself: said by
+  // comparing the two when that always holds.
+  std::string comparison(const std::vector<Line*>& lines, bool residual) const {
+    if (count_ < 4) return {};
+    const Column *in = nullptr, *out = nullptr;
+    for (const Column& column : columns_) {
+      if (!column.required || column.base) continue;
+      const bool first = residual ? column.name == "in" : speaks_of(*lines[0], "in", column);
+      const bool second = residual ? column.name == "out" : speaks_of(*lines[0], "out", column);
+      if (first) in = &column;
+      if (second) out = &column;
+    }
+    if (!in || !out || in == out) return {};
+    for (std::size_t i = 0; i < count_; ++i)
+      if (((in->values[i] == out->values[i]) == residual) != lines[0]->on[i]) return {};
+    return fmt::format("${} {} ${}", in->name, residual ? "==" : "!=", out->name);
+  }
+
+  bool speaks_of(const Line& line, const std::string& argument, const Column& column) const {
+    const std::pair<std::size_t, std::string> slot(block_.index.at(line.name), argument);
+    return std::find(column.slots.begin(), column.slots.end(), slot) != column.slots.end();
+  }
+
+  static std::string common_name(const std::vector<Line*>& lines) {
+    std::vector<std::string> common = split(lines[0]->name, '.');
+    for (const Line* line : lines) {
+      const std::vector<std::string> parts = split(line->name, '.');
+      std::size_t same = 0;
+      while (same < common.size() && same < parts.size() && common[same] == parts[same]) ++same;
+      common.resize(same);
+    }
+    return identifier(common.empty() ? lines[0]->name : join(common, "_"));
+  }
+
+  Template& block_;
+  const std::size_t count_;
+  std::vector<Column> columns_;
+  std::map<Slot*, Place> places_;
+  std::set<std::string> taken_ = {"input"};
+};
+
+}  // namespace
+
+std::vector<Parameter> parametrize(Template& block) { return Parametrizer(block).run(); }
+
+}  // namespace wherry::outlining

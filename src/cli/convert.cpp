@@ -9,7 +9,6 @@
 #include "data/preprocess.h"
 #include "export/safetensors/write_safetensors.h"
 #include "export/tflite/write_tflite.h"
-#include "ir/bind.h"
 #include "ir/flatten.h"
 #include "ir/outline.h"
 #include "ir/text/read_model.h"
@@ -53,22 +52,17 @@ class Stages {
   Clock::time_point begin_{};
 };
 
-void require_sizes(const Graph& graph) {
-  const std::vector<std::string> open = open_dims(graph);
-  if (open.empty()) return;
-  fail({.code = "E504",
-        .message = fmt::format("the model leaves dimensions open that a .tflite file fixes: {}", join(open, ", ")),
-        .next = fmt::format("give each a size: --dim {}=1", open.front())});
-}
-
 std::string provenance_of(const LoadedSource& source, const Lowered& lowered, const ConvertOptions& options) {
   Provenance p{.generator = fmt::format("wherry {}", version),
                .source = options.source.filename().string(),
                .source_hash = hash_bytes(MappedFile::open(options.source)->text()),
                .precision = std::string(name(options.precision)),
                .io = std::string(name(options.io.value_or(Io::nhwc))),
+               .ports = {},
                .orders = {}};
   for (const TflTap& tap : lowered.taps) p.orders[lowered.graph.tensors[static_cast<std::size_t>(tap.tensor)].name] = tap.order;
+  for (const auto* ports : {&source.graph.inputs, &source.graph.outputs})
+    for (const Port& port : *ports) p.ports[port.name] = io_order(source.graph.type(port.value), options.io.value_or(Io::nhwc));
   WHERRY_CHECK(!source.graph.name.empty(), "a graph without a name");
   return to_json_text(p);
 }
@@ -103,7 +97,6 @@ VerifyReport verify_file(const Graph& graph, const fs::path& file, const Convert
 }
 
 void convert_to_tflite(const LoadedSource& source, const ConvertOptions& options, ConvertResult& result, Stages& stages) {
-  require_sizes(source.graph);
   Diagnostics diagnostics;
 
   stages.begin("passes");

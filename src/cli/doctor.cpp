@@ -19,16 +19,9 @@ struct Finding {
 std::vector<Finding> examine() {
   std::vector<Finding> findings;
   findings.push_back({"wherry", true, fmt::format("{}, {} operators", version, all_ops().all().size()), ""});
-  const std::optional<std::filesystem::path> litert = find_litert();
-  std::string trouble;
-  if (litert) {
-    try {
-      load_litert();
-    } catch (const Failure& failure) {
-      trouble = failure.diagnostics().front().message;
-    }
-  }
-  findings.push_back({"LiteRT", litert && trouble.empty(), litert ? (trouble.empty() ? litert->string() : trouble) : "not found",
+  const std::optional<LiteRtLibrary> litert = find_litert();
+  const std::string trouble = litert ? why_litert_does_not_load() : "not found";
+  findings.push_back({"LiteRT", trouble.empty(), trouble.empty() ? fmt::format("{} {}", litert->version, litert->path.string()) : trouble,
                       "pip install ai-edge-litert, or set WHERRY_LITERT to its libLiteRt.so; without it convert needs --no-verify"});
   const std::vector<std::filesystem::path> folders = library_folders();
   findings.push_back({"block library", !folders.empty(), folders.empty() ? "not found" : folders.front().string(),

@@ -24,12 +24,6 @@ bool all_static(const Graph& graph, Diagnostics& diagnostics) {
   return false;
 }
 
-Order io_order(const Type& type, Io io) {
-  const int rank = static_cast<int>(type.shape.size());
-  const bool image = io == Io::nhwc && is_float(type.dtype) && rank >= 3 && rank <= 5;
-  return image ? TflLowering::channels_last_order(rank) : identity_order(rank);
-}
-
 // Taps name values of the graph that the caller knows; a value that only an expansion made has none there. A tensor has one
 // tap, by preference the value whose name it has; where an idle move took that one away, it takes the name of the other.
 void settle_taps(Lowered& lowered, const Graph& source) {
@@ -56,6 +50,12 @@ void settle_taps(Lowered& lowered, const Graph& source) {
 }
 
 }  // namespace
+
+Order io_order(const Type& type, Io io) {
+  const int rank = static_cast<int>(type.shape.size());
+  const bool image = io == Io::nhwc && is_float(type.dtype) && rank == 4;
+  return image ? TflLowering::channels_last_order(rank) : identity_order(rank);
+}
 
 Lowered lower_to_tfl(const Graph& source, const OpTable& ops, const TflLowerOptions& options, Diagnostics& diagnostics) {
   if (!all_static(source, diagnostics)) return {};

@@ -7,7 +7,10 @@
 
 namespace wherry {
 
-enum class Io { nhwc, nchw };   // the layout of rank-4 float inputs and outputs (rank 3: NLC; rank 5: NDHWC)
+enum class Io { nhwc, nchw };   // the layout of rank-4 float inputs and outputs; all others keep the source's order
+
+// How an input or output lies: axis i of the source's is axis order[i] of the file's.
+std::vector<int> io_order(const Type& type, Io io);
 
 // A source value that the file computes: where it lies and how (axis i of the value is axis order[i] of the tensor).
 struct TflTap {

@@ -8,7 +8,7 @@ namespace wherry {
 
 std::string to_json_text(const Provenance& p) {
   return nlohmann::ordered_json{{"generator", p.generator}, {"source", p.source}, {"source_hash", p.source_hash}, {"precision", p.precision},
-                                {"io", p.io}, {"orders", p.orders}}
+                                {"io", p.io}, {"ports", p.ports}, {"orders", p.orders}}
       .dump();
 }
 
@@ -17,7 +17,7 @@ std::optional<Provenance> parse_provenance(std::string_view text) {
   if (!j.is_object()) return std::nullopt;
   try {
     return Provenance{j.at("generator"), j.at("source"), j.at("source_hash"), j.at("precision"), j.at("io"),
-                      j.at("orders").get<std::map<std::string, std::vector<int>>>()};
+                      j.at("ports").get<std::map<std::string, std::vector<int>>>(), j.at("orders").get<std::map<std::string, std::vector<int>>>()};
   } catch (const nlohmann::json::exception&) {
     return std::nullopt;
   }

@@ -15,7 +15,8 @@ struct Provenance {
   std::string source;                              // the source's file name
   std::string source_hash;                         // "xxh3:…" of its bytes
   std::string precision, io;
-  std::map<std::string, std::vector<int>> orders;  // by value name: axis i of the source's value is axis orders[i] of the tensor
+  // Axis i of the source's value is axis order[i] of the file's tensor: of inputs and outputs by name, of layers by tensor name.
+  std::map<std::string, std::vector<int>> ports, orders;
 };
 
 std::string to_json_text(const Provenance& provenance);

@@ -87,12 +87,11 @@ class Outliner {
       else param.kind = kind_of(parameter.values);
       block.params.push_back(std::move(param));
     }
-    if (form.inputs > 1) block.inputs = numbered("input", form.inputs);
+    block.inputs = input_names(std::max(form.inputs, 1));
     block.layers = layers_of(form, block.inputs);
     const bool last = form.outputs.empty() || (form.outputs.size() == 1 && form.outputs[0].previous);
-    const std::vector<std::string> outputs = numbered("output", static_cast<int>(form.outputs.size()));
     for (std::size_t k = 0; k < form.outputs.size() && !last; ++k)
-      block.outputs.emplace_back(outputs[k], reference(form.outputs[k].ref, form, block.inputs));
+      block.outputs.emplace_back(k == 0 ? "output" : fmt::format("output{}", k + 1), reference(form.outputs[k].ref, form, block.inputs));
     blocks_.push_back(std::move(block));
     return {blocks_.back().name, std::move(parameters)};
   }
@@ -101,12 +100,6 @@ class Outliner {
     std::string name = wanted;
     for (int n = 2; !names_.insert(name).second; ++n) name = wanted + std::to_string(n);
     return name;
-  }
-
-  static std::vector<std::string> numbered(const std::string& name, int count) {
-    std::vector<std::string> names;
-    for (int n = 1; n <= count; ++n) names.push_back(n == 1 ? name : name + std::to_string(n));
-    return names;
   }
 
   static std::string kind_of(const std::vector<Attr>& values) {
@@ -156,7 +149,7 @@ class Outliner {
   const Tree tree_;
   Calls calls_;
   std::vector<Block> blocks_;
-  std::set<std::string> names_;
+  std::set<std::string> names_;     // of blocks
 };
 
 }  // namespace

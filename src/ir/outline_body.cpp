@@ -2,27 +2,13 @@
 
 #include "base/check.h"
 #include "ir/op_def.h"
+#include "ir/outline_constant.h"
 
 #include <algorithm>
 
 namespace wherry::outlining {
 
 namespace {
-
-TextValue text_map(std::vector<std::pair<std::string, TextValue>> members) {
-  TextValue value;
-  value.kind = TextValue::map;
-  value.members = std::move(members);
-  return value;
-}
-
-TextValue word(std::string text) { return TextValue::of(Attr(std::move(text))); }
-
-// A constant that is no parameter of its operator: a weight by its key, else its elements in place.
-TextValue constant_text(const Value& value) {
-  if (!value.name.empty()) return text_map({{"weight", word(value.name)}, {"type", word(text(value.type))}});
-  return TextValue{};
-}
 
 // [2, 2] → 2 where the text may say so.
 Attr shortest(const Attr& value, AttrKind kind) {
@@ -53,7 +39,7 @@ std::vector<Arg> args_of(const Graph& graph, const Node& node) {
   return args;
 }
 
-bool is_parameter(Role role) { return role == Role::parameter || role == Role::optional_parameter; }
+bool is_parameter(const Input& input) { return input.role == Role::parameter || input.role == Role::optional_parameter; }
 
 // Names values of one scope as its layers are read.
 class Reader {
@@ -72,7 +58,7 @@ class Reader {
         add_node(graph_.nodes[static_cast<std::size_t>(i++)]);
       }
     }
-    for (const ValueId v : outputs_of(tree_, scope_)) body_.outputs.push_back(ref(v));
+    for (const ValueId v : outputs_of(tree_, scope_)) body_.outputs.push_back(graph_.is_constant(v) ? add_constant(v) : ref(v));
     return std::move(body_);
   }
 
@@ -96,7 +82,7 @@ class Reader {
   Ref ref(ValueId v) {
     if (v == absent) return {};
     if (const auto it = known_.find(v); it != known_.end()) return it->second;
-    if (graph_.is_constant(v)) return {.kind = Ref::literal, .value = constant_text(graph_[v])};
+    WHERRY_CHECK(!graph_.is_constant(v), "'{}' is constant", graph_[v].name);
     return take_input(v);
   }
 
@@ -115,22 +101,70 @@ class Reader {
   void add_node(const Node& node) {
     Item item{.name = local(node.path), .op = std::string(node.op->name), .args = args_of(graph_, node),
               .outputs = static_cast<int>(node.outputs.size())};
-    int tensors = 0;
-    for (const Input& input : node.op->inputs) tensors += !is_parameter(input.role);
-    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-      const Input& input = node.op->inputs[std::min(i, node.op->inputs.size() - 1)];
-      const ValueId v = node.inputs[i];
-      if (!is_parameter(input.role)) {
-        item.inputs.push_back(ref(v));
-      } else if (v != absent) {
-        WHERRY_CHECK(graph_.is_constant(v), "{}: input '{}' is computed", node.path, input.name);
-        if (const std::string& key = graph_[v].name; key != node.path + "." + std::string(input.name)) item.weights.emplace_back(input.name, key);
-      }
+    const bool by_key = std::all_of(node.inputs.begin(), node.inputs.end(), [&](const ValueId& v) {
+      return v == absent || !is_parameter(declared(node, v)) || (graph_.is_constant(v) && !graph_[v].name.empty());
+    });
+    const std::optional<DType> dtype = first_dtype(node);
+    std::size_t parameters = 0;
+    for (const ValueId& v : node.inputs) {
+      if (by_key && is_parameter(declared(node, v))) add_key(item, node, declared(node, v).name, v), ++parameters;
+      else item.inputs.push_back(graph_.is_constant(v) ? Ref{.kind = Ref::literal, .value = constant_text(v, dtype)} : ref(v));
     }
-    while (!item.inputs.empty() && item.inputs.back().kind == Ref::none) item.inputs.pop_back();
-    item.may_omit_input = tensors == 1 && item.inputs.size() == 1 && node.op->inputs[0].role != Role::variadic;
+    while (by_key && !item.inputs.empty() && item.inputs.back().kind == Ref::none) item.inputs.pop_back();
+    item.may_omit_input = item.inputs.size() == 1 && node.op->inputs[0].role != Role::variadic;
+    shorten_keys(item, node, parameters);
     define(item.name, node.outputs);
     body_.items.push_back(std::move(item));
+  }
+
+  // A model may give a constant out; the text names layers only.
+  Ref add_constant(ValueId v) {
+    std::string name = "constant";
+    while (std::any_of(body_.items.begin(), body_.items.end(), [&](const Item& item) { return item.name == name; })) name += "_";
+    body_.items.push_back({.name = name, .op = "identity", .inputs = {{.kind = Ref::literal, .value = constant_text(v, {})}}});
+    return {.kind = Ref::output, .layer = name};
+  }
+
+  static const Input& declared(const Node& node, const ValueId& input) {
+    const auto position = static_cast<std::size_t>(&input - node.inputs.data());
+    return node.op->inputs[std::min(position, node.op->inputs.size() - 1)];
+  }
+
+  // Of the first input that is a tensor: what a number among the inputs takes its data type from.
+  std::optional<DType> first_dtype(const Node& node) const {
+    for (const ValueId v : node.inputs)
+      if (v != absent && !graph_.is_constant(v)) return graph_.type(v).dtype;
+    return {};
+  }
+
+  TextValue constant_text(ValueId v, std::optional<DType> dtype) const {
+    const Value& value = graph_[v];
+    return value.name.empty() ? written(*value.constant, dtype) : named_constant(relative(value.name), value.type);
+  }
+
+  // A key within the scope begins with a dot.
+  std::string relative(const std::string& key) const {
+    return !scope_.path.empty() && key.starts_with(scope_.path + ".") ? key.substr(scope_.path.size()) : key;
+  }
+
+  void add_key(Item& item, const Node& node, std::string_view parameter, ValueId v) const {
+    if (v == absent) return;
+    const std::string& key = graph_[v].name;
+    if (key != fmt::format("{}.{}", node.path, parameter)) item.weights.emplace_back(parameter, relative(key));
+  }
+
+  // weights: {weight: a.weight, bias: a.bias} → weights: a
+  static void shorten_keys(Item& item, const Node& node, std::size_t parameters) {
+    const auto given = std::count_if(node.inputs.begin(), node.inputs.end(), [&](const ValueId& v) { return v != absent && is_parameter(declared(node, v)); });
+    if (parameters == 0 || item.weights.size() != static_cast<std::size_t>(given)) return;
+    std::string owner;
+    for (const auto& [name, key] : item.weights) {
+      if (!key.ends_with("." + name)) return;
+      const std::string prefix = key.substr(0, key.size() - name.size() - 1);
+      if (prefix.empty() || (!owner.empty() && prefix != owner)) return;
+      owner = prefix;
+    }
+    item.weights = {{"", owner}};
   }
 
   const Tree& tree_;

@@ -1,5 +1,7 @@
 #include "ir/outline_merge.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
@@ -20,6 +22,15 @@ Ref Template::resolve(Wire wire, std::size_t line, std::size_t instance) const {
 }
 
 namespace {
+
+// Values of one kind can be those of one parameter.
+enum class Kind { none, flag, integers, numbers, words };
+Kind kind_of(const Attr& value) {
+  if (std::holds_alternative<None>(value)) return Kind::none;
+  if (std::holds_alternative<bool>(value)) return Kind::flag;
+  if (std::holds_alternative<std::int64_t>(value) || std::holds_alternative<Ints>(value)) return Kind::integers;
+  return std::holds_alternative<double>(value) || std::holds_alternative<Floats>(value) ? Kind::numbers : Kind::words;
+}
 
 class Merger {
  public:
@@ -100,7 +111,7 @@ class Merger {
       if (it->op != line.op || it->block != line.block || it->weights != line.weights || it->outputs != line.outputs) return false;
       if (it->args.size() != line.args.size() || it->inputs.size() != model->inputs.size()) return false;
       for (std::size_t a = 0; a < line.args.size(); ++a) {
-        if (it->args[a].name != line.args[a].name) return false;
+        if (it->args[a].name != line.args[a].name || kind_of(it->args[a].value) != kind_of(model->args[a].value)) return false;
         line.args[a].values.resize(i);
         line.args[a].values.push_back(it->args[a].value);
       }
@@ -143,6 +154,12 @@ class Merger {
 };
 
 }  // namespace
+
+std::vector<std::string> input_names(int count) {
+  std::vector<std::string> names;
+  for (int n = 1; n <= count; ++n) names.push_back(n == 1 ? "input" : fmt::format("input{}", n));
+  return names;
+}
 
 std::optional<Template> merge(const std::vector<const Body*>& bodies) { return Merger(bodies).run(); }
 

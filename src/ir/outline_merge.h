@@ -41,6 +41,9 @@ struct Template {
   Ref resolve(Wire wire, std::size_t line, std::size_t instance) const;
 };
 
+// Of a block's inputs: input, input2, …
+std::vector<std::string> input_names(int count);
+
 // Nothing when no order or no wiring serves all of them.
 std::optional<Template> merge(const std::vector<const Body*>& bodies);
 

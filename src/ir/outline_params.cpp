@@ -12,7 +12,9 @@ namespace {
 
 class Parametrizer {
  public:
-  explicit Parametrizer(Template& block) : block_(block), count_(static_cast<std::size_t>(block.instances)) {}
+  explicit Parametrizer(Template& block) : block_(block), count_(static_cast<std::size_t>(block.instances)) {
+    for (const std::string& input : input_names(block.inputs)) taken_.insert(input);
+  }
 
   std::vector<Parameter> run() {
     collect(true);
@@ -238,7 +240,7 @@ class Parametrizer {
   const std::size_t count_;
   std::vector<Column> columns_;
   std::map<Slot*, Place> places_;
-  std::set<std::string> taken_ = {"input"};
+  std::set<std::string> taken_ = {"index"};   // which `repeat` counts with
 };
 
 }  // namespace

@@ -7,7 +7,7 @@
 namespace wherry {
 
 // The tensors of a state dict by key. `title` names the file in messages.
-// Fails with E102, E103 or E105 when it is damaged, E106 when it has the format from before PyTorch 1.6, E108.
+// Fails with E102, E103 or E105 when it is damaged, E107 when it is something else, E108. Both formats of torch.save are read.
 Weights read_checkpoint(const OwnedBytes& bytes, const std::string& title);
 
 // One tensor, saved by itself.

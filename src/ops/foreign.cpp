@@ -70,6 +70,10 @@ std::string word(const ForeignNode& node, std::string_view name, std::string fal
 Ints ints(const ForeignNode& node, std::string_view name, std::optional<Ints> fallback) {
   return read<Ints>(node, name, AttrKind::ints, std::move(fallback));
 }
+Attr optional_number(const ForeignNode& node, std::string_view name) { return given(node, name) ? Attr(number(node, name)) : Attr(None{}); }
+Attr optional_integer(const ForeignNode& node, std::string_view name) { return given(node, name) ? Attr(integer(node, name)) : Attr(None{}); }
+Attr optional_ints(const ForeignNode& node, std::string_view name) { return given(node, name) ? Attr(ints(node, name)) : Attr(None{}); }
+
 std::optional<DType> dtype(const ForeignNode& node, std::string_view name) {
   return find(node, name) ? std::optional(read<DType>(node, name, AttrKind::dtype, std::nullopt)) : std::nullopt;
 }

@@ -15,6 +15,9 @@ std::int64_t integer(const ForeignNode& node, std::string_view name, std::option
 bool flag(const ForeignNode& node, std::string_view name, bool fallback);
 std::string word(const ForeignNode& node, std::string_view name, std::string fallback);
 Ints ints(const ForeignNode& node, std::string_view name, std::optional<Ints> fallback = {});   // an int counts as a list of one
+Attr optional_number(const ForeignNode& node, std::string_view name);    // as an attribute that may be None
+Attr optional_integer(const ForeignNode& node, std::string_view name);
+Attr optional_ints(const ForeignNode& node, std::string_view name);
 std::optional<DType> dtype(const ForeignNode& node, std::string_view name);
 
 // The tensors and numbers behind `names` as values of one data type. Numbers become scalar constants.

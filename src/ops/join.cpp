@@ -79,6 +79,37 @@ std::vector<ValueId> convert_cat(Builder& b, const ForeignNode& node) {
   return {b("cat", parts, {{"dim", integer(node, "dim", 0)}})};
 }
 
+int stack_axis(const OpTypes& t) { return infer::axis(t.node.integer("dim"), static_cast<int>(t.inputs[0]->shape.size()) + 1); }
+
+std::vector<Type> infer_stack(const OpTypes& t) {
+  Dim none;
+  Type out = infer_joined(t, -1, none);
+  out.shape.insert(out.shape.begin() + stack_axis(t), Dim(static_cast<std::int64_t>(t.inputs.size())));
+  return {out};
+}
+
+void eval_stack(OpValues& v) { interleave(v, outer_of(v.out(), infer::axis(v.node.integer("dim"), v.out().rank()))); }
+
+// The new axis lies before the one that it precedes in the source, or last.
+void lower_stack(TflLowering& l, const Node& node) {
+  const Order order = l.order(node.inputs[0]);
+  std::vector<int> tensors;
+  for (const ValueId v : node.inputs) tensors.push_back(l.in_order(v, order));
+  const int axis = infer::axis(node.integer("dim"), static_cast<int>(order.size()) + 1);
+  const bool last = axis == static_cast<int>(order.size());
+  const int at = last ? axis : order[static_cast<std::size_t>(axis)];
+  Order after = order;
+  for (int& other : after) other += other >= at ? 1 : 0;
+  after.insert(after.begin() + axis, at);
+  const auto count = static_cast<std::int64_t>(tensors.size());
+  const Type type = ordered(l.graph.type(node.outputs[0]), after);
+  l.give(node.outputs[0], l.add("PACK", tensors, type, {{"values_count", count}, {"axis", std::int64_t{at}}}), after);
+}
+
+std::vector<ValueId> convert_stack(Builder& b, const ForeignNode& node) {
+  return {b("stack", node.values("tensors"), {{"dim", integer(node, "dim", 0)}})};
+}
+
 }  // namespace
 
 OpList join() {
@@ -95,6 +126,18 @@ OpList join() {
        .source = {"torch.cat({xs}, dim={dim})", "keras.ops.concatenate({xs}, axis={dim})", "jnp.concatenate({xs}, axis={dim})"},
        .quant = {QuantRule::same_scale},
        .examples = {"cat(xs: [float32[1, 2, 3, 3], float32[1, 4, 3, 3]], dim: 1)", "cat(xs: [float32[2, 3], float32[2, 1], float32[2, 2]], dim: -1)"}},
+      {.name = "stack",
+       .doc = "Tensors of one shape side by side along an axis that is new.",
+       .inputs = {{"xs", "tensors of one shape", Role::variadic}},
+       .attrs = {{"dim", AttrKind::integer, std::int64_t{0}, "where the result has the new axis"}},
+       .infer = infer_stack,
+       .eval = eval_stack,
+       .layout = {LayoutRule::axis, "dim"},
+       .torch = {{"aten.stack.default", "", 0, convert_stack}},
+       .tflite = {.lower = lower_stack},
+       .source = {"torch.stack({xs}, dim={dim})", "keras.ops.stack({xs}, axis={dim})", "jnp.stack({xs}, axis={dim})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"stack(xs: [float32[1, 4, 3, 3], float32[1, 4, 3, 3]], dim: 2)", "stack(xs: [float32[2, 3], float32[2, 3], float32[2, 3]], dim: -1)"}},
   };
   return defs;
 }

@@ -171,6 +171,42 @@ std::vector<Type> infer_flatten(const OpTypes& t) {
   return {{t["x"].dtype, out}};
 }
 
+std::vector<Type> infer_unflatten(const OpTypes& t) {
+  const Shape& x = t["x"].shape;
+  const int axis = infer::axis(t.node.integer("dim"), static_cast<int>(x.size()));
+  const Shape parts = filled({x[static_cast<std::size_t>(axis)]}, t.node.ints("sizes"));
+  Shape out(x.begin(), x.begin() + axis);
+  out.insert(out.end(), parts.begin(), parts.end());
+  out.insert(out.end(), x.begin() + axis + 1, x.end());
+  return {{t["x"].dtype, out}};
+}
+
+// dim null: every axis of size 1.
+std::vector<Type> infer_squeeze(const OpTypes& t) {
+  const Shape& x = t["x"].shape;
+  const Attr& attr = t.node.attr("dim");
+  std::vector<int> gone;
+  if (const Ints* dims = std::get_if<Ints>(&attr))
+    for (const std::int64_t d : *dims) gone.push_back(infer::axis(d, std::max(1, static_cast<int>(x.size()))));
+  Shape out;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const bool named = std::holds_alternative<None>(attr) || std::find(gone.begin(), gone.end(), static_cast<int>(i)) != gone.end();
+    if (!named || !(x[i] == Dim(1))) out.push_back(x[i]);
+  }
+  return {{t["x"].dtype, out}};
+}
+
+std::vector<Type> infer_unsqueeze(const OpTypes& t) {
+  Type out = t["x"];
+  const int axis = infer::axis(t.node.integer("dim"), static_cast<int>(out.shape.size()) + 1);
+  out.shape.insert(out.shape.begin() + axis, Dim(1));
+  return {out};
+}
+
+std::vector<ValueId> convert_squeeze(Builder& b, const ForeignNode& node) {
+  return {b("squeeze", {node.value("self")}, {{"dim", optional_ints(node, "dim")}})};
+}
+
 }  // namespace
 
 OpList reshape() {
@@ -205,6 +241,43 @@ OpList reshape() {
        .quant = {QuantRule::same_scale},
        .examples = {"flatten(x: float32[2, 6, 1, 1], start_dim: 1)", "flatten(x: float32[2, 3, 4, 5], start_dim: 1)",
                     "flatten(x: float32[1, 3, 4, 5], start_dim: 2)", "flatten(x: float32[2, 3])"}},
+      {.name = "unflatten",
+       .doc = "Splits an axis into several.",
+       .inputs = {{"x", "any tensor"}},
+       .attrs = {{"dim", AttrKind::integer, {}, "the axis"}, {"sizes", AttrKind::ints, {}, "what it becomes; one size may be -1: what remains"}},
+       .infer = infer_unflatten,
+       .eval = copy,
+       .expand = as_reshape,
+       .torch = {{"aten.unflatten.int", "x=self"}},
+       .source = {"torch.unflatten({x}, {dim}, {sizes})", "", ""},
+       .quant = {QuantRule::same_scale},
+       .examples = {"unflatten(x: float32[1, 6, 4, 4], dim: 1, sizes: [2, -1])", "unflatten(x: float32[2, 12], dim: -1, sizes: [3, 4])"}},
+      {.name = "squeeze",
+       .doc = "Takes away axes of size 1; a named axis of another size stays.",
+       .inputs = {{"x", "any tensor"}},
+       .attrs = {{"dim", AttrKind::ints, None{}, "the axes; null: all", {}, false, true}},
+       .infer = infer_squeeze,
+       .eval = copy,
+       .expand = as_reshape,
+       .torch = {{"aten.squeeze.default", "", 0, convert_squeeze},
+                 {"aten.squeeze.dim", "", 0, convert_squeeze},
+                 {"aten.squeeze.dims", "", 0, convert_squeeze},
+                 {"aten.squeeze_.default", "", 0, convert_squeeze},
+                 {"aten.squeeze_.dim", "", 0, convert_squeeze}},
+       .source = {"(torch.squeeze({x}) if {dim} is None else torch.squeeze({x}, {dim}))", "keras.ops.squeeze({x}, {dim})", "jnp.squeeze({x}, {dim})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"squeeze(x: float32[2, 6, 1, 1])", "squeeze(x: float32[1, 6, 1, 3], dim: [2, 3])", "squeeze(x: float32[1, 6, 4, 4], dim: 0)"}},
+      {.name = "unsqueeze",
+       .doc = "Adds an axis of size 1.",
+       .inputs = {{"x", "any tensor"}},
+       .attrs = {{"dim", AttrKind::integer, {}, "where the result has it"}},
+       .infer = infer_unsqueeze,
+       .eval = copy,
+       .expand = as_reshape,
+       .torch = {{"aten.unsqueeze.default", "x=self"}, {"aten.unsqueeze_.default", "x=self"}},
+       .source = {"torch.unsqueeze({x}, {dim})", "keras.ops.expand_dims({x}, {dim})", "jnp.expand_dims({x}, {dim})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"unsqueeze(x: float32[2, 6], dim: -1)", "unsqueeze(x: float32[6, 4, 4], dim: 0)", "unsqueeze(x: float32[1, 6, 4, 4], dim: 2)"}},
   };
   return defs;
 }

@@ -78,15 +78,19 @@ void lower_slice(TflLowering& l, const Node& node) {
 }
 
 std::vector<ValueId> slice_node(Builder& b, ValueId x, std::int64_t dim, std::int64_t start, Attr end, std::int64_t step) {
-  std::vector<NamedAttr> attrs{{"dim", dim}, {"start", start}, {"step", step}};
-  if (!std::holds_alternative<None>(end)) attrs.push_back({"end", std::move(end)});
-  return {b("slice", {x}, std::move(attrs))};
+  return {b("slice", {x}, {{"dim", dim}, {"start", start}, {"end", std::move(end)}, {"step", step}})};
 }
 
 std::vector<ValueId> convert_slice(Builder& b, const ForeignNode& node) {
   Attr end = None{};
   if (given(node, "end") && integer(node, "end") != std::numeric_limits<std::int64_t>::max()) end = integer(node, "end");
   return slice_node(b, node.value("self"), integer(node, "dim", 0), integer(node, "start", 0), end, integer(node, "step", 1));
+}
+
+std::vector<ValueId> convert_narrow(Builder& b, const ForeignNode& node) {
+  const ValueId x = node.value("self");
+  const std::int64_t dim = integer(node, "dim"), start = integer(node, "start"), end = start + integer(node, "length");
+  return slice_node(b, x, dim, start, start < 0 && end == 0 ? Attr(None{}) : Attr(end), 1);
 }
 
 }  // namespace
@@ -103,7 +107,7 @@ OpList slice() {
        .infer = infer_slice,
        .eval = eval_slice,
        .layout = {LayoutRule::axis, "dim"},
-       .torch = {{"aten.slice.Tensor", "", 0, convert_slice}},
+       .torch = {{"aten.slice.Tensor", "", 0, convert_slice}, {"aten.narrow.default", "", 0, convert_narrow}},
        .tflite = {.lower = lower_slice},
        .source = {"torch.ops.aten.slice({x}, {dim}, {start}, {end}, {step})", "{x}[{start}:{end}:{step}]",
                   "jax.lax.slice_in_dim({x}, {start}, {end}, {step}, {dim})"},

@@ -1,11 +1,244 @@
 // Functions that map each element by itself. One row each.
 #include "ops/all_ops.h"
+#include "ops/axes.h"
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
 
 namespace wherry::ops {
 
-OpList unary() { return {}; }
+namespace {
+
+const std::vector<Input> floats = {{"x", "any float tensor"}};
+const std::vector<Input> numbers = {{"x", "any tensor of numbers"}};
+constexpr LayoutRule any{LayoutRule::any};
+
+std::vector<Type> infer_numbers(const OpTypes& t) {
+  if (t["x"].dtype == DType::boolean) infer::fault(fmt::format("{} takes numbers, not bool", t.node.op->name), "E502");
+  return {t["x"]};
+}
+
+std::vector<Type> infer_bool(const OpTypes& t) { return {{DType::boolean, t["x"].shape}}; }
+
+void eval_not(OpValues& v) {
+  with_type(v.node, v["x"].dtype(), [&](auto zero) {
+    const auto x = v["x"].as<decltype(zero)>();
+    const auto y = v.out().mutable_as<std::uint8_t>();
+    for (std::size_t i = 0; i < x.size(); ++i) y[i] = x[i] == 0;
+  });
+}
+
+std::vector<ValueId> expand_reciprocal(Builder& b, const Node& node) {
+  return {b("div", {b.scalar(1, b.type(node.inputs[0]).dtype), node.inputs[0]})};
+}
+
+// Abramowitz and Stegun 7.1.26: sign(x) (1 - (a1 t + … + a5 t^5) exp(-x^2)) with t = 1 / (1 + p |x|); off by at most 1.5e-7.
+std::vector<ValueId> expand_erf(Builder& b, const Node& node) {
+  const ValueId x = node.inputs[0];
+  const auto number = [&](double value) { return b.scalar(value, b.type(x).dtype); };
+  const ValueId t = b("reciprocal", {b("add", {b("mul", {b("abs", {x}), number(0.3275911)}), number(1)})});
+  ValueId sum = number(1.061405429);
+  for (const double a : {-1.453152027, 1.421413741, -0.284496736, 0.254829592}) sum = b("add", {b("mul", {t, sum}), number(a)});
+  const ValueId tail = b("mul", {b("mul", {t, sum}), b("exp", {b("neg", {b("square", {x})})})});
+  return {b("mul", {b("sign", {x}), b("sub", {number(1), tail})})};
+}
+
+std::vector<ValueId> convert_not(Builder& b, const ForeignNode& node) {
+  const ValueId x = node.value("self");
+  if (b.type(x).dtype != DType::boolean) refuse(node, "bitwise_not is known for bool only");
+  return {b("logical_not", {x})};
+}
+
+void lower_not(TflLowering& l, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Order order = l.order(x);
+  const Type type = ordered(l.graph.type(out), order);
+  const DType from = l.graph.type(x).dtype;
+  if (from == DType::boolean) l.give(out, l.add("LOGICAL_NOT", {l.as_is(x)}, type), order);
+  else l.give(out, l.add("EQUAL", {l.as_is(x), l.constant(Tensor::scalar(0, from))}, type), order);
+}
+
+}  // namespace
+
+OpList unary() {
+  static const OpDef defs[] = {
+      {.name = "exp",
+       .doc = "e to the power of x, element by element.",
+       .inputs = floats,
+       .infer = infer::float_same_as_first,
+       .eval = each_float<([](auto x) { return std::exp(x); })>,
+       .layout = any,
+       .torch = {{"aten.exp.default", "x=self"}, {"aten.exp_.default", "x=self"}},
+       .tflite = {.builtin = "EXP"},
+       .source = {"torch.exp({x})", "keras.ops.exp({x})", "jnp.exp({x})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"exp(x: float32[2, 5])"}},
+      {.name = "log",
+       .doc = "The natural logarithm, element by element.",
+       .inputs = floats,
+       .infer = infer::float_same_as_first,
+       .eval = each_float<([](auto x) { return std::log(x); })>,
+       .layout = any,
+       .torch = {{"aten.log.default", "x=self"}, {"aten.log_.default", "x=self"}},
+       .tflite = {.builtin = "LOG"},
+       .source = {"torch.log({x})", "keras.ops.log({x})", "jnp.log({x})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"log(x: float32[2, 5] in 0.1..9)"}},
+      {.name = "sqrt",
+       .doc = "The square root, element by element.",
+       .inputs = floats,
+       .infer = infer::float_same_as_first,
+       .eval = each_float<([](auto x) { return std::sqrt(x); })>,
+       .layout = any,
+       .torch = {{"aten.sqrt.default", "x=self"}, {"aten.sqrt_.default", "x=self"}},
+       .tflite = {.builtin = "SQRT"},
+       .source = {"torch.sqrt({x})", "keras.ops.sqrt({x})", "jnp.sqrt({x})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"sqrt(x: float32[2, 5] in 0..9)"}},
+      {.name = "rsqrt",
+       .doc = "1 / sqrt(x), element by element.",
+       .inputs = floats,
+       .infer = infer::float_same_as_first,
+       .eval = each_float<([](auto x) { return 1 / std::sqrt(x); })>,
+       .layout = any,
+       .torch = {{"aten.rsqrt.default", "x=self"}, {"aten.rsqrt_.default", "x=self"}},
+       .tflite = {.builtin = "RSQRT"},
+       .source = {"torch.rsqrt({x})", "keras.ops.rsqrt({x})", "jax.lax.rsqrt({x})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"rsqrt(x: float32[2, 5] in 0.1..9)"}},
+      {.name = "abs",
+       .doc = "The size without the sign, element by element.",
+       .inputs = numbers,
+       .infer = infer_numbers,
+       .eval = each_number<([](auto x) { return x < 0 ? -x : x; })>,
+       .layout = any,
+       .torch = {{"aten.abs.default", "x=self"}, {"aten.abs_.default", "x=self"}},
+       .tflite = {.builtin = "ABS"},
+       .source = {"torch.abs({x})", "keras.ops.abs({x})", "jnp.abs({x})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"abs(x: float32[2, 5])", "abs(x: int64[4] in -5..5)"}},
+      {.name = "neg",
+       .doc = "-x, element by element.",
+       .inputs = numbers,
+       .infer = infer_numbers,
+       .eval = each_number<([](auto x) { return -x; })>,
+       .layout = any,
+       .torch = {{"aten.neg.default", "x=self"}, {"aten.neg_.default", "x=self"}},
+       .tflite = {.builtin = "NEG"},
+       .source = {"-{x}", "keras.ops.negative({x})", "-{x}"},
+       .quant = {QuantRule::own_range},
+       .examples = {"neg(x: float32[2, 5])", "neg(x: int64[4])"}},
+      {.name = "square",
+       .doc = "x * x, element by element.",
+       .inputs = numbers,
+       .infer = infer_numbers,
+       .eval = each_number<([](auto x) { return x * x; })>,
+       .layout = any,
+       .torch = {{"aten.square.default", "x=self"}, {"aten.square_.default", "x=self"}},
+       .tflite = {.builtin = "SQUARE"},
+       .source = {"torch.square({x})", "keras.ops.square({x})", "jnp.square({x})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"square(x: float32[2, 5])"}},
+      {.name = "sin",
+       .doc = "The sine, x in radians, element by element.",
+       .inputs = floats,
+       .infer = infer::float_same_as_first,
+       .eval = each_float<([](auto x) { return std::sin(x); })>,
+       .layout = any,
+       .torch = {{"aten.sin.default", "x=self"}, {"aten.sin_.default", "x=self"}},
+       .tflite = {.builtin = "SIN"},
+       .source = {"torch.sin({x})", "keras.ops.sin({x})", "jnp.sin({x})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"sin(x: float32[2, 5] in -7..7)"}},
+      {.name = "cos",
+       .doc = "The cosine, x in radians, element by element.",
+       .inputs = floats,
+       .infer = infer::float_same_as_first,
+       .eval = each_float<([](auto x) { return std::cos(x); })>,
+       .layout = any,
+       .torch = {{"aten.cos.default", "x=self"}, {"aten.cos_.default", "x=self"}},
+       .tflite = {.builtin = "COS"},
+       .source = {"torch.cos({x})", "keras.ops.cos({x})", "jnp.cos({x})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"cos(x: float32[2, 5] in -7..7)"}},
+      {.name = "floor",
+       .doc = "The next whole number below or at x, element by element.",
+       .inputs = floats,
+       .infer = infer::float_same_as_first,
+       .eval = each_float<([](auto x) { return std::floor(x); })>,
+       .layout = any,
+       .torch = {{"aten.floor.default", "x=self"}, {"aten.floor_.default", "x=self"}},
+       .tflite = {.builtin = "FLOOR"},
+       .source = {"torch.floor({x})", "keras.ops.floor({x})", "jnp.floor({x})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"floor(x: float32[2, 5])"}},
+      {.name = "ceil",
+       .doc = "The next whole number above or at x, element by element.",
+       .inputs = floats,
+       .infer = infer::float_same_as_first,
+       .eval = each_float<([](auto x) { return std::ceil(x); })>,
+       .layout = any,
+       .torch = {{"aten.ceil.default", "x=self"}, {"aten.ceil_.default", "x=self"}},
+       .tflite = {.builtin = "CEIL"},
+       .source = {"torch.ceil({x})", "keras.ops.ceil({x})", "jnp.ceil({x})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"ceil(x: float32[2, 5])"}},
+      {.name = "round",
+       .doc = "The nearest whole number, halves to the even one, element by element.",
+       .inputs = floats,
+       .infer = infer::float_same_as_first,
+       .eval = each_float<([](auto x) { return std::nearbyint(x); })>,
+       .layout = any,
+       .torch = {{"aten.round.default", "x=self"}, {"aten.round_.default", "x=self"}},
+       .tflite = {.builtin = "ROUND"},
+       .source = {"torch.round({x})", "keras.ops.round({x})", "jnp.round({x})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"round(x: float32[7] = [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 0.7])"}},
+      {.name = "sign",
+       .doc = "-1, 0 or 1 as x is below, at or above zero, element by element.",
+       .inputs = numbers,
+       .infer = infer_numbers,
+       .eval = each_number<([](auto x) { return (x > 0) - (x < 0); })>,
+       .layout = any,
+       .torch = {{"aten.sign.default", "x=self"}, {"aten.sign_.default", "x=self"}},
+       .tflite = {.builtin = "SIGN"},
+       .source = {"torch.sign({x})", "keras.ops.sign({x})", "jnp.sign({x})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"sign(x: float32[5] = [-2, 0, 3, 0.5, -0.1])"}},
+      {.name = "reciprocal",
+       .doc = "1 / x, element by element.",
+       .inputs = floats,
+       .infer = infer::float_same_as_first,
+       .eval = each_float<([](auto x) { return 1 / x; })>,
+       .expand = expand_reciprocal,
+       .layout = any,
+       .torch = {{"aten.reciprocal.default", "x=self"}, {"aten.reciprocal_.default", "x=self"}},
+       .source = {"torch.reciprocal({x})", "keras.ops.reciprocal({x})", "1 / {x}"},
+       .quant = {QuantRule::own_range},
+       .examples = {"reciprocal(x: float32[2, 5] in 0.2..9)"}},
+      {.name = "erf",
+       .doc = "The error function, element by element.",
+       .inputs = floats,
+       .infer = infer::float_same_as_first,
+       .eval = each_float<([](auto x) { return std::erf(x); })>,
+       .expand = expand_erf,
+       .layout = any,
+       .torch = {{"aten.erf.default", "x=self"}, {"aten.erf_.default", "x=self"}},
+       .source = {"torch.erf({x})", "keras.ops.erf({x})", "jax.scipy.special.erf({x})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"erf(x: float32[2, 9] in -4..4)"}},
+      {.name = "logical_not",
+       .doc = "Whether x is zero or false, element by element.",
+       .inputs = {{"x", "any tensor"}},
+       .infer = infer_bool,
+       .eval = eval_not,
+       .layout = any,
+       .torch = {{"aten.logical_not.default", "x=self"}, {"aten.bitwise_not.default", "", 0, convert_not}},
+       .tflite = {.lower = lower_not},
+       .source = {"torch.logical_not({x})", "keras.ops.logical_not({x})", "jnp.logical_not({x})"},
+       .examples = {"logical_not(x: bool[5])", "logical_not(x: float32[3] = [0, 1, -2])"}},
+  };
+  return defs;
+}
 
 }  // namespace wherry::ops

@@ -1,0 +1,219 @@
+// Questions that are answered with true or false, and the choice by an answer.
+#include "ops/all_ops.h"
+#include "ops/axes.h"
+#include "ops/elementwise.h"
+#include "ops/foreign.h"
+#include "ops/infer.h"
+
+namespace wherry::ops {
+
+namespace {
+
+constexpr LayoutRule any{LayoutRule::any};
+const std::vector<Input> two = {{"x", "the first operand"}, {"y", "the second; shapes broadcast, a number stands for a scalar constant"}};
+
+std::vector<Type> infer_answer(const OpTypes& t) { return {{DType::boolean, infer::broadcast(t)[0].shape}}; }
+
+// The operands' common type: what the tensor among them has.
+DType operand_type(const OpValues& v) {
+  const bool scalar = v.inputs[0]->rank() == 0;
+  return v.inputs[scalar ? 1 : 0]->dtype();
+}
+
+template <auto f> void answers(OpValues& v) {
+  const DType type = operand_type(v);
+  with_type(v.node, type, [&](auto zero) { map_pairs<decltype(zero), std::uint8_t>(v, type, f); });
+}
+
+template <Word op> std::vector<ValueId> convert_logical(Builder& b, const ForeignNode& node) {
+  std::vector<ValueId> xy{node.value("self"), node.value("other")};
+  const bool bitwise = std::string_view(node.target).find("bitwise") != std::string_view::npos;
+  for (ValueId& v : xy) {
+    if (b.type(v).dtype == DType::boolean) continue;
+    if (bitwise) refuse(node, fmt::format("'{}' is known for bool only", node.target));
+    v = cast(b, v, DType::boolean);
+  }
+  return {b(op, xy)};
+}
+
+std::vector<Type> infer_logical(const OpTypes& t) {
+  std::vector<Type> out = infer::broadcast(t);
+  if (out[0].dtype != DType::boolean) infer::fault(fmt::format("{} takes bool, not {}", t.node.op->name, name(out[0].dtype)), "E502");
+  return out;
+}
+
+std::vector<Type> infer_where(const OpTypes& t) {
+  if (t["condition"].dtype != DType::boolean) infer::fault(fmt::format("where takes a condition of bool, not {}", name(t["condition"].dtype)), "E502");
+  const OpTypes choices{t.node, t.inputs.subspan(1), t.constants.subspan(1)};
+  Type out = infer::broadcast(choices)[0];
+  out.shape = infer::broadcast_shapes(out.shape, t["condition"].shape);
+  return {out};
+}
+
+void eval_where(OpValues& v) {
+  const DType type = v.out().dtype();
+  const Tensor x = v["x"].cast(type), y = v["y"].cast(type);
+  const Tensor& condition = v["condition"];
+  with_type(v.node, type, [&](auto zero) {
+    using T = decltype(zero);
+    const auto c = condition.as<std::uint8_t>();
+    const auto a = x.as<T>(), b = y.as<T>();
+    const auto out = v.out().mutable_as<T>();
+    const Sizes& sizes = v.out().sizes();
+    walk_rows(sizes, {broadcast_strides(condition.sizes(), sizes), broadcast_strides(x.sizes(), sizes), broadcast_strides(y.sizes(), sizes)},
+              [&](std::int64_t at, const auto& from, std::int64_t n, const auto& step) {
+                for (std::int64_t i = 0; i < n; ++i)
+                  out.data()[at + i] = c.data()[from[0] + i * step[0]] ? a.data()[from[1] + i * step[1]] : b.data()[from[2] + i * step[2]];
+              });
+  });
+}
+
+// The choices come first, so that numbers among them take the choices' type and not the condition's.
+void lower_where(TflLowering& l, const Node& node) {
+  const ValueId condition = node.inputs[0], x = node.inputs[1], y = node.inputs[2], out = node.outputs[0];
+  const DType type = l.graph.type(out).dtype;
+  const auto number = [&](ValueId v) { return l.graph.is_constant(v) && l.graph.type(v).shape.empty(); };
+  Order order;
+  std::vector<int> in;   // x, y, condition
+  if (number(x) && number(y)) {
+    in = {l.constant(l.graph[x].constant->cast(type)), l.constant(l.graph[y].constant->cast(type))};
+    in.push_back(l.same_order({condition}, order)[0]);
+  } else {
+    in = l.same_order({x, y, condition}, order);
+  }
+  l.give(out, l.add("SELECT_V2", {in[2], in[0], in[1]}, ordered(l.graph.type(out), order)), order);
+}
+
+std::vector<ValueId> convert_where(Builder& b, const ForeignNode& node) {
+  const std::vector<ValueId> xy = promoted(b, node, {"self", "other"});
+  return {b("where", {cast(b, node.value("condition"), DType::boolean), xy[0], xy[1]})};
+}
+
+// masked_fill(x, mask, value): the value takes x's type.
+std::vector<ValueId> convert_masked_fill(Builder& b, const ForeignNode& node) {
+  const ValueId x = node.value("self");
+  const Attr* number_given = node.attr("value");
+  ValueId value = absent;
+  if (!number_given) value = cast(b, node.value("value"), b.type(x).dtype);
+  else if (const bool* truth = std::get_if<bool>(number_given)) value = b.scalar(*truth ? 1 : 0, b.type(x).dtype);
+  else value = b.scalar(number(node, "value"), b.type(x).dtype);
+  return {b("where", {node.value("mask"), value, x})};
+}
+
+}  // namespace
+
+OpList compare() {
+  static const OpDef defs[] = {
+      {.name = "eq",
+       .doc = "Whether x equals y, element by element with broadcasting.",
+       .inputs = two,
+       .infer = infer_answer,
+       .eval = answers<([](auto x, auto y) { return x == y; })>,
+       .layout = any,
+       .torch = {{"aten.eq.Tensor", "", 0, convert_pair<"eq">}, {"aten.eq.Scalar", "", 0, convert_pair<"eq">}},
+       .tflite = {.builtin = "EQUAL"},
+       .source = {"{x} == {y}", "keras.ops.equal({x}, {y})", "{x} == {y}"},
+       .examples = {"eq(x: int64[2, 3] in 0..2, y: 1)"}},
+      {.name = "ne",
+       .doc = "Whether x differs from y, element by element with broadcasting.",
+       .inputs = two,
+       .infer = infer_answer,
+       .eval = answers<([](auto x, auto y) { return x != y; })>,
+       .layout = any,
+       .torch = {{"aten.ne.Tensor", "", 0, convert_pair<"ne">}, {"aten.ne.Scalar", "", 0, convert_pair<"ne">}},
+       .tflite = {.builtin = "NOT_EQUAL"},
+       .source = {"{x} != {y}", "keras.ops.not_equal({x}, {y})", "{x} != {y}"},
+       .examples = {"ne(x: int64[2, 3] in 0..2, y: int64[3] in 0..2)"}},
+      {.name = "lt",
+       .doc = "Whether x is less than y, element by element with broadcasting.",
+       .inputs = two,
+       .infer = infer_answer,
+       .eval = answers<([](auto x, auto y) { return x < y; })>,
+       .layout = any,
+       .torch = {{"aten.lt.Tensor", "", 0, convert_pair<"lt">}, {"aten.lt.Scalar", "", 0, convert_pair<"lt">}},
+       .tflite = {.builtin = "LESS"},
+       .source = {"{x} < {y}", "keras.ops.less({x}, {y})", "{x} < {y}"},
+       .examples = {"lt(x: float32[1, 4, 3, 3], y: float32[4, 1, 1])"}},
+      {.name = "le",
+       .doc = "Whether x is at most y, element by element with broadcasting.",
+       .inputs = two,
+       .infer = infer_answer,
+       .eval = answers<([](auto x, auto y) { return x <= y; })>,
+       .layout = any,
+       .torch = {{"aten.le.Tensor", "", 0, convert_pair<"le">}, {"aten.le.Scalar", "", 0, convert_pair<"le">}},
+       .tflite = {.builtin = "LESS_EQUAL"},
+       .source = {"{x} <= {y}", "keras.ops.less_equal({x}, {y})", "{x} <= {y}"},
+       .examples = {"le(x: float32[2, 3], y: 0.5)"}},
+      {.name = "gt",
+       .doc = "Whether x is greater than y, element by element with broadcasting.",
+       .inputs = two,
+       .infer = infer_answer,
+       .eval = answers<([](auto x, auto y) { return x > y; })>,
+       .layout = any,
+       .torch = {{"aten.gt.Tensor", "", 0, convert_pair<"gt">}, {"aten.gt.Scalar", "", 0, convert_pair<"gt">}},
+       .tflite = {.builtin = "GREATER"},
+       .source = {"{x} > {y}", "keras.ops.greater({x}, {y})", "{x} > {y}"},
+       .examples = {"gt(x: float32[2, 3], y: 0.5)"}},
+      {.name = "ge",
+       .doc = "Whether x is at least y, element by element with broadcasting.",
+       .inputs = two,
+       .infer = infer_answer,
+       .eval = answers<([](auto x, auto y) { return x >= y; })>,
+       .layout = any,
+       .torch = {{"aten.ge.Tensor", "", 0, convert_pair<"ge">}, {"aten.ge.Scalar", "", 0, convert_pair<"ge">}},
+       .tflite = {.builtin = "GREATER_EQUAL"},
+       .source = {"{x} >= {y}", "keras.ops.greater_equal({x}, {y})", "{x} >= {y}"},
+       .examples = {"ge(x: float32[2, 3], y: float32[3])"}},
+      {.name = "logical_and",
+       .doc = "Whether both x and y are true, element by element with broadcasting.",
+       .inputs = two,
+       .infer = infer_logical,
+       .eval = answers<([](auto x, auto y) { return x && y; })>,
+       .layout = any,
+       .torch = {{"aten.logical_and.default", "", 0, convert_logical<"logical_and">}, {"aten.bitwise_and.Tensor", "", 0, convert_logical<"logical_and">}},
+       .tflite = {.builtin = "LOGICAL_AND"},
+       .source = {"torch.logical_and({x}, {y})", "keras.ops.logical_and({x}, {y})", "jnp.logical_and({x}, {y})"},
+       .examples = {"logical_and(x: bool[2, 5], y: bool[5])"}},
+      {.name = "logical_or",
+       .doc = "Whether x or y is true, element by element with broadcasting.",
+       .inputs = two,
+       .infer = infer_logical,
+       .eval = answers<([](auto x, auto y) { return x || y; })>,
+       .layout = any,
+       .torch = {{"aten.logical_or.default", "", 0, convert_logical<"logical_or">}, {"aten.bitwise_or.Tensor", "", 0, convert_logical<"logical_or">}},
+       .tflite = {.builtin = "LOGICAL_OR"},
+       .source = {"torch.logical_or({x}, {y})", "keras.ops.logical_or({x}, {y})", "jnp.logical_or({x}, {y})"},
+       .examples = {"logical_or(x: bool[2, 5], y: bool[5])"}},
+      {.name = "logical_xor",
+       .doc = "Whether just one of x and y is true, element by element with broadcasting.",
+       .inputs = two,
+       .infer = infer_logical,
+       .eval = answers<([](auto x, auto y) { return (x != 0) != (y != 0); })>,
+       .layout = any,
+       .torch = {{"aten.logical_xor.default", "", 0, convert_logical<"logical_xor">}, {"aten.bitwise_xor.Tensor", "", 0, convert_logical<"logical_xor">}},
+       .tflite = {.builtin = "NOT_EQUAL"},
+       .source = {"torch.logical_xor({x}, {y})", "keras.ops.logical_xor({x}, {y})", "jnp.logical_xor({x}, {y})"},
+       .examples = {"logical_xor(x: bool[2, 5], y: bool[5])"}},
+      {.name = "where",
+       .doc = "x where the condition is true, y where it is false, element by element with broadcasting.",
+       .inputs = {{"condition", "true or false"}, {"x", "the choice where it is true"}, {"y", "the choice where it is false"}},
+       .infer = infer_where,
+       .eval = eval_where,
+       .layout = any,
+       .torch = {{"aten.where.self", "", 0, convert_where},
+                 {"aten.where.ScalarOther", "", 0, convert_where},
+                 {"aten.where.ScalarSelf", "", 0, convert_where},
+                 {"aten.where.Scalar", "", 0, convert_where},
+                 {"aten.masked_fill.Scalar", "", 0, convert_masked_fill},
+                 {"aten.masked_fill.Tensor", "", 0, convert_masked_fill},
+                 {"aten.masked_fill_.Scalar", "", 0, convert_masked_fill}},
+       .tflite = {.lower = lower_where},
+       .source = {"torch.where({condition}, {x}, {y})", "keras.ops.where({condition}, {x}, {y})", "jnp.where({condition}, {x}, {y})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"where(condition: bool[1, 4, 3, 3], x: float32[1, 4, 3, 3], y: 0.0)", "where(condition: bool[4, 3], x: float32[3], y: float32[2, 4, 3])",
+                    "where(condition: bool[5], x: 1.5, y: -0.5)"}},
+  };
+  return defs;
+}
+
+}  // namespace wherry::ops

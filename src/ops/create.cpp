@@ -1,0 +1,138 @@
+// Tensors out of nothing. Constant folding turns them into constants.
+#include "ops/all_ops.h"
+#include "ops/elementwise.h"
+#include "ops/foreign.h"
+#include "ops/infer.h"
+#include "ops/lowering.h"
+
+#include <limits>
+
+namespace wherry::ops {
+
+namespace {
+
+DType dtype_of(const Node& node) { return std::get<DType>(node.attr("dtype")); }
+
+std::vector<Type> infer_full(const OpTypes& t) {
+  for (const std::int64_t s : t.node.ints("size"))
+    if (s < 0) infer::fault(fmt::format("size {} holds a negative number", text(t.node.attr("size"))), "E503");
+  return {{dtype_of(t.node), to_shape(t.node.ints("size"))}};
+}
+
+void eval_full(OpValues& v) {
+  with_type(v.node, v.out().dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for (T& y : v.out().mutable_as<T>()) y = static_cast<T>(v.node.number("fill_value"));
+  });
+}
+
+std::vector<Type> infer_arange(const OpTypes& t) {
+  const double start = t.node.number("start"), end = t.node.number("end"), step = t.node.number("step");
+  if (step == 0 || (end - start) / step < 0 || !std::isfinite((end - start) / step))
+    infer::fault(fmt::format("arange from {} to {} by {} does not end", start, end, step));
+  const double count = std::ceil((end - start) / step);
+  if (count > 9e15) infer::fault("arange has too many elements", "E503");
+  return {{dtype_of(t.node), {Dim(static_cast<std::int64_t>(count))}}};
+}
+
+void eval_arange(OpValues& v) {
+  const double start = v.node.number("start"), step = v.node.number("step");
+  with_type(v.node, v.out().dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const auto out = v.out().mutable_as<T>();
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<T>(start + static_cast<double>(i) * step);
+  });
+}
+
+// What folding left, an output of the model: a constant.
+template <EvalFn eval> void lower(TflLowering& l, const Node& node) {
+  const Type& type = l.graph.type(node.outputs[0]);
+  std::vector<Tensor> out{Tensor::allocate(is_float(type.dtype) ? DType::float32 : type.dtype, sizes(type.shape))};
+  OpValues values{node, {}, out};
+  eval(values);
+  l.give_source_order(node.outputs[0], l.constant(out[0].cast(type.dtype)));
+}
+
+Ints fixed_sizes(const ForeignNode& node, const Shape& shape) {
+  if (!is_static(shape)) refuse(node, fmt::format("'{}' makes a tensor of {}, whose size is not known", node.target, text(shape)));
+  return sizes(shape);
+}
+
+// The type that the file states for the result; without it what the arguments say.
+std::optional<DType> stated_dtype(const ForeignNode& node) {
+  if (const std::optional<DType> type = dtype(node, "dtype")) return type;
+  if (!node.output_types.empty()) return node.output_types[0].dtype;
+  return std::nullopt;
+}
+
+// zeros, ones, full and their new_ forms: `value` is what fills, or nothing where fill_value says it.
+template <Word value> std::vector<ValueId> convert_full(Builder& b, const ForeignNode& node) {
+  const std::string_view fixed = value;
+  const bool like = std::string_view(node.target).find("_like") != std::string_view::npos;
+  const Ints size = like ? fixed_sizes(node, b.type(node.value("self")).shape)
+                         : node.output_types.empty() ? ints(node, "size") : fixed_sizes(node, node.output_types[0].shape);
+  double fill = fixed.empty() ? 0 : fixed == "0" ? 0 : 1;
+  DType type = node.find("self") ? b.type(node.value("self")).dtype : DType::float32;
+  if (fixed.empty()) {
+    const Attr* attr = node.attr("fill_value");
+    const bool* truth = attr ? std::get_if<bool>(attr) : nullptr;
+    fill = truth ? (*truth ? 1 : 0) : number(node, "fill_value");
+    if (!node.find("self") && attr && std::holds_alternative<std::int64_t>(*attr)) type = DType::int64;
+    if (!node.find("self") && truth) type = DType::boolean;
+  }
+  return {b("full", {}, {{"size", size}, {"fill_value", fill}, {"dtype", stated_dtype(node).value_or(type)}})};
+}
+
+std::vector<ValueId> convert_scalar_tensor(Builder& b, const ForeignNode& node) {
+  return {b("full", {}, {{"size", Ints{}}, {"fill_value", number(node, "s")}, {"dtype", stated_dtype(node).value_or(DType::float32)}})};
+}
+
+std::vector<ValueId> convert_arange(Builder& b, const ForeignNode& node) {
+  bool whole = true;
+  for (const std::string_view name : {"start", "end", "step"})
+    if (const Attr* attr = node.attr(name)) whole = whole && !std::holds_alternative<double>(*attr);
+  const DType type = stated_dtype(node).value_or(whole ? DType::int64 : DType::float32);
+  return {b("arange", {}, {{"start", number(node, "start", 0)}, {"end", number(node, "end")}, {"step", number(node, "step", 1)}, {"dtype", type}})};
+}
+
+const AttrDef dtype_attr{"dtype", AttrKind::dtype, DType::float32, "the data type"};
+
+}  // namespace
+
+OpList create() {
+  static const OpDef defs[] = {
+      {.name = "full",
+       .doc = "A tensor of one number.",
+       .inputs = {},
+       .attrs = {{"size", AttrKind::ints, {}, "the sizes"}, {"fill_value", AttrKind::number, 0.0, "the number"}, dtype_attr},
+       .infer = infer_full,
+       .eval = eval_full,
+       .torch = {{"aten.full.default", "", 0, convert_full<"">},
+                 {"aten.full_like.default", "", 0, convert_full<"">},
+                 {"aten.new_full.default", "", 0, convert_full<"">},
+                 {"aten.zeros.default", "", 0, convert_full<"0">},
+                 {"aten.zeros_like.default", "", 0, convert_full<"0">},
+                 {"aten.new_zeros.default", "", 0, convert_full<"0">},
+                 {"aten.ones.default", "", 0, convert_full<"1">},
+                 {"aten.ones_like.default", "", 0, convert_full<"1">},
+                 {"aten.new_ones.default", "", 0, convert_full<"1">},
+                 {"aten.scalar_tensor.default", "", 0, convert_scalar_tensor}},
+       .tflite = {.lower = lower<eval_full>},
+       .source = {"torch.full({size}, {fill_value}, dtype={dtype})", "keras.ops.full({size}, {fill_value})", "jnp.full({size}, {fill_value})"},
+       .examples = {"full(size: [2, 3], fill_value: 0.5)", "full(size: [], fill_value: 3, dtype: int64)"}},
+      {.name = "arange",
+       .doc = "Numbers from start up to but not including end.",
+       .inputs = {},
+       .attrs = {{"start", AttrKind::number, 0.0, "the first number"}, {"end", AttrKind::number, {}, "where it ends"},
+                 {"step", AttrKind::number, 1.0, "the distance between two"}, dtype_attr},
+       .infer = infer_arange,
+       .eval = eval_arange,
+       .torch = {{"aten.arange.default", "", 0, convert_arange}, {"aten.arange.start", "", 0, convert_arange}, {"aten.arange.start_step", "", 0, convert_arange}},
+       .tflite = {.lower = lower<eval_arange>},
+       .source = {"torch.arange({start}, {end}, {step}, dtype={dtype})", "keras.ops.arange({start}, {end}, {step})", "jnp.arange({start}, {end}, {step})"},
+       .examples = {"arange(end: 5, dtype: int64)", "arange(start: 1, end: 2, step: 0.25)"}},
+  };
+  return defs;
+}
+
+}  // namespace wherry::ops

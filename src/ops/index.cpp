@@ -1,0 +1,251 @@
+// Parts of a tensor, by positions that are themselves a tensor.
+#include "ops/all_ops.h"
+#include "ops/axes.h"
+#include "ops/elementwise.h"
+#include "ops/foreign.h"
+#include "ops/infer.h"
+#include "ops/lowering.h"
+
+#include <cstring>
+
+namespace wherry::ops {
+
+namespace {
+
+std::size_t axis_of(const Node& node, std::size_t rank) {
+  return static_cast<std::size_t>(infer::axis(node.integer("dim"), static_cast<int>(rank)));
+}
+
+void needs_integers(const OpTypes& t, std::string_view input) {
+  const DType dtype = t[input].dtype;
+  if (dtype != DType::int64 && dtype != DType::int32)
+    infer::fault(fmt::format("{} takes {} of int64 or int32, not {}", t.node.op->name, input, name(dtype)), "E502");
+}
+
+// Positions that are known must lie within the axis.
+void check_positions(const OpTypes& t, std::string_view input, const Dim& size) {
+  const Tensor* positions = t.constant(input);
+  if (!positions || !size.known()) return;
+  for (const std::int64_t at : positions->to_ints())
+    if (at < 0 || at >= size.size()) infer::fault(fmt::format("position {} is out of range for an axis of {}", at, size.size()));
+}
+
+// E705 rather than memory that is not ours: positions that come from an input.
+std::int64_t position(const Node& node, std::int64_t at, std::int64_t size) {
+  if (at < 0 || at >= size)
+    fail({.code = "E705", .message = fmt::format("{} asks for position {} of an axis of {}", node.op->name, at, size), .at = node.where()});
+  return at;
+}
+
+std::vector<Type> infer_index_select(const OpTypes& t) {
+  Type out = t["x"];
+  needs_integers(t, "index");
+  infer::needs_rank(t, "index", 1);
+  const std::size_t axis = axis_of(t.node, out.shape.size());
+  check_positions(t, "index", out.shape[axis]);
+  out.shape[axis] = t["index"].shape[0];
+  return {out};
+}
+
+// Rows of `bytes` each: for every outer position, those that `index` names.
+void take_rows(const Node& node, const Tensor& x, std::size_t axis, const std::vector<std::int64_t>& index, std::byte* to) {
+  std::size_t bytes = byte_size(x.dtype());
+  for (std::size_t i = axis + 1; i < x.sizes().size(); ++i) bytes *= static_cast<std::size_t>(x.sizes()[i]);
+  std::int64_t outer = 1;
+  for (std::size_t i = 0; i < axis; ++i) outer *= x.sizes()[i];
+  const std::int64_t n = x.sizes()[axis];
+  for (std::int64_t o = 0; o < outer; ++o)
+    for (const std::int64_t at : index) {
+      if (bytes) std::memcpy(to, x.data() + static_cast<std::size_t>(o * n + position(node, at, n)) * bytes, bytes);
+      to += bytes;
+    }
+}
+
+void eval_index_select(OpValues& v) {
+  take_rows(v.node, v["x"], axis_of(v.node, v["x"].sizes().size()), v["index"].to_ints(), v.out().mutable_data());
+}
+
+// Constant positions as int32; computed ones as they are: GATHER takes both.
+int positions(TflLowering& l, ValueId v) {
+  if (l.graph.is_constant(v)) return l.constant(l.graph[v].constant->cast(DType::int32), l.graph[v].name);
+  return l.source_order(v);
+}
+
+void lower_index_select(TflLowering& l, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Order order = l.order(x);
+  const std::int64_t axis = order[axis_of(node, order.size())], none = 0;
+  const int made = l.add("GATHER", {l.as_is(x), positions(l, node.inputs[1])}, ordered(l.graph.type(out), order), {{"axis", axis}, {"batch_dims", none}});
+  l.give(out, made, order);
+}
+
+std::vector<Type> infer_gather(const OpTypes& t) {
+  const Type &x = t["x"], &index = t["index"];
+  needs_integers(t, "index");
+  if (index.shape.size() != x.shape.size()) infer::fault(fmt::format("gather takes an index of x's rank, not {} for {}", text(index), text(x)));
+  const std::size_t axis = axis_of(t.node, x.shape.size());
+  for (std::size_t i = 0; i < x.shape.size(); ++i)
+    if (i != axis && x.shape[i].known() && index.shape[i].known() && index.shape[i].size() > x.shape[i].size())
+      infer::fault(fmt::format("index {} is larger than x {} along axis {}", text(index), text(x), i));
+  check_positions(t, "index", x.shape[axis]);
+  return {{x.dtype, index.shape}};
+}
+
+void eval_gather(OpValues& v) {
+  const Tensor &x = v["x"], &out = v.out();
+  const std::size_t axis = axis_of(v.node, x.sizes().size()), bytes = byte_size(x.dtype());
+  const std::vector<std::int64_t> index = v["index"].to_ints();
+  const Sizes strides = contiguous_strides(x.sizes());
+  std::byte* to = v.out().mutable_data();
+  std::int64_t remaining = 0;
+  for (std::size_t at = 0; at < index.size(); ++at, to += bytes) {
+    std::int64_t from = 0;
+    remaining = static_cast<std::int64_t>(at);
+    for (std::size_t i = strides.size(); i-- > 0;) {
+      const std::int64_t own = remaining % out.sizes()[i];
+      remaining /= out.sizes()[i];
+      from += strides[i] * (i == axis ? position(v.node, index[at], x.sizes()[i]) : own);
+    }
+    std::memcpy(to, x.data() + static_cast<std::size_t>(from) * bytes, bytes);
+  }
+}
+
+// GATHER_ND with whole coordinates: the element's own along every axis but one.
+void lower_gather(TflLowering& l, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Type& type = l.graph.type(out);
+  const Sizes shape = sizes(type.shape);
+  const std::size_t axis = axis_of(node, shape.size());
+  const Sizes strides = contiguous_strides(shape);
+  std::vector<int> coordinates;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (i == axis) {
+      int at = positions(l, node.inputs[1]);
+      if (l.tensor(at).dtype != DType::int32) at = l.add("CAST", {at}, {DType::int32, type.shape});
+      coordinates.push_back(at);
+      continue;
+    }
+    Tensor own = Tensor::allocate(DType::int32, shape);
+    const auto values = own.mutable_as<std::int32_t>();
+    for (std::size_t k = 0; k < values.size(); ++k) values[k] = static_cast<std::int32_t>(static_cast<std::int64_t>(k) / strides[i] % shape[i]);
+    coordinates.push_back(l.constant(std::move(own)));
+  }
+  Type packed{DType::int32, type.shape};
+  packed.shape.emplace_back(static_cast<std::int64_t>(shape.size()));
+  const auto count = static_cast<std::int64_t>(coordinates.size());
+  const int where = l.add("PACK", coordinates, packed, {{"values_count", count}, {"axis", count}});
+  l.give_source_order(out, l.add("GATHER_ND", {l.source_order(x), where}, type));
+}
+
+std::vector<Type> infer_embedding(const OpTypes& t) {
+  needs_integers(t, "x");
+  infer::needs_rank(t, "weight", 2);
+  check_positions(t, "x", t["weight"].shape[0]);
+  Type out{t["weight"].dtype, t["x"].shape};
+  out.shape.push_back(t["weight"].shape[1]);
+  return {out};
+}
+
+void eval_embedding(OpValues& v) { take_rows(v.node, v["weight"], 0, v["x"].to_ints(), v.out().mutable_data()); }
+
+void lower_embedding(TflLowering& l, const Node& node) {
+  const std::int64_t none = 0;
+  const ValueId out = node.outputs[0];
+  const int made = l.add("GATHER", {l.source_order(node.inputs[1]), positions(l, node.inputs[0])}, l.graph.type(out), {{"axis", none}, {"batch_dims", none}});
+  l.give_source_order(out, made);
+}
+
+std::vector<ValueId> convert_embedding(Builder& b, const ForeignNode& node) {   // padding_idx matters to training only
+  return {b("embedding", {node.value("indices"), node.value("weight")})};
+}
+
+// Positions counted from the end become those from the start.
+ValueId from_start(Builder& b, const ForeignNode& node, ValueId index, const Dim& size) {
+  if (const std::optional<Tensor>& known = b.graph()[index].constant) {
+    std::vector<std::int64_t> values = known->to_ints();
+    if (std::all_of(values.begin(), values.end(), [](std::int64_t at) { return at >= 0; })) return index;
+    if (!size.known()) refuse(node, "positions counted from the end of an axis without a size");
+    for (std::int64_t& at : values) at += at < 0 ? size.size() : 0;
+    return b.constant(Tensor::from(values, known->sizes()));
+  }
+  if (!size.known()) refuse(node, "positions that may count from the end of an axis without a size");
+  const DType type = b.type(index).dtype;
+  return b("where", {b("lt", {index, b.scalar(0, type)}), b("add", {index, b.scalar(static_cast<double>(size.size()), type)}), index});
+}
+
+// x[:, index]: one tensor of positions; more of them, or a mask, have no meaning here.
+std::vector<ValueId> convert_index(Builder& b, const ForeignNode& node) {
+  ValueId y = node.value("self"), index = absent;
+  std::size_t axis = 0;
+  const std::vector<ValueId> indices = node.values("indices");
+  for (std::size_t i = 0; i < indices.size(); ++i) {
+    if (indices[i] == absent) continue;
+    if (index != absent) refuse(node, "indexing by more than one tensor is not known");
+    index = indices[i], axis = i;
+  }
+  if (index == absent) return {y};
+  if (!is_integer(b.type(index).dtype)) refuse(node, "indexing by a mask gives a size that depends on the data");
+  const Shape shape = b.type(y).shape, picked = b.type(index).shape;
+  index = cast(b, from_start(b, node, index, shape[axis]), DType::int64);
+  if (picked.size() != 1) index = b("reshape", {index}, {{"shape", Ints{-1}}});
+  y = b("index_select", {y, index}, {{"dim", static_cast<std::int64_t>(axis)}});
+  if (picked.size() == 1) return {y};
+  if (picked.empty()) return {b("squeeze", {y}, {{"dim", static_cast<std::int64_t>(axis)}})};
+  if (!is_static(picked)) refuse(node, "indexing by a tensor of rank 2 or more without fixed sizes");
+  return {b("unflatten", {y}, {{"dim", static_cast<std::int64_t>(axis)}, {"sizes", sizes(picked)}})};
+}
+
+const AttrDef dim_attr{"dim", AttrKind::integer, std::int64_t{0}, "the axis"};
+
+}  // namespace
+
+OpList index() {
+  static const OpDef defs[] = {
+      {.name = "index_select",
+       .doc = "The positions of x along an axis that a vector names, in its order.",
+       .inputs = {{"x", "any tensor"}, {"index", "a vector of positions, none negative"}},
+       .attrs = {dim_attr},
+       .infer = infer_index_select,
+       .eval = eval_index_select,
+       .layout = {LayoutRule::axis, "dim"},
+       .torch = {{"aten.index_select.default", "x=self"}, {"aten.index.Tensor", "", 0, convert_index}},
+       .tflite = {.lower = lower_index_select},
+       .source = {"torch.index_select({x}, {dim}, {index})", "keras.ops.take({x}, {index}, axis={dim})", "jnp.take({x}, {index}, axis={dim})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"index_select(x: float32[1, 6, 3, 3], index: const int64[4] = [5, 0, 0, 2], dim: 1)",
+                    "index_select(x: float32[5, 2], index: int64[3] in 0..4)"}},
+      {.name = "gather",
+       .doc = "For each position of index the element of x that lies there but along dim, where index says.",
+       .inputs = {{"x", "any tensor"}, {"index", "positions along dim, of x's rank"}},
+       .attrs = {{"dim", AttrKind::integer, {}, "the axis"}},
+       .infer = infer_gather,
+       .eval = eval_gather,
+       .torch = {{"aten.gather.default", "x=self =sparse_grad"}},
+       .tflite = {.lower = lower_gather},
+       .source = {"torch.gather({x}, {dim}, {index})", "keras.ops.take_along_axis({x}, {index}, axis={dim})",
+                  "jnp.take_along_axis({x}, {index}, axis={dim})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"gather(x: float32[3, 4], index: int64[2, 4] in 0..2, dim: 0)", "gather(x: float32[2, 3, 4], index: const int64[2, 3, 1] = [0, 3, 1, 2, 2, 0], dim: -1)"}},
+      {.name = "embedding",
+       .doc = "For each number in x the row of the weight with that number.",
+       .inputs = {{"x", "numbers of rows"}, {"weight", "the rows", Role::parameter}},
+       .hyper = {{"num_embeddings", AttrKind::integer, {}, "how many rows"}, {"embedding_dim", AttrKind::integer, {}, "the length of each"}},
+       .infer = infer_embedding,
+       .eval = eval_embedding,
+       .parameters = [](const Hyper& hyper, const Node&) -> std::vector<Shape> {
+         return {{hyper_int(hyper, "num_embeddings"), hyper_int(hyper, "embedding_dim")}};
+       },
+       .hyper_of = [](const Graph& graph, const Node& node) -> Hyper {
+         const Shape& w = input_type(graph, node, "weight").shape;
+         return {{"num_embeddings", w[0].size()}, {"embedding_dim", w[1].size()}};
+       },
+       .torch = {{"aten.embedding.default", "", 0, convert_embedding}},
+       .tflite = {.lower = lower_embedding},
+       .source = {"F.embedding({x}, {weight})", "keras.ops.take({weight}, {x}, axis=0)", "jnp.take({weight}, {x}, axis=0)"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"embedding(x: int64[2, 3] in 0..4, num_embeddings: 5, embedding_dim: 4)"}},
+  };
+  return defs;
+}
+
+}  // namespace wherry::ops

@@ -1,0 +1,224 @@
+// A tensor's elements several times, or in another order along an axis.
+#include "ops/all_ops.h"
+#include "ops/axes.h"
+#include "ops/elementwise.h"
+#include "ops/foreign.h"
+#include "ops/infer.h"
+#include "ops/lowering.h"
+
+namespace wherry::ops {
+
+namespace {
+
+// x with axes of size 1 before it, up to `rank`.
+Shape led_by_ones(const Shape& shape, std::size_t rank) {
+  Shape out(rank > shape.size() ? rank - shape.size() : 0, Dim(1));
+  out.insert(out.end(), shape.begin(), shape.end());
+  return out;
+}
+
+std::vector<Type> infer_expand(const OpTypes& t) {
+  const Type& x = t["x"];
+  const Ints& size = t.node.ints("size");
+  if (size.size() < x.shape.size()) infer::fault(fmt::format("size {} has fewer axes than {}", text(Attr(size)), text(x)));
+  Shape out = led_by_ones(x.shape, size.size());
+  const std::size_t lead = size.size() - x.shape.size();
+  for (std::size_t i = 0; i < size.size(); ++i) {
+    if (size[i] == -1 && i >= lead) continue;
+    if (size[i] < 0) infer::fault(fmt::format("size {} is negative where x has no axis", text(Attr(size))), "E503");
+    if (!(out[i] == Dim(1)) && !(out[i] == Dim(size[i]))) infer::fault(fmt::format("{} cannot become {}: axis {} is {}", text(x), text(Attr(size)), i, out[i].text()));
+    out[i] = Dim(size[i]);
+  }
+  return {{x.dtype, out}};
+}
+
+void eval_expand(OpValues& v) { copy_view(v["x"], 0, broadcast_strides(v["x"].sizes(), v.out().sizes()), v.out()); }
+
+void lower_expand(TflLowering& l, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Type &in = l.graph.type(x), &type = l.graph.type(out);
+  const bool grown = type.shape.size() > in.shape.size();
+  const Order order = grown ? identity_order(static_cast<int>(type.shape.size())) : l.order(x);
+  const int tensor = grown ? tfl::reshape(l, l.source_order(x), {in.dtype, led_by_ones(in.shape, type.shape.size())}) : l.as_is(x);
+  const Sizes wanted = sizes(ordered(type, order).shape);
+  if (l.tensor(tensor).sizes == wanted) return l.give(out, tensor, order);
+  l.give(out, l.add("BROADCAST_TO", {tensor, tfl::int32s(l, wanted)}, {type.dtype, to_shape(wanted)}), order);
+}
+
+// Sizes as the foreign file states them: a symbolic one must be x's own, which -1 keeps.
+std::vector<ValueId> convert_expand(Builder& b, const ForeignNode& node) {
+  const ValueId x = node.value("self");
+  if (node.output_types.empty()) return {b("expand", {x}, {{"size", ints(node, "size")}})};
+  const Shape &in = b.type(x).shape, &out = node.output_types[0].shape;
+  Ints size;
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const bool own = i >= out.size() - in.size() && in[i - (out.size() - in.size())] == out[i];
+    if (!out[i].known() && !own) refuse(node, fmt::format("'{}' repeats an axis {} times, which is not known", node.target, out[i].text()));
+    size.push_back(out[i].known() ? out[i].size() : -1);
+  }
+  return {b("expand", {x}, {{"size", size}})};
+}
+
+std::vector<Type> infer_repeat(const OpTypes& t) {
+  const Type& x = t["x"];
+  const Ints& repeats = t.node.ints("repeats");
+  if (repeats.size() < x.shape.size()) infer::fault(fmt::format("repeats {} has fewer axes than {}", text(Attr(repeats)), text(x)));
+  Shape out = led_by_ones(x.shape, repeats.size());
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    if (repeats[i] < 0) infer::fault(fmt::format("repeats {} holds a negative number", text(Attr(repeats))), "E503");
+    out[i] = out[i] * Dim(repeats[i]);
+  }
+  return {{x.dtype, out}};
+}
+
+// The result's axes as pairs (repeat, size): x read with stride 0 along the first of each.
+void eval_repeat(OpValues& v) {
+  const Sizes shape = sizes(led_by_ones(to_shape(v["x"].sizes()), v.out().sizes().size()));
+  const Sizes own = contiguous_strides(shape);
+  Sizes paired, strides;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    paired.insert(paired.end(), {shape[i] ? v.out().sizes()[i] / shape[i] : 0, shape[i]});
+    strides.insert(strides.end(), {0, own[i]});
+  }
+  Tensor out = Tensor::allocate(v.out().dtype(), paired);
+  copy_view(v["x"], 0, strides, out);
+  out.copy_to(v.out().mutable_data());
+}
+
+void lower_repeat(TflLowering& l, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Type &in = l.graph.type(x), &type = l.graph.type(out);
+  const bool grown = type.shape.size() > in.shape.size();
+  const Order order = grown ? identity_order(static_cast<int>(type.shape.size())) : l.order(x);
+  const int tensor = grown ? tfl::reshape(l, l.source_order(x), {in.dtype, led_by_ones(in.shape, type.shape.size())}) : l.as_is(x);
+  Ints times(order.size());
+  for (std::size_t i = 0; i < order.size(); ++i) times[static_cast<std::size_t>(order[i])] = node.ints("repeats")[i];
+  if (std::all_of(times.begin(), times.end(), [](std::int64_t n) { return n == 1; })) return l.give(out, tensor, order);
+  l.give(out, l.add("TILE", {tensor, tfl::int32s(l, times)}, ordered(type, order)), order);
+}
+
+// torch.tile lets the list be shorter than the shape.
+std::vector<ValueId> convert_tile(Builder& b, const ForeignNode& node) {
+  const ValueId x = node.value("self");
+  Ints dims = ints(node, "dims");
+  const std::size_t rank = b.type(x).shape.size();
+  if (dims.size() < rank) dims.insert(dims.begin(), rank - dims.size(), 1);
+  return {b("repeat", {x}, {{"repeats", dims}})};
+}
+
+std::vector<int> flipped(const Node& node, int rank) {
+  std::vector<int> axes;
+  for (const std::int64_t d : node.ints("dims")) axes.push_back(infer::axis(d, std::max(1, rank)));
+  return axes;
+}
+
+std::vector<Type> infer_flip(const OpTypes& t) {
+  flipped(t.node, static_cast<int>(t["x"].shape.size()));
+  return {t["x"]};
+}
+
+void eval_flip(OpValues& v) {
+  const Tensor& x = v["x"];
+  if (x.rank() == 0 || x.count() == 0) return copy_view(x, 0, {}, v.out());
+  Sizes strides = contiguous_strides(x.sizes());
+  std::int64_t offset = 0;
+  for (const int axis : flipped(v.node, x.rank())) {
+    const auto i = static_cast<std::size_t>(axis);
+    offset += strides[i] * (x.sizes()[i] - 1);
+    strides[i] = -strides[i];
+  }
+  copy_view(x, offset, strides, v.out());
+}
+
+void lower_flip(TflLowering& l, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Order order = l.order(x);
+  const Type type = ordered(l.graph.type(out), order);
+  int tensor = l.as_is(x);
+  for (const int axis : flipped(node, static_cast<int>(order.size())))
+    tensor = l.add("REVERSE_V2", {tensor, tfl::int32s(l, {order[static_cast<std::size_t>(axis)]})}, type);
+  l.give(out, tensor, order);
+}
+
+std::vector<Type> infer_roll(const OpTypes& t) {
+  const Ints &shifts = t.node.ints("shifts"), &dims = t.node.ints("dims");
+  if (dims.empty() ? shifts.size() != 1 : shifts.size() != dims.size())
+    infer::fault(fmt::format("shifts {} and dims {} differ in length", text(Attr(shifts)), text(Attr(dims))));
+  for (const std::int64_t d : dims) infer::axis(d, std::max(1, static_cast<int>(t["x"].shape.size())));
+  return {t["x"]};
+}
+
+// The last `shift` positions come first; without dims that of all elements in a row.
+std::vector<ValueId> expand_roll(Builder& b, const Node& node) {
+  const ValueId x = node.inputs[0];
+  const Shape shape = b.type(x).shape;
+  Ints dims = node.ints("dims");
+  ValueId y = x;
+  if (dims.empty()) y = b("reshape", {x}, {{"shape", Ints{-1}}}), dims = {0};
+  for (std::size_t i = 0; i < dims.size(); ++i) {
+    const Shape& now = b.type(y).shape;
+    if (now.empty()) break;
+    const Dim size = now[static_cast<std::size_t>(infer::axis(dims[i], static_cast<int>(now.size())))];
+    std::int64_t shift = node.ints("shifts")[i];
+    if (size.known() && size.size() > 0) shift = (shift % size.size() + size.size()) % size.size();
+    if (shift == 0 || size == Dim(0)) continue;
+    const ValueId tail = b("slice", {y}, {{"dim", dims[i]}, {"start", -shift}});
+    y = b("cat", {tail, b("slice", {y}, {{"dim", dims[i]}, {"end", -shift}})}, {{"dim", dims[i]}});
+  }
+  if (node.ints("dims").empty()) y = b("reshape", {y}, {{"shape", sizes(shape)}});
+  return {y};
+}
+
+}  // namespace
+
+OpList repeat() {
+  static const OpDef defs[] = {
+      {.name = "expand",
+       .doc = "Broadcasts x: axes of size 1 are repeated, axes before its first are added.",
+       .inputs = {{"x", "any tensor"}},
+       .attrs = {{"size", AttrKind::ints, {}, "the result's sizes; -1 keeps x's own"}},
+       .infer = infer_expand,
+       .eval = eval_expand,
+       .torch = {{"aten.expand.default", "", 0, convert_expand}, {"aten.expand_as.default", "", 0, convert_expand},
+                 {"aten.broadcast_to.default", "", 0, convert_expand}},
+       .tflite = {.lower = lower_expand},
+       .source = {"{x}.expand({size})", "keras.ops.broadcast_to({x}, {size})", "jnp.broadcast_to({x}, {size})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"expand(x: float32[1, 6, 1, 1], size: [1, 6, 4, 4])", "expand(x: float32[3, 1], size: [2, -1, 4])", "expand(x: float32[3], size: [3])"}},
+      {.name = "repeat",
+       .doc = "The whole of x several times along each axis.",
+       .inputs = {{"x", "any tensor"}},
+       .attrs = {{"repeats", AttrKind::ints, {}, "how often, for each axis of the result"}},
+       .infer = infer_repeat,
+       .eval = eval_repeat,
+       .torch = {{"aten.repeat.default", "x=self"}, {"aten.tile.default", "", 0, convert_tile}},
+       .tflite = {.lower = lower_repeat},
+       .source = {"{x}.repeat({repeats})", "keras.ops.tile({x}, {repeats})", "jnp.tile({x}, {repeats})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"repeat(x: float32[1, 3, 2, 2], repeats: [1, 2, 3, 1])", "repeat(x: float32[3], repeats: [2, 2])"}},
+      {.name = "flip",
+       .doc = "The elements in reverse along axes.",
+       .inputs = {{"x", "any tensor"}},
+       .attrs = {{"dims", AttrKind::ints, {}, "the axes"}},
+       .infer = infer_flip,
+       .eval = eval_flip,
+       .torch = {{"aten.flip.default", "x=self"}},
+       .tflite = {.lower = lower_flip},
+       .source = {"torch.flip({x}, {dims})", "keras.ops.flip({x}, {dims})", "jnp.flip({x}, {dims})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"flip(x: float32[1, 3, 4, 4], dims: [2, 3])", "flip(x: float32[2, 5], dims: -1)"}},
+      {.name = "roll",
+       .doc = "The elements moved on along axes; what leaves at the end comes in at the start.",
+       .inputs = {{"x", "any tensor"}},
+       .attrs = {{"shifts", AttrKind::ints, {}, "how far, for each of dims"}, {"dims", AttrKind::ints, Ints{}, "the axes; none: all elements in a row"}},
+       .infer = infer_roll,
+       .expand = expand_roll,
+       .torch = {{"aten.roll.default", "x=self"}},
+       .source = {"torch.roll({x}, {shifts}, {dims})", "keras.ops.roll({x}, {shifts}, {dims})", "jnp.roll({x}, {shifts}, {dims})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"roll(x: float32[1, 3, 4, 4], shifts: [1, -1], dims: [2, 3])", "roll(x: float32[2, 5], shifts: 3)"}},
+  };
+  return defs;
+}
+
+}  // namespace wherry::ops

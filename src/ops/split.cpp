@@ -1,0 +1,217 @@
+// One tensor into several, and single positions out of it.
+#include "ops/all_ops.h"
+#include "ops/axes.h"
+#include "ops/elementwise.h"
+#include "ops/foreign.h"
+#include "ops/infer.h"
+#include "ops/lowering.h"
+
+namespace wherry::ops {
+
+namespace {
+
+std::size_t axis_of(const Node& node, std::size_t rank) {
+  return static_cast<std::size_t>(infer::axis(node.integer("dim"), static_cast<int>(rank)));
+}
+
+std::int64_t known_size(const OpTypes& t, std::size_t axis) {
+  const Dim& d = t["x"].shape[axis];
+  if (!d.known()) infer::fault(fmt::format("{} of an axis of size {}: how many parts it gives is not known", t.node.op->name, d.text()), "E504");
+  return d.size();
+}
+
+// The parts' sizes along the axis.
+Ints part_sizes(const Node& node, std::int64_t size) {
+  Ints list;
+  if (node.op->name == "chunk") {
+    const std::int64_t chunks = node.integer("chunks");
+    if (chunks < 1) infer::fault(fmt::format("chunks {} is not positive", chunks));
+    list = {std::max<std::int64_t>(1, (size + chunks - 1) / chunks)};
+  } else {
+    list = node.ints("split_size_or_sections");
+  }
+  if (list.size() != 1) {
+    std::int64_t sum = 0;
+    for (const std::int64_t part : list) {
+      if (part < 0) infer::fault(fmt::format("sizes {} hold a negative one", text(Attr(list))));
+      sum += part;
+    }
+    if (sum != size) infer::fault(fmt::format("sizes {} add up to {}, the axis has {}", text(Attr(list)), sum, size));
+    return list;
+  }
+  if (list[0] < 1) infer::fault(fmt::format("a part's size of {} is not positive", list[0]));
+  Ints parts;
+  for (std::int64_t at = 0; at < size; at += list[0]) parts.push_back(std::min(list[0], size - at));
+  if (parts.empty()) parts = {0};
+  return parts;
+}
+
+std::vector<Type> infer_split(const OpTypes& t) {
+  const std::size_t axis = axis_of(t.node, t["x"].shape.size());
+  std::vector<Type> parts;
+  for (const std::int64_t part : part_sizes(t.node, known_size(t, axis))) {
+    parts.push_back(t["x"]);
+    parts.back().shape[axis] = Dim(part);
+  }
+  return parts;
+}
+
+void eval_split(OpValues& v) {
+  const Tensor& x = v["x"];
+  const std::size_t axis = axis_of(v.node, x.sizes().size());
+  const Sizes strides = contiguous_strides(x.sizes());
+  std::int64_t at = 0;
+  for (Tensor& part : v.outputs) {
+    if (part.count()) copy_view(x, at * strides[axis], strides, part);
+    at += part.sizes()[axis];
+  }
+}
+
+void lower_split(TflLowering& l, const Node& node) {
+  const ValueId x = node.inputs[0];
+  const Order order = l.order(x);
+  const std::size_t axis = axis_of(node, order.size());
+  const Ints parts = part_sizes(node, l.graph.type(x).shape[axis].size());
+  if (parts.size() == 1) return l.give(node.outputs[0], l.as_is(x), order);
+  const int at = l.constant(Tensor::scalar(order[axis], DType::int32));
+  std::vector<Type> types;
+  for (const ValueId out : node.outputs) types.push_back(ordered(l.graph.type(out), order));
+  const bool equal = std::all_of(parts.begin(), parts.end(), [&](std::int64_t part) { return part == parts[0]; });
+  const TflOption count{"num_splits", static_cast<std::int64_t>(parts.size())};
+  const std::vector<int> made = equal ? l.add_multi("SPLIT", {at, l.as_is(x)}, types, {count})
+                                      : l.add_multi("SPLIT_V", {l.as_is(x), tfl::int32s(l, parts), at}, types, {count});
+  for (std::size_t i = 0; i < made.size(); ++i) l.give(node.outputs[i], made[i], order);
+}
+
+std::vector<ValueId> expand_chunk(Builder& b, const Node& node) {
+  const ValueId x = node.inputs[0];
+  const Dim& size = b.type(x).shape[axis_of(node, b.type(x).shape.size())];
+  Ints sizes = part_sizes(node, size.size());
+  if (sizes.size() > 1) sizes = {sizes[0]};
+  return b.multi("split", {x}, {{"split_size_or_sections", sizes}, {"dim", node.attr("dim")}});
+}
+
+template <Word sizes> std::vector<ValueId> convert_split(Builder& b, const ForeignNode& node) {
+  return b.multi("split", {node.value("self")}, {{"split_size_or_sections", ints(node, sizes)}, {"dim", integer(node, "dim", 0)}});
+}
+
+std::vector<Type> infer_unbind(const OpTypes& t) {
+  const std::size_t axis = axis_of(t.node, t["x"].shape.size());
+  Type part = t["x"];
+  part.shape.erase(part.shape.begin() + static_cast<std::ptrdiff_t>(axis));
+  return std::vector<Type>(static_cast<std::size_t>(known_size(t, axis)), part);
+}
+
+void eval_unbind(OpValues& v) {
+  const Tensor& x = v["x"];
+  const std::size_t axis = axis_of(v.node, x.sizes().size());
+  Sizes strides = contiguous_strides(x.sizes());
+  const std::int64_t step = strides[axis];
+  strides.erase(strides.begin() + static_cast<std::ptrdiff_t>(axis));
+  for (std::size_t i = 0; i < v.outputs.size(); ++i) copy_view(x, static_cast<std::int64_t>(i) * step, strides, v.outputs[i]);
+}
+
+void lower_unbind(TflLowering& l, const Node& node) {
+  const ValueId x = node.inputs[0];
+  const Order order = l.order(x);
+  const std::size_t axis = axis_of(node, order.size());
+  const Order after = without_axes(order, {static_cast<int>(axis)});
+  std::vector<Type> types;
+  for (const ValueId out : node.outputs) types.push_back(ordered(l.graph.type(out), after));
+  const std::vector<int> made =
+      l.add_multi("UNPACK", {l.as_is(x)}, types, {{"num", static_cast<std::int64_t>(types.size())}, {"axis", std::int64_t{order[axis]}}});
+  for (std::size_t i = 0; i < made.size(); ++i) l.give(node.outputs[i], made[i], after);
+}
+
+std::vector<Type> infer_select(const OpTypes& t) {
+  Type out = t["x"];
+  const std::size_t axis = axis_of(t.node, out.shape.size());
+  const std::int64_t index = t.node.integer("index");
+  if (const Dim& d = out.shape[axis]; d.known() && (index < -d.size() || index >= d.size()))
+    infer::fault(fmt::format("index {} is out of range for an axis of {}", index, d.size()));
+  out.shape.erase(out.shape.begin() + static_cast<std::ptrdiff_t>(axis));
+  return {out};
+}
+
+void eval_select(OpValues& v) {
+  const Tensor& x = v["x"];
+  const std::size_t axis = axis_of(v.node, x.sizes().size());
+  const std::int64_t index = v.node.integer("index");
+  Sizes strides = contiguous_strides(x.sizes());
+  const std::int64_t offset = (index < 0 ? index + x.sizes()[axis] : index) * strides[axis];
+  strides.erase(strides.begin() + static_cast<std::ptrdiff_t>(axis));
+  copy_view(x, offset, strides, v.out());
+}
+
+std::vector<ValueId> expand_select(Builder& b, const Node& node) {
+  const std::int64_t index = node.integer("index");
+  const Attr end = index == -1 ? Attr(None{}) : Attr(index + 1);
+  const ValueId part = b("slice", {node.inputs[0]}, {{"dim", node.attr("dim")}, {"start", index}, {"end", end}});
+  return {b("squeeze", {part}, {{"dim", node.attr("dim")}})};
+}
+
+const AttrDef dim_attr{"dim", AttrKind::integer, std::int64_t{0}, "the axis"};
+
+}  // namespace
+
+OpList split() {
+  static const OpDef defs[] = {
+      {.name = "split",
+       .doc = "Cuts x into parts along an axis.",
+       .inputs = {{"x", "any tensor"}},
+       .attrs = {{"split_size_or_sections", AttrKind::ints, {}, "one number: the size of each part, the last may be smaller; several: the sizes"}, dim_attr},
+       .outputs = 0,
+       .infer = infer_split,
+       .eval = eval_split,
+       .layout = {LayoutRule::axis, "dim"},
+       .torch = {{"aten.split.Tensor", "", 0, convert_split<"split_size">},
+                 {"aten.split.sizes", "", 0, convert_split<"split_size">},
+                 {"aten.split_with_sizes.default", "", 0, convert_split<"split_sizes">}},
+       .tflite = {.lower = lower_split},
+       .source = {"torch.split({x}, {split_size_or_sections} if len({split_size_or_sections}) > 1 else {split_size_or_sections}[0], {dim})", "", ""},
+       .quant = {QuantRule::same_scale},
+       .examples = {"split(x: float32[1, 6, 3, 3], split_size_or_sections: 2, dim: 1)", "split(x: float32[7, 2], split_size_or_sections: 3)",
+                    "split(x: float32[2, 6], split_size_or_sections: [1, 3, 2], dim: -1)"}},
+      {.name = "chunk",
+       .doc = "Cuts x along an axis into at most that many parts of equal size; the last may be smaller.",
+       .inputs = {{"x", "any tensor"}},
+       .attrs = {{"chunks", AttrKind::integer, {}, "how many parts"}, dim_attr},
+       .outputs = 0,
+       .infer = infer_split,
+       .eval = eval_split,
+       .expand = expand_chunk,
+       .layout = {LayoutRule::axis, "dim"},
+       .torch = {{"aten.chunk.default", "x=self"}},
+       .source = {"torch.chunk({x}, {chunks}, {dim})", "keras.ops.split({x}, {chunks}, {dim})", "jnp.array_split({x}, {chunks}, {dim})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"chunk(x: float32[1, 8, 3, 3], chunks: 2, dim: 1)", "chunk(x: float32[2, 7], chunks: 3, dim: 1)", "chunk(x: float32[2, 3], chunks: 1)"}},
+      {.name = "unbind",
+       .doc = "Every position along an axis as a tensor of its own, without that axis.",
+       .inputs = {{"x", "any tensor"}},
+       .attrs = {dim_attr},
+       .outputs = 0,
+       .infer = infer_unbind,
+       .eval = eval_unbind,
+       .layout = {LayoutRule::axis, "dim"},
+       .torch = {{"aten.unbind.int", "x=self"}},
+       .tflite = {.lower = lower_unbind},
+       .source = {"torch.unbind({x}, {dim})", "keras.ops.unstack({x}, axis={dim})", "list(jnp.moveaxis({x}, {dim}, 0))"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"unbind(x: float32[1, 3, 4, 4], dim: 1)", "unbind(x: float32[2, 5])"}},
+      {.name = "select",
+       .doc = "The part of x at one position along an axis, without that axis.",
+       .inputs = {{"x", "any tensor"}},
+       .attrs = {dim_attr, {"index", AttrKind::integer, {}, "the position; negative counts from the end"}},
+       .infer = infer_select,
+       .eval = eval_select,
+       .expand = expand_select,
+       .layout = {LayoutRule::axis, "dim"},
+       .torch = {{"aten.select.int", "x=self"}},
+       .source = {"torch.select({x}, {dim}, {index})", "keras.ops.take({x}, {index}, axis={dim})", "jnp.take({x}, {index}, axis={dim})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"select(x: float32[1, 4, 3, 3], dim: 1, index: 2)", "select(x: float32[2, 5], dim: 1, index: -1)", "select(x: float32[5], index: 0)"}},
+  };
+  return defs;
+}
+
+}  // namespace wherry::ops

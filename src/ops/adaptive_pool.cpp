@@ -3,6 +3,11 @@
 #include "ops/infer.h"
 #include "ops/lowering.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
 namespace wherry::ops {
 
 namespace {
@@ -94,14 +99,8 @@ bool divides(const Axes& a) {
 void lower_even(TflLowering& t, const Node& node, const Axes& a, std::string_view builtin) {
   std::vector<Window> windows;
   for (std::size_t i = 0; i < a.in.size(); ++i) windows.push_back({.kernel = a.in[i] / a.out[i], .stride = a.in[i] / a.out[i]});
-  const tfl::Framed in = tfl::frame(t, node, node.inputs[0], windows, -std::numeric_limits<float>::infinity());
-  tfl::give_framed(t, node, t.add(builtin, {in.x}, tfl::framed_output(t.graph, node),
-                                  {{"padding", "VALID"},
-                                   {"stride_w", in.windows[1].stride},
-                                   {"stride_h", in.windows[0].stride},
-                                   {"filter_width", in.windows[1].kernel},
-                                   {"filter_height", in.windows[0].kernel},
-                                   {"fused_activation_function", "NONE"}}));
+  const tfl::Framed in = tfl::frame(t, node, node.inputs[0], windows, {.merge = false});
+  tfl::give_framed(t, node, t.add(builtin, {in.x}, tfl::framed_output(t.graph, node), tfl::pool_options(in)));
 }
 
 // Windows of unequal sizes: one axis after the other, each window sliced out and reduced by itself.

@@ -6,6 +6,9 @@
 #include "ops/simd.h"
 #include "ops/spatial.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <array>
 #include <cstring>
 

@@ -4,6 +4,8 @@
 #include "ops/lowering.h"
 #include "ops/simd.h"
 
+#include <fmt/format.h>
+
 namespace wherry::ops {
 
 namespace {

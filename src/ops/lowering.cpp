@@ -2,6 +2,10 @@
 
 #include "base/check.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 namespace wherry::tfl {
 
 Type channels_last(const Type& type) {
@@ -90,17 +94,18 @@ std::int64_t read_after(std::int64_t in, const Window& w) {
 
 }  // namespace
 
-Framed frame(TflLowering& t, const Node& node, ValueId x, std::vector<Window> windows, float fill) {
+Framed frame(TflLowering& t, const Node& node, ValueId x, std::vector<Window> windows, const Framing& framing) {
+  const float fill = framing.fill;
   Framed out{.x = t.channels_last(x), .type = channels_last(t.graph.type(x)), .padding = "VALID", .windows = {}};
   for (std::size_t i = 0; i < windows.size(); ++i)
     if (!out.type.shape[i + 1].known()) t.refuse(node, "its spatial sizes are symbolic; the target needs them as numbers");
-  if (fill == 0) merge_pad(t, out.x, out.type, windows);
+  if (fill == 0 && framing.merge) merge_pad(t, out.x, out.type, windows);
   if (windows.size() == 1) {
     windows.insert(windows.begin(), Window{});
     out.type.shape.insert(out.type.shape.begin() + 1, Dim(1));
     out.x = reshape(t, out.x, out.type);
   }
-  bool same = true;
+  bool same = framing.same;
   std::vector<std::int64_t> pads(8, 0);
   for (std::size_t i = 0; i < 2; ++i) {
     const std::int64_t in = out.type.shape[i + 1].size();
@@ -118,6 +123,15 @@ Framed frame(TflLowering& t, const Node& node, ValueId x, std::vector<Window> wi
   if (fill != 0) inputs.push_back(t.constant(Tensor::from(std::vector<float>{fill}, {})));
   out.x = t.add(fill == 0 ? "PAD" : "PADV2", inputs, out.type);
   return out;
+}
+
+std::vector<TflOption> pool_options(const Framed& framed) {
+  return {{"padding", std::string(framed.padding)},
+          {"stride_w", framed.windows[1].stride},
+          {"stride_h", framed.windows[0].stride},
+          {"filter_width", framed.windows[1].kernel},
+          {"filter_height", framed.windows[0].kernel},
+          {"fused_activation_function", "NONE"}};
 }
 
 Type framed_output(const Graph& graph, const Node& node) {

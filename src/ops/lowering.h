@@ -31,9 +31,15 @@ struct Framed {
   std::string_view padding;         // "SAME" or "VALID"
   std::vector<Window> windows;      // two, height first; before/after as they were asked for, with those of a merged PAD
 };
-// Exact: SAME where it pads the same, VALID where nothing is padded, else an explicit PAD. `fill` is what padding holds:
-// 0 merges with a PAD of zeros that makes x.
-Framed frame(TflLowering& t, const Node& node, ValueId x, std::vector<Window> windows, float fill = 0);
+struct Framing {
+  float fill = 0;            // what padding holds
+  bool same = true;          // SAME may be chosen
+  bool merge = true;         // a PAD of zeros that makes x may become part of the padding, where that holds zeros too
+};
+// Exact: SAME where it pads the same, VALID where nothing is padded, else an explicit PAD.
+Framed frame(TflLowering& t, const Node& node, ValueId x, std::vector<Window> windows, const Framing& framing = {});
+// Stride and window options of a pooling builtin.
+std::vector<TflOption> pool_options(const Framed& framed);
 // The node's output as the operator gives it: rank 4, channels last.
 Type framed_output(const Graph& graph, const Node& node);
 // Gives `tensor` (of framed_output's type) as the node's output.

@@ -1,9 +1,15 @@
 // Normalisation by stored statistics (batch_norm) and by the input's own (layer_norm, group_norm, instance_norm).
 #include "ops/all_ops.h"
+#include "ops/axes.h"
+#include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
 #include "ops/simd.h"
 #include "ops/spatial.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
 
 namespace wherry::ops {
 
@@ -25,6 +31,32 @@ Affine affine_of(const Tensor* weight, const Tensor* bias, const Tensor& mean, c
 }
 
 double flops(const Graph& graph, const Node& node) { return static_cast<double>(known_count(graph.type(node.outputs[0]).shape)); }
+
+std::vector<Shape> learned(const Hyper& hyper, const Shape& shape, bool by_default = true) {
+  const bool affine = hyper_flag(hyper, "affine", by_default);
+  return {affine ? shape : left_out(), affine && hyper_flag(hyper, "bias", true) ? shape : left_out()};
+}
+
+// Without a weight there is no bias either, so that `bias` need not be said.
+Hyper learned_of(const Node& node) {
+  const bool affine = has_input(node, "weight");
+  return {{"affine", affine}, {"bias", !affine || has_input(node, "bias")}};
+}
+
+std::vector<HyperDef> learned_hyper(bool by_default = true) {
+  return {{"affine", AttrKind::boolean, by_default, "whether a learned scale (and offset) follows"},
+          {"bias", AttrKind::boolean, true, "whether the learned scale has an offset"}};
+}
+
+std::vector<HyperDef> channel_hyper(std::string_view channels, bool affine = true) {
+  std::vector<HyperDef> hyper = {{channels, AttrKind::integer, {}, "number of channels"}};
+  for (HyperDef& def : learned_hyper(affine)) hyper.push_back(std::move(def));
+  return hyper;
+}
+
+bool scaled_before_shifted(const OpTypes& t) { return !t.find("bias") || t.find("weight"); }
+std::vector<Rule> norm_rules() { return {{"no bias without weight", scaled_before_shifted}}; }
+AttrDef eps_attr() { return {"eps", AttrKind::number, 1e-5, "added to the variance"}; }
 
 // ---- batch_norm -----------------------------------------------------------------------------------------------------
 
@@ -52,12 +84,15 @@ void eval_batch_norm(OpValues& v) {
 
 std::vector<Shape> batch_norm_parameters(const Hyper& hyper, const Node&) {
   const Shape features = {hyper_int(hyper, "features")};
-  const Shape learned = hyper_flag(hyper, "affine", true) ? features : left_out();
-  return {learned, learned, features, features};
+  std::vector<Shape> shapes = learned(hyper, features);
+  shapes.insert(shapes.end(), 2, features);
+  return shapes;
 }
 
 Hyper batch_norm_hyper(const Graph& graph, const Node& node) {
-  return {{"features", input_type(graph, node, "running_mean").shape[0].size()}, {"affine", has_input(node, "weight")}};
+  Hyper hyper = learned_of(node);
+  hyper.emplace("features", input_type(graph, node, "running_mean").shape[0].size());
+  return hyper;
 }
 
 void lower_batch_norm(TflLowering& t, const Node& node) {
@@ -70,35 +105,261 @@ void lower_batch_norm(TflLowering& t, const Node& node) {
   t.give_channels_last(node.outputs[0], tfl::binary(t, "ADD", scaled, t.constant(Tensor::from(a.shift, channels)), type));
 }
 
+// ---- statistics of the input itself ---------------------------------------------------------------------------------
+
+// Rows of `inner` elements, each brought to mean 0 and variance 1.
+void normalise_rows(std::span<const float> x, std::span<float> out, std::size_t inner, double eps) {
+  for (std::size_t at = 0; inner && at < x.size(); at += inner) {
+    double sum = 0, squares = 0;
+    for (std::size_t i = at; i < at + inner; ++i) sum += x[i];
+    const double mean = sum / static_cast<double>(inner);
+    for (std::size_t i = at; i < at + inner; ++i) squares += (x[i] - mean) * (x[i] - mean);
+    const double scale = 1 / std::sqrt(squares / static_cast<double>(inner) + eps);
+    for (std::size_t i = at; i < at + inner; ++i) out[i] = static_cast<float>((x[i] - mean) * scale);
+  }
+}
+
+// out[i] = out[i] * weight[k] + bias[k] where k counts runs of `run` elements.
+void scale_runs(std::span<float> out, const Tensor* weight, const Tensor* bias, std::size_t run) {
+  if (!weight || !run) return;
+  const auto w = weight->as<float>(), b = bias ? bias->as<float>() : std::span<const float>();
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const std::size_t k = i / run % w.size();
+    out[i] = out[i] * w[k] + (bias ? b[k] : 0);
+  }
+}
+
+void eval_statistics(OpValues& v, std::size_t inner, std::size_t run) {
+  normalise_rows(v["x"].as<float>(), v.out().mutable_as<float>(), inner, v.node.number("eps"));
+  scale_runs(v.out().mutable_as<float>(), v.find("weight"), v.find("bias"), run);
+}
+
+// (x - mean) / sqrt(variance + eps) over the tensor's `axes`.
+int lower_statistics(TflLowering& t, int x, const Type& type, const std::vector<std::int64_t>& axes, double eps) {
+  Type reduced = type;
+  for (const std::int64_t a : axes) reduced.shape[static_cast<std::size_t>(a)] = 1;
+  const int mean = tfl::mean(t, x, axes, reduced);
+  const int variance = tfl::mean(t, t.add("SQUARED_DIFFERENCE", {x, mean}, type), axes, reduced);
+  const int shifted = tfl::binary(t, "ADD", variance, t.constant(Tensor::scalar(eps)), reduced);
+  return tfl::binary(t, "MUL", tfl::binary(t, "SUB", x, mean, type), t.add("RSQRT", {shifted}, reduced), type);
+}
+
+// weight and bias, brought by `arrange` to a shape that broadcasts.
+template <class Arrange> int lower_learned(TflLowering& t, const Node& node, int x, const Type& type, Arrange arrange) {
+  for (const auto& [input, builtin] : {std::pair("weight", "MUL"), std::pair("bias", "ADD")})
+    if (has_input(node, input)) x = tfl::binary(t, builtin, x, t.constant(arrange(tfl::weight(t, node, input))), type);
+  return x;
+}
+
+// ---- layer_norm -----------------------------------------------------------------------------------------------------
+
+std::vector<Type> infer_layer_norm(const OpTypes& t) {
+  infer::needs_float(t, "x");
+  const Type& x = t["x"];
+  const Shape tail = to_shape(t.node.ints("normalized_shape"));
+  const std::size_t n = tail.size();
+  if (n == 0 || n > x.shape.size() || !std::equal(tail.begin(), tail.end(), x.shape.end() - static_cast<std::ptrdiff_t>(n)))
+    infer::fault(fmt::format("normalized_shape {} is not how the shape of x ends, {}", text(tail), text(x.shape)));
+  for (const std::string_view input : {"weight", "bias"})
+    if (const Type* type = t.find(input); type && type->shape != tail)
+      infer::fault(fmt::format("{} is {}; it needs the shape {}", input, text(*type), text(tail)));
+  return {x};
+}
+
+void eval_layer_norm(OpValues& v) {
+  const std::int64_t inner = element_count(v.node.ints("normalized_shape"));
+  eval_statistics(v, static_cast<std::size_t>(inner), 1);
+}
+
+std::vector<Shape> layer_norm_parameters(const Hyper& hyper, const Node& node) {
+  return learned(hyper, to_shape(node.ints("normalized_shape")));
+}
+
+void lower_layer_norm(TflLowering& t, const Node& node) {
+  const ValueId value = node.inputs[0];
+  const Order order = t.order(value);                    // any order will do: the axes are followed to where they lie
+  const Type type = ordered(t.graph.type(value), order);
+  const std::size_t rank = order.size(), tail = node.ints("normalized_shape").size();
+  const std::vector<std::int64_t> axes(order.end() - static_cast<std::ptrdiff_t>(tail), order.end());
+  Order inverse(rank);
+  for (std::size_t i = 0; i < rank; ++i) inverse[static_cast<std::size_t>(order[i])] = static_cast<int>(i);
+  const int x = lower_statistics(t, t.as_is(value), type, axes, node.number("eps"));
+  const auto arrange = [&](const Tensor& tensor) {
+    Sizes wide(rank - tail, 1);
+    wide.insert(wide.end(), tensor.sizes().begin(), tensor.sizes().end());
+    return tensor.reshaped(wide).permuted(inverse);
+  };
+  t.give(node.outputs[0], lower_learned(t, node, x, type, arrange), order);
+}
+
+// ---- group_norm and instance_norm -----------------------------------------------------------------------------------
+
+std::vector<Type> infer_channel_norm(const OpTypes& t) {
+  infer::needs_float(t, "x");
+  const Shape& x = t["x"].shape;
+  if (x.size() < 2) infer::fault(fmt::format("{} takes x of rank 2 or more, not {}", t.node.op->name, text(t["x"])));
+  for (const std::string_view input : {"weight", "bias"}) infer::needs_vector(t, input, x[1]);
+  return {t["x"]};
+}
+
+bool groups_divide(const OpTypes& t) {
+  const Shape& x = t["x"].shape;
+  const std::int64_t groups = t.node.integer("num_groups");
+  return groups > 0 && (x.size() < 2 || (x[1].known() && x[1].size() % groups == 0));
+}
+
+bool has_places(const OpTypes& t) { return t["x"].shape.size() >= 3; }
+
+std::size_t places(const Tensor& x) { return static_cast<std::size_t>(element_count(Sizes(x.sizes().begin() + 2, x.sizes().end()))); }
+
+void eval_group_norm(OpValues& v) {
+  const Tensor& x = v["x"];
+  const auto width = static_cast<std::size_t>(x.sizes()[1] / v.node.integer("num_groups"));
+  eval_statistics(v, width * places(x), places(x));
+}
+
+void eval_instance_norm(OpValues& v) { eval_statistics(v, places(v["x"]), places(v["x"])); }
+
+std::vector<Shape> group_norm_parameters(const Hyper& hyper, const Node&) { return learned(hyper, {hyper_int(hyper, "channels")}); }
+std::vector<Shape> instance_norm_parameters(const Hyper& hyper, const Node&) { return learned(hyper, {hyper_int(hyper, "features")}, false); }
+
+template <const char* channels> Hyper channel_norm_hyper(const Graph& graph, const Node& node) {
+  Hyper hyper = learned_of(node);
+  const Dim& size = input_type(graph, node, "x").shape[1];
+  hyper.emplace(channels, size.known() ? size.size() : 1);
+  return hyper;
+}
+constexpr char channels_word[] = "channels", features_word[] = "features";
+
+Tensor as_it_is(const Tensor& tensor) { return tensor; }
+
+void lower_group_norm(TflLowering& t, const Node& node) {
+  const Type type = tfl::channels_last(t.graph.type(node.outputs[0]));
+  const std::int64_t groups = node.integer("num_groups");
+  Dim count(1);
+  for (std::size_t i = 1; i + 1 < type.shape.size(); ++i) count = count * type.shape[i];
+  const Type split{type.dtype, {type.shape[0], count, groups, type.shape.back().size() / groups}};
+  const int x = lower_statistics(t, tfl::reshape(t, t.channels_last(node.inputs[0]), split), split, {1, 3}, node.number("eps"));
+  t.give_channels_last(node.outputs[0], lower_learned(t, node, tfl::reshape(t, x, type), type, as_it_is));
+}
+
+void lower_instance_norm(TflLowering& t, const Node& node) {
+  const Type type = tfl::channels_last(t.graph.type(node.outputs[0]));
+  std::vector<std::int64_t> axes;
+  for (std::size_t i = 1; i + 1 < type.shape.size(); ++i) axes.push_back(static_cast<std::int64_t>(i));
+  const int x = lower_statistics(t, t.channels_last(node.inputs[0]), type, axes, node.number("eps"));
+  t.give_channels_last(node.outputs[0], lower_learned(t, node, x, type, as_it_is));
+}
+
+// PyTorch's operator has two meanings: with stored statistics it is batch_norm.
+std::vector<ValueId> convert_instance_norm(Builder& b, const ForeignNode& n) {
+  const std::vector<NamedAttr> eps = {{"eps", number(n, "eps", 1e-5)}};
+  if (flag(n, "use_input_stats", true)) {
+    if (given(n, "running_mean")) refuse(n, "instance_norm that updates running statistics cannot be honoured; call model.eval() before the export");
+    return {b("instance_norm", {n.value("input"), n.value("weight"), n.value("bias")}, eps)};
+  }
+  return {b("batch_norm", {n.value("input"), n.value("weight"), n.value("bias"), n.value("running_mean"), n.value("running_var")}, eps)};
+}
+
+std::vector<Input> norm_inputs(std::string_view x, std::string_view size) {
+  return {{"x", x}, {"weight", size, Role::optional_parameter}, {"bias", size, Role::optional_parameter}};
+}
+
+OpDef batch_norm_def() {
+  std::vector<Input> inputs = norm_inputs("[N, C, …]", "[C]");
+  inputs.push_back({"running_mean", "[C]", Role::parameter});
+  inputs.push_back({"running_var", "[C]", Role::parameter});
+  return {.name = "batch_norm",
+          .doc = "(x - running_mean) / sqrt(running_var + eps) * weight + bias, channel by channel. Inference only: the statistics are stored.",
+          .inputs = inputs,
+          .attrs = {eps_attr()},
+          .hyper = channel_hyper("features"),
+          .rules = norm_rules(),
+          .infer = infer_batch_norm,
+          .eval = eval_batch_norm,
+          .flops = flops,
+          .parameters = batch_norm_parameters,
+          .hyper_of = batch_norm_hyper,
+          .layout = {LayoutRule::spatial},
+          .torch = {{"aten.batch_norm.default", "x=input =momentum =cudnn_enabled =training:false"}},
+          .tflite = {.lower = lower_batch_norm},
+          .source = {.torch = "F.batch_norm({x}, {running_mean}, {running_var}, {weight}, {bias}, eps={eps})",
+                     .keras = "keras.ops.batch_normalization({x}, {running_mean}, {running_var}, -1, {bias}, {weight}, {eps})",
+                     .jax = "({x} - {running_mean}) * jax.lax.rsqrt({running_var} + {eps}) * {weight} + {bias}"},
+          .quant = {QuantRule::own_range},
+          .examples = {"batch_norm(x: float32[2, 5, 4, 3], features: 5)",
+                       "batch_norm(x: float32[3, 4], features: 4, affine: false, eps: 0.001)",
+                       "batch_norm(x: float32[2, 3, 7], features: 3, bias: false)"}};
+}
+
+OpDef layer_norm_def() {
+  return {.name = "layer_norm",
+          .doc = "Brings the last axes to mean 0 and variance 1, then scales and shifts them element by element.",
+          .inputs = norm_inputs("[…, normalized_shape]", "[normalized_shape]"),
+          .attrs = {{"normalized_shape", AttrKind::ints, {}, "sizes of the last axes, over which the statistics are taken"}, eps_attr()},
+          .hyper = learned_hyper(),
+          .rules = norm_rules(),
+          .infer = infer_layer_norm,
+          .eval = eval_layer_norm,
+          .flops = flops,
+          .parameters = layer_norm_parameters,
+          .hyper_of = [](const Graph&, const Node& node) { return learned_of(node); },
+          .layout = {LayoutRule::fixed},
+          .torch = {{"aten.layer_norm.default", "x=input =cudnn_enable"}},
+          .tflite = {.lower = lower_layer_norm},
+          .source = {.torch = "F.layer_norm({x}, {normalized_shape}, {weight}, {bias}, {eps})"},
+          .quant = {QuantRule::float_only},
+          .examples = {"layer_norm(x: float32[2, 5, 8], normalized_shape: 8)",
+                       "layer_norm(x: float32[2, 3, 4, 5], normalized_shape: [4, 5], bias: false, eps: 0.001)",
+                       "layer_norm(x: float32[2, 3, 4, 5], normalized_shape: [3, 4, 5], affine: false)"}};
+}
+
+OpDef group_norm_def() {
+  return {.name = "group_norm",
+          .doc = "Brings each group of channels to mean 0 and variance 1, then scales and shifts channel by channel.",
+          .inputs = norm_inputs("[N, C, …]", "[C]"),
+          .attrs = {{"num_groups", AttrKind::integer, {}, "number of groups"}, eps_attr()},
+          .hyper = channel_hyper("channels"),
+          .rules = {norm_rules()[0], {"x.shape[1] divisible by num_groups", groups_divide}},
+          .infer = infer_channel_norm,
+          .eval = eval_group_norm,
+          .flops = flops,
+          .parameters = group_norm_parameters,
+          .hyper_of = channel_norm_hyper<channels_word>,
+          .layout = {LayoutRule::spatial},
+          .torch = {{"aten.group_norm.default", "x=input =cudnn_enabled"}},
+          .tflite = {.lower = lower_group_norm},
+          .source = {.torch = "F.group_norm({x}, {num_groups}, {weight}, {bias}, {eps})"},
+          .quant = {QuantRule::float_only},
+          .examples = {"group_norm(x: float32[2, 6, 4, 3], num_groups: 2, channels: 6)",
+                       "group_norm(x: float32[2, 6, 5], num_groups: 6, channels: 6, affine: false)",
+                       "group_norm(x: float32[3, 4], num_groups: 2, channels: 4)"}};
+}
+
+OpDef instance_norm_def() {
+  return {.name = "instance_norm",
+          .doc = "Brings each channel of each sample to mean 0 and variance 1, then scales and shifts channel by channel.",
+          .inputs = norm_inputs("[N, C, spatial…]", "[C]"),
+          .attrs = {eps_attr()},
+          .hyper = channel_hyper("features", false),
+          .rules = {norm_rules()[0], {"x has rank 3 or more", has_places}},
+          .infer = infer_channel_norm,
+          .eval = eval_instance_norm,
+          .flops = flops,
+          .parameters = instance_norm_parameters,
+          .hyper_of = channel_norm_hyper<features_word>,
+          .layout = {LayoutRule::spatial},
+          .torch = {{.target = "aten.instance_norm.default", .convert = convert_instance_norm}},
+          .tflite = {.lower = lower_instance_norm},
+          .source = {.torch = "F.instance_norm({x}, None, None, {weight}, {bias}, True, 0.1, {eps})"},
+          .quant = {QuantRule::float_only},
+          .examples = {"instance_norm(x: float32[2, 3, 5, 6], features: 3)", "instance_norm(x: float32[2, 4, 9], features: 4, affine: true)"}};
+}
+
 }  // namespace
 
 OpList norm() {
-  static const OpDef defs[] = {
-      {.name = "batch_norm",
-       .doc = "(x - running_mean) / sqrt(running_var + eps) * weight + bias, channel by channel. Inference only: the statistics are stored.",
-       .inputs = {{"x", "[N, C, …]"},
-                  {"weight", "[C]", Role::optional_parameter},
-                  {"bias", "[C]", Role::optional_parameter},
-                  {"running_mean", "[C]", Role::parameter},
-                  {"running_var", "[C]", Role::parameter}},
-       .attrs = {{"eps", AttrKind::number, 1e-5, "added to the variance"}},
-       .hyper = {{"features", AttrKind::integer, {}, "number of channels"},
-                 {"affine", AttrKind::boolean, true, "whether a learned scale and offset follow"}},
-       .infer = infer_batch_norm,
-       .eval = eval_batch_norm,
-       .flops = flops,
-       .parameters = batch_norm_parameters,
-       .hyper_of = batch_norm_hyper,
-       .layout = {LayoutRule::spatial},
-       .torch = {{"aten.batch_norm.default", "x=input =momentum =cudnn_enabled =training:false"}},
-       .tflite = {.lower = lower_batch_norm},
-       .source = {.torch = "F.batch_norm({x}, {running_mean}, {running_var}, {weight}, {bias}, eps={eps})",
-                  .keras = "keras.ops.batch_normalization({x}, {running_mean}, {running_var}, -1, {bias}, {weight}, {eps})",
-                  .jax = "({x} - {running_mean}) * jax.lax.rsqrt({running_var} + {eps}) * {weight} + {bias}"},
-       .quant = {QuantRule::own_range},
-       .examples = {"batch_norm(x: float32[2, 5, 4, 3], features: 5)", "batch_norm(x: float32[3, 4], features: 4, affine: false, eps: 0.001)",
-                    "batch_norm(x: float32[2, 3, 7], features: 3)"}},
-  };
+  static const OpDef defs[] = {batch_norm_def(), layer_norm_def(), group_norm_def(), instance_norm_def()};
   return defs;
 }
 

@@ -3,6 +3,8 @@
 #include "ops/infer.h"
 #include "ops/lowering.h"
 
+#include <fmt/format.h>
+
 #include <cstring>
 
 namespace wherry::ops {
@@ -45,6 +47,75 @@ void lower_channel_shuffle(TflLowering& t, const Node& node) {
   t.give_channels_last(node.outputs[0], tfl::reshape(t, swapped, type));
 }
 
+// ---- pixel_shuffle, pixel_unshuffle ---------------------------------------------------------------------------------
+
+std::int64_t factor_of(const Node& node) {
+  const std::int64_t factor = std::get<std::int64_t>(node.attrs[0]);
+  infer::bounded(node.op->attrs[0].name, {factor});
+  if (factor <= 0) infer::fault(fmt::format("{} {} is not positive", node.op->attrs[0].name, factor));
+  return factor;
+}
+
+std::vector<Type> infer_pixel_shuffle(const OpTypes& t) {
+  infer::needs_rank(t, "x", 4);
+  Type out = t["x"];
+  const std::int64_t r = factor_of(t.node);
+  if (!out.shape[1].known() || out.shape[1].size() % (r * r) != 0)
+    infer::fault(fmt::format("{} channels are not a multiple of {}", out.shape[1].text(), r * r));
+  out.shape[1] = out.shape[1].size() / (r * r);
+  for (const std::size_t i : {2, 3}) out.shape[i] = out.shape[i] * Dim(r);
+  return {out};
+}
+
+std::vector<Type> infer_pixel_unshuffle(const OpTypes& t) {
+  infer::needs_rank(t, "x", 4);
+  Type out = t["x"];
+  const std::int64_t r = factor_of(t.node);
+  out.shape[1] = out.shape[1] * Dim(r) * Dim(r);
+  for (const std::size_t i : {2, 3}) {
+    if (out.shape[i].known() && out.shape[i].size() % r != 0)
+      infer::fault(fmt::format("axis {} of {} is not a multiple of {}", i, text(t["x"]), r));
+    out.shape[i] = floor_div(out.shape[i], Dim(r));
+  }
+  return {out};
+}
+
+// The wide side is [N, C, H·r, W·r], the deep one [N, C·r·r, H, W]; a strided view of one is the other.
+void eval_pixel_shuffle(OpValues& v) {
+  const Sizes& s = v.out().sizes();
+  const std::int64_t r = factor_of(v.node), h = s[2] / r, w = s[3] / r;
+  v["x"].reshaped({s[0], s[1], r, r, h, w}).permuted({0, 1, 4, 2, 5, 3}).copy_to(v.out().mutable_bytes().data());
+}
+
+void eval_pixel_unshuffle(OpValues& v) {
+  const Sizes& s = v["x"].sizes();
+  const std::int64_t r = factor_of(v.node), h = s[2] / r, w = s[3] / r;
+  v["x"].reshaped({s[0], s[1], h, r, w, r}).permuted({0, 1, 3, 5, 2, 4}).copy_to(v.out().mutable_bytes().data());
+}
+
+// Channels ordered (outer, inner) become (inner, outer): the target's builtins count the place in the block first.
+int swap_channels(TflLowering& t, int x, const Type& type, std::int64_t outer, std::int64_t inner) {
+  if (outer == 1 || inner == 1) return x;
+  const Dim places = type.shape[0] * type.shape[1] * type.shape[2];
+  const int split = tfl::reshape(t, x, {type.dtype, {places, outer, inner}});
+  return tfl::reshape(t, tfl::transpose(t, split, {0, 2, 1}, {type.dtype, {places, inner, outer}}), type);
+}
+
+void lower_pixel_shuffle(TflLowering& t, const Node& node) {
+  const Type deep = tfl::channels_last(t.graph.type(node.inputs[0])), wide = tfl::channels_last(t.graph.type(node.outputs[0]));
+  const std::int64_t r = factor_of(node);
+  const int x = swap_channels(t, t.channels_last(node.inputs[0]), deep, wide.shape[3].size(), r * r);
+  t.give_channels_last(node.outputs[0], r == 1 ? x : t.add("DEPTH_TO_SPACE", {x}, wide, {{"block_size", r}}));
+}
+
+void lower_pixel_unshuffle(TflLowering& t, const Node& node) {
+  const Type wide = tfl::channels_last(t.graph.type(node.inputs[0])), deep = tfl::channels_last(t.graph.type(node.outputs[0]));
+  const std::int64_t r = factor_of(node);
+  const int x = t.channels_last(node.inputs[0]);
+  const int y = r == 1 ? x : t.add("SPACE_TO_DEPTH", {x}, deep, {{"block_size", r}});
+  t.give_channels_last(node.outputs[0], swap_channels(t, y, deep, r * r, wide.shape[3].size()));
+}
+
 }  // namespace
 
 OpList shuffle() {
@@ -62,6 +133,31 @@ OpList shuffle() {
        .quant = {QuantRule::same_scale},
        .examples = {"channel_shuffle(x: float32[2, 6, 3, 4], groups: 2)", "channel_shuffle(x: float32[1, 12, 5, 5], groups: 3)",
                     "channel_shuffle(x: float32[1, 4, 5], groups: 4)"}},
+      {.name = "pixel_shuffle",
+       .doc = "Spreads each r·r channels over a block of r by r places.",
+       .inputs = {{"x", "[N, C·r·r, H, W]"}},
+       .attrs = {{"upscale_factor", AttrKind::integer, {}, "r"}},
+       .infer = infer_pixel_shuffle,
+       .eval = eval_pixel_shuffle,
+       .layout = {LayoutRule::spatial},
+       .torch = {{"aten.pixel_shuffle.default", "x=self"}},
+       .tflite = {.lower = lower_pixel_shuffle},
+       .source = {.torch = "F.pixel_shuffle({x}, {upscale_factor})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"pixel_shuffle(x: float32[2, 12, 3, 4], upscale_factor: 2)", "pixel_shuffle(x: float32[1, 9, 2, 3], upscale_factor: 3)"}},
+      {.name = "pixel_unshuffle",
+       .doc = "Gathers each block of r by r places into r·r channels.",
+       .inputs = {{"x", "[N, C, H·r, W·r]"}},
+       .attrs = {{"downscale_factor", AttrKind::integer, {}, "r"}},
+       .infer = infer_pixel_unshuffle,
+       .eval = eval_pixel_unshuffle,
+       .layout = {LayoutRule::spatial},
+       .torch = {{"aten.pixel_unshuffle.default", "x=self"}},
+       .tflite = {.lower = lower_pixel_unshuffle},
+       .source = {.torch = "F.pixel_unshuffle({x}, {downscale_factor})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"pixel_unshuffle(x: float32[2, 3, 6, 4], downscale_factor: 2)",
+                    "pixel_unshuffle(x: float32[1, 1, 6, 9], downscale_factor: 3)"}},
   };
   return defs;
 }

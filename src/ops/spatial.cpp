@@ -3,6 +3,8 @@
 #include "base/check.h"
 #include "ops/infer.h"
 
+#include <fmt/format.h>
+
 namespace wherry {
 
 namespace infer {
@@ -10,10 +12,19 @@ namespace infer {
 const Ints& per_axis(const Node& node, std::string_view attr, int n) {
   const Ints& list = node.ints(attr);
   if (static_cast<int>(list.size()) != n) fault(fmt::format("{} {} has {} numbers; it takes {}", attr, text(Attr(list)), list.size(), n));
+  bounded(attr, list);
   return list;
 }
 
+void bounded(std::string_view what, const Ints& list) {
+  constexpr std::int64_t most = std::int64_t{1} << 31;
+  for (const std::int64_t v : list)
+    if (v > most || v < -most) fault(fmt::format("{} {} holds a number that no tensor needs", what, text(Attr(list))), "E503");
+}
+
 std::vector<Window> conv_windows(const Node& node, const Ints& kernel) {
+  bounded("kernel size", kernel);
+  if (const auto* list = std::get_if<Ints>(&node.attr("padding"))) bounded("padding", *list);
   const int n = static_cast<int>(kernel.size());
   const Ints& stride = per_axis(node, "stride", n);
   const Ints& dilation = per_axis(node, "dilation", n);

@@ -15,6 +15,8 @@ namespace infer {
 
 // An int list attribute with exactly one number for each of `n` axes; anything else is a fault that names it.
 const Ints& per_axis(const Node& node, std::string_view attr, int n);
+// Numbers beyond 2^31 are a fault, so that arithmetic with them cannot overflow.
+void bounded(std::string_view what, const Ints& list);
 // The windows of a convolution: attributes stride, dilation and padding, kernel sizes from the weight.
 std::vector<Window> conv_windows(const Node& node, const Ints& kernel);
 // Output size along an axis, with the checks of window().

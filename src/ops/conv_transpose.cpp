@@ -1,0 +1,252 @@
+// Transposed convolution over one and two axes.
+#include "ops/all_ops.h"
+#include "ops/gemm.h"
+#include "ops/infer.h"
+#include "ops/lowering.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace wherry::ops {
+
+namespace {
+
+Ints kernel_of(const Shape& weight) {
+  Ints kernel;
+  for (std::size_t i = 2; i < weight.size(); ++i) kernel.push_back(weight[i].size());
+  return kernel;
+}
+
+// The windows that scatter; `after` is the output's own extra size.
+std::vector<Window> windows_of(const Node& node, const Ints& kernel) {
+  const int n = static_cast<int>(kernel.size());
+  const Ints &stride = infer::per_axis(node, "stride", n), &dilation = infer::per_axis(node, "dilation", n);
+  const Ints &padding = infer::per_axis(node, "padding", n), &extra = infer::per_axis(node, "output_padding", n);
+  infer::bounded("kernel size", kernel);
+  std::vector<Window> out;
+  for (std::size_t i = 0; i < kernel.size(); ++i) {
+    if (kernel[i] <= 0 || stride[i] <= 0 || dilation[i] <= 0)
+      infer::fault(fmt::format("kernel_size {}, stride {} and dilation {} must be positive", kernel[i], stride[i], dilation[i]));
+    if (padding[i] < 0 || extra[i] < 0) infer::fault(fmt::format("padding {} and output_padding {} must not be negative", padding[i], extra[i]));
+    if (extra[i] >= std::max(stride[i], dilation[i]))
+      infer::fault(fmt::format("output_padding {} must be smaller than stride {} or dilation {}", extra[i], stride[i], dilation[i]));
+    out.push_back({kernel[i], stride[i], dilation[i], padding[i], extra[i]});
+  }
+  return out;
+}
+
+bool positive_groups(const OpTypes& t) { return t.node.integer("groups") > 0; }
+
+bool channels_fit(const OpTypes& t) {
+  const Shape &x = t["x"].shape, &w = t["weight"].shape;
+  return x.size() < 2 || w.empty() || x[1] == w[0];
+}
+
+bool groups_divide(const OpTypes& t) {
+  const Shape& w = t["weight"].shape;
+  return w.empty() || !w[0].known() || w[0].size() % t.node.integer("groups") == 0;
+}
+
+template <int spatial> std::vector<Type> infer_transposed(const OpTypes& t) {
+  infer::needs_float(t, "x");
+  infer::needs_rank(t, "x", spatial + 2);
+  infer::needs_rank(t, "weight", spatial + 2);
+  const Type &x = t["x"], &w = t["weight"];
+  if (w.dtype != x.dtype) infer::fault(fmt::format("x is {} and weight {}", name(x.dtype), name(w.dtype)), "E502");
+  if (!is_static(w.shape)) infer::fault(fmt::format("weight is {}; its sizes must be numbers", text(w)));
+  const Dim channels = w.shape[1] * Dim(t.node.integer("groups"));
+  infer::needs_vector(t, "bias", channels);
+  Type out{x.dtype, {x.shape[0], channels}};
+  const std::vector<Window> windows = windows_of(t.node, kernel_of(w.shape));
+  for (std::size_t i = 0; i < windows.size(); ++i) {
+    const Window& v = windows[i];
+    out.shape.push_back((x.shape[i + 2] - Dim(1)) * Dim(v.stride) + Dim(v.extent() + v.after - 2 * v.before));
+    if (out.shape.back().known() && out.shape.back().size() <= 0) infer::fault(fmt::format("padding {} leaves no output", v.before));
+  }
+  return {out};
+}
+
+// [channels, places] of one group, scattered: what each input element adds under the kernel.
+void scatter(const float* columns, const Sizes& in, std::int64_t channels, const Window& v, const Window& h, float* out, const Sizes& to) {
+  for (std::int64_t c = 0; c < channels; ++c, out += to[0] * to[1])
+    for (std::int64_t kh = 0; kh < v.kernel; ++kh)
+      for (std::int64_t kw = 0; kw < h.kernel; ++kw)
+        for (std::int64_t i = 0; i < in[0]; ++i, columns += in[1]) {
+          const std::int64_t y = i * v.stride - v.before + kh * v.dilation;
+          if (y < 0 || y >= to[0]) continue;
+          for (std::int64_t j = 0; j < in[1]; ++j) {
+            const std::int64_t x = j * h.stride - h.before + kw * h.dilation;
+            if (x >= 0 && x < to[1]) out[y * to[1] + x] += columns[j];
+          }
+        }
+}
+
+void eval(OpValues& values) {
+  const Tensor &x = values["x"], &weight = values["weight"];
+  const bool flat = x.rank() == 3;
+  std::vector<Window> windows = windows_of(values.node, kernel_of(to_shape(weight.sizes())));
+  if (flat) windows.insert(windows.begin(), Window{});
+  const auto plane = [&](const Sizes& s) { return flat ? Sizes{1, s[2]} : Sizes{s[2], s[3]}; };
+  const Sizes in = plane(x.sizes()), to = plane(values.out().sizes());
+  const std::int64_t groups = values.node.integer("groups"), depth = x.sizes()[1] / groups, channels = weight.sizes()[1];
+  const std::int64_t rows = channels * windows[0].kernel * windows[1].kernel, pixels = in[0] * in[1], out_pixels = to[0] * to[1];
+  // [groups, rows, depth]: the weight with input channels last.
+  const Tensor turned = weight.reshaped({groups, depth, rows}).permuted({0, 2, 1}).contiguous();
+  const auto out = values.out().mutable_as<float>();
+  if (const Tensor* bias = values.find("bias"))
+    for (std::size_t i = 0; i < out.size(); ++i)
+      out[i] = bias->as<float>()[i / static_cast<std::size_t>(out_pixels) % static_cast<std::size_t>(channels * groups)];
+  std::vector<float> columns(static_cast<std::size_t>(rows * pixels));
+  for (std::int64_t n = 0; n < x.sizes()[0]; ++n)
+    for (std::int64_t g = 0; g < groups; ++g) {
+      const float* from = x.as<float>().data() + (n * groups + g) * depth * pixels;
+      gemm(rows, pixels, depth, turned.as<float>().data() + g * rows * depth, columns_of(from, depth, pixels), nullptr, columns.data());
+      scatter(columns.data(), in, channels, windows[0], windows[1], out.data() + (n * groups + g) * channels * out_pixels, to);
+    }
+}
+
+double flops(const Graph& graph, const Node& node) {
+  const Shape& w = input_type(graph, node, "weight").shape;
+  return static_cast<double>(known_count(graph.type(node.inputs[0]).shape)) * static_cast<double>(known_count(w)) /
+         static_cast<double>(std::max<std::int64_t>(known_count({w[0]}), 1));
+}
+
+std::vector<Shape> parameters(const Hyper& hyper, const Node& node) {
+  const std::int64_t groups = std::max<std::int64_t>(node.integer("groups"), 1);
+  Shape weight = {hyper_int(hyper, "in"), hyper_int(hyper, "out") / groups};
+  for (const std::int64_t k : hyper_ints(hyper, "kernel_size")) weight.emplace_back(k);
+  return {weight, hyper_flag(hyper, "bias", true) ? Shape{hyper_int(hyper, "out")} : left_out()};
+}
+
+Hyper hyper_of(const Graph& graph, const Node& node) {
+  const Shape& w = input_type(graph, node, "weight").shape;
+  return {{"in", w[0].size()}, {"out", w[1].size() * node.integer("groups")}, {"kernel_size", kernel_of(w)}, {"bias", has_input(node, "bias")}};
+}
+
+// ---- TensorFlow Lite ------------------------------------------------------------------------------------------------
+
+// Input channels [first, first + count) of a [in, out, kh, kw] weight as the target's filter [out, kh, kw, in], with zeros
+// between the elements of a dilated window.
+Tensor filter_of(const Tensor& weight, std::int64_t first, std::int64_t count, const Window& v, const Window& h) {
+  const Sizes& s = weight.sizes();
+  if (first == 0 && count == s[0] && v.extent() == v.kernel && h.extent() == h.kernel) return weight.permuted({1, 2, 3, 0});
+  Tensor filter = Tensor::allocate(DType::float32, {s[1], v.extent(), h.extent(), count});
+  const Tensor source = weight.contiguous();
+  const auto from = source.as<float>();
+  const auto to = filter.mutable_as<float>();
+  for (std::int64_t i = 0; i < count; ++i)
+    for (std::int64_t o = 0; o < s[1]; ++o)
+      for (std::int64_t y = 0; y < v.kernel; ++y)
+        for (std::int64_t x = 0; x < h.kernel; ++x)
+          to[static_cast<std::size_t>(((o * v.extent() + y * v.dilation) * h.extent() + x * h.dilation) * count + i)] =
+              from[static_cast<std::size_t>((((first + i) * s[1] + o) * v.kernel + y) * h.kernel + x)];
+  return filter;
+}
+
+// Along one axis: how the target's operator comes to PyTorch's output.
+struct Axis {
+  std::int64_t full;               // what the operator is asked for …
+  std::int64_t begin;              // … and where the wanted part begins
+  bool same;                       // its SAME is PyTorch's padding
+};
+
+Axis axis_of(const Window& w, std::int64_t in, std::int64_t out) {
+  const std::int64_t span = (in - 1) * w.stride + w.extent(), cut = std::max<std::int64_t>(span - out, 0);
+  const bool same = (out + w.stride - 1) / w.stride == in && cut / 2 == w.before && span >= out;
+  return {std::max(span, w.before + out), w.before, same};
+}
+
+void lower(TflLowering& t, const Node& node) {
+  Tensor w = tfl::weight(t, node, "weight");
+  std::vector<Window> windows = windows_of(node, kernel_of(to_shape(w.sizes())));
+  if (w.rank() == 3) {
+    w = w.reshaped({w.sizes()[0], w.sizes()[1], 1, w.sizes()[2]});
+    windows.insert(windows.begin(), Window{});
+  }
+  Type in = tfl::channels_last(t.graph.type(node.inputs[0]));
+  int x = t.channels_last(node.inputs[0]);
+  if (in.shape.size() == 3) {
+    in.shape.insert(in.shape.begin() + 1, Dim(1));
+    x = tfl::reshape(t, x, in);
+  }
+  const Type out = tfl::framed_output(t.graph, node);
+  const Axis v = axis_of(windows[0], in.shape[1].size(), out.shape[1].size()), h = axis_of(windows[1], in.shape[2].size(), out.shape[2].size());
+  const bool same = v.same && h.same;
+  const std::int64_t groups = node.integer("groups"), depth = w.sizes()[0] / groups, channels = w.sizes()[1];
+  Type part = out;
+  part.shape[3] = channels;
+  if (!same) part.shape[1] = v.full, part.shape[2] = h.full;
+  const Tensor bias = has_input(node, "bias") ? tfl::weight(t, node, "bias") : Tensor::allocate(DType::float32, {channels * groups});
+  const std::vector<float> offsets = bias.to_floats();
+  std::vector<int> parts;
+  for (std::int64_t g = 0; g < groups; ++g) {
+    const int from = tfl::slice(t, x, 3, g * depth, depth, in);
+    const int filter = t.constant(filter_of(w, g * depth, depth, windows[0], windows[1]), t.graph[node.inputs[1]].name);
+    const std::vector<float> own(offsets.begin() + g * channels, offsets.begin() + (g + 1) * channels);
+    const int offset = t.constant(Tensor::from(own, {channels}), node.path + ".bias");
+    parts.push_back(t.add("TRANSPOSE_CONV", {tfl::int32s(t, sizes(part.shape)), filter, from, offset}, part,
+                          {{"padding", same ? "SAME" : "VALID"}, {"stride_w", windows[1].stride}, {"stride_h", windows[0].stride}}));
+  }
+  part.shape[3] = out.shape[3];
+  int y = tfl::concatenate(t, parts, 3, part);
+  for (const auto& [axis, cut] : {std::pair(1, v), std::pair(2, h)}) {
+    const auto at = static_cast<std::size_t>(axis);
+    y = tfl::slice(t, y, axis, same ? 0 : cut.begin, out.shape[at].size(), part);
+    part.shape[at] = out.shape[at];
+  }
+  tfl::give_framed(t, node, y);
+}
+
+OpDef transposed(std::string_view name, std::size_t axes, ForeignMap map) {
+  const AttrKind kind = axes == 1 ? AttrKind::ints1 : AttrKind::ints2;
+  return {.name = name,
+          .doc = "The transpose of a convolution. Each input element adds the learned window, scaled by it, to the output.",
+          .inputs = {{"x", "[N, C, spatial…]"},
+                     {"weight", "[in, out / groups, kernel…]", Role::parameter},
+                     {"bias", "[out]", Role::optional_parameter}},
+          .attrs = {{"stride", kind, Ints(axes, 1), "distance between the places where windows are added"},
+                    {"padding", kind, Ints(axes, 0), "cut off both sides of each axis of the output"},
+                    {"output_padding", kind, Ints(axes, 0), "added behind each axis of the output"},
+                    {"groups", AttrKind::integer, std::int64_t{1}, "channels are split into so many parts that do not mix"},
+                    {"dilation", kind, Ints(axes, 1), "distance between the window's elements"}},
+          .hyper = {{"in", AttrKind::integer, {}, "channels that go in"},
+                    {"out", AttrKind::integer, {}, "channels that come out"},
+                    {"kernel_size", kind, {}, "size of the window"},
+                    {"bias", AttrKind::boolean, true, "whether a learned offset is added"}},
+          .rules = {{"groups > 0", positive_groups},
+                    {"x.shape[1] == weight.shape[0]", channels_fit},
+                    {"weight.shape[0] divisible by groups", groups_divide}},
+          .infer = axes == 1 ? infer_transposed<1> : infer_transposed<2>,
+          .eval = eval,
+          .flops = flops,
+          .parameters = parameters,
+          .hyper_of = hyper_of,
+          .layout = {LayoutRule::spatial},
+          .torch = {map},
+          .tflite = {.lower = lower},
+          .source = {.torch = axes == 1 ? "F.conv_transpose1d({x}, {weight}, {bias}, {stride}, {padding}, {output_padding}, {groups}, {dilation})"
+                                        : "F.conv_transpose2d({x}, {weight}, {bias}, {stride}, {padding}, {output_padding}, {groups}, {dilation})"},
+          .quant = {QuantRule::weighted}};
+}
+
+std::vector<OpDef> both() {
+  std::vector<OpDef> defs = {transposed("conv_transpose1d", 1, {"aten.conv_transpose1d.default", "x=input"}),
+                             transposed("conv_transpose2d", 2, {"aten.conv_transpose2d.input", "x=input"})};
+  defs[0].examples = {"conv_transpose1d(x: float32[2, 3, 7], in: 3, out: 4, kernel_size: 3, stride: 2, padding: 1, output_padding: 1)",
+                      "conv_transpose1d(x: float32[1, 4, 5], in: 4, out: 4, kernel_size: 4, stride: 2, padding: 1, groups: 2)"};
+  defs[1].examples = {"conv_transpose2d(x: float32[1, 3, 5, 6], in: 3, out: 4, kernel_size: 2, stride: 2)",
+                      "conv_transpose2d(x: float32[2, 3, 5, 4], in: 3, out: 4, kernel_size: 3, stride: 2, padding: 1, output_padding: 1)",
+                      "conv_transpose2d(x: float32[1, 4, 5, 4], in: 4, out: 6, kernel_size: 4, stride: 2, padding: 1, groups: 2, bias: false)",
+                      "conv_transpose2d(x: float32[1, 3, 5, 4], in: 3, out: 2, kernel_size: [2, 3], dilation: [2, 1], stride: [1, 3], output_padding: [0, 2])"};
+  return defs;
+}
+
+}  // namespace
+
+OpList conv_transpose() {
+  static const std::vector<OpDef> defs = both();
+  return defs;
+}
+
+}  // namespace wherry::ops

@@ -1,0 +1,213 @@
+#include "ops/all_ops.h"
+#include "ops/axes.h"
+#include "ops/foreign.h"
+#include "ops/infer.h"
+#include "ops/lowering.h"
+#include "ops/spatial.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace wherry::ops {
+
+namespace {
+
+struct Ends {
+  std::int64_t before = 0, after = 0;
+  bool any() const { return before || after; }
+};
+
+// PyTorch lists pairs from the last axis backwards; here one for each axis.
+std::vector<Ends> ends_of(const Node& node, std::size_t rank) {
+  const Ints& pad = node.ints("pad");
+  if (pad.size() % 2 || pad.size() > 2 * rank)
+    infer::fault(fmt::format("pad {} is not a pair for each of at most {} axes", text(Attr(pad)), rank));
+  infer::bounded("pad", pad);
+  std::vector<Ends> ends(rank);
+  for (std::size_t i = 0; 2 * i < pad.size(); ++i) ends[rank - 1 - i] = {pad[2 * i], pad[2 * i + 1]};
+  return ends;
+}
+
+// How much a mode can add at one end of an axis.
+std::int64_t limit(const std::string& mode, std::int64_t size) { return mode == "reflect" ? size - 1 : size; }
+
+std::vector<Type> infer_pad(const OpTypes& t) {
+  Type out = t["x"];
+  const std::string& mode = t.node.string("mode");
+  const std::vector<Ends> ends = ends_of(t.node, out.shape.size());
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    Dim& size = out.shape[i];
+    const auto [before, after] = ends[i];
+    if (mode != "constant" && (before < 0 || after < 0)) infer::fault(fmt::format("mode {} cannot cut: pad {}", mode, text(t.node.attr("pad"))));
+    if (size.known()) {
+      const std::int64_t most = limit(mode, size.size());
+      if (mode != "constant" && mode != "replicate" && (before > most || after > most))
+        infer::fault(fmt::format("mode {} adds at most {} to axis {} of {}", mode, most, i, text(out.shape)));
+      if (mode == "replicate" && ends[i].any() && size.size() == 0) infer::fault("mode replicate needs an element to repeat");
+      if (size.size() + before + after < 0) infer::fault(fmt::format("pad {} cuts more than {} has", text(t.node.attr("pad")), text(out.shape)));
+    }
+    size = size + Dim(before + after);
+  }
+  return {out};
+}
+
+// Where the element at `at` of the padded axis comes from; -1: the constant.
+std::int64_t source_of(const std::string& mode, std::int64_t at, std::int64_t size) {
+  if (at >= 0 && at < size) return at;
+  if (mode == "reflect") return at < 0 ? -at : 2 * (size - 1) - at;
+  if (mode == "replicate") return at < 0 ? 0 : size - 1;
+  if (mode == "circular") return at < 0 ? at + size : at - size;
+  return -1;
+}
+
+struct Walk {
+  const std::byte* x;
+  std::byte* out;
+  const Sizes &sizes, &out_sizes;
+  std::vector<std::vector<std::int64_t>> sources;      // by axis
+  const std::byte* fill;
+  std::size_t width;                                   // bytes of an element
+
+  void axis(std::size_t i, std::int64_t from, bool outside) {
+    const std::vector<std::int64_t>& map = sources[i];
+    for (const std::int64_t s : map) {
+      const bool filled = outside || s < 0;
+      const std::int64_t element = from * sizes[i] + (filled ? 0 : s);
+      if (i + 1 < sources.size()) {
+        axis(i + 1, element, filled);
+      } else {
+        std::memcpy(out, filled ? fill : x + static_cast<std::size_t>(element) * width, width);
+        out += width;
+      }
+    }
+  }
+};
+
+void eval(OpValues& v) {
+  const Tensor& x = v["x"];
+  const std::vector<Ends> ends = ends_of(v.node, x.sizes().size());
+  const Tensor fill = Tensor::scalar(v.node.number("value"), x.dtype());
+  std::byte* to = v.out().mutable_bytes().data();
+  if (ends.empty()) return x.copy_to(to);
+  Walk walk{x.data(), to, x.sizes(), v.out().sizes(), {}, fill.data(), byte_size(x.dtype())};
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    std::vector<std::int64_t> map;
+    for (std::int64_t o = 0; o < v.out().sizes()[i]; ++o) map.push_back(source_of(v.node.string("mode"), o - ends[i].before, x.sizes()[i]));
+    walk.sources.push_back(std::move(map));
+  }
+  walk.axis(0, 0, false);
+}
+
+// ---- TensorFlow Lite ------------------------------------------------------------------------------------------------
+
+int pad_node(TflLowering& t, const Node& node, int x, const std::vector<Ends>& ends, Type& type) {
+  std::vector<std::int64_t> amounts;
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    amounts.insert(amounts.end(), {ends[i].before, ends[i].after});
+    type.shape[i] = type.shape[i] + Dim(ends[i].before + ends[i].after);
+  }
+  const double value = node.number("value");
+  std::vector<int> inputs = {x, tfl::int32s(t, amounts, {static_cast<std::int64_t>(ends.size()), 2})};
+  if (node.string("mode") == "reflect") return t.add("MIRROR_PAD", inputs, type, {{"mode", "REFLECT"}});
+  if (value == 0) return t.add("PAD", inputs, type);
+  inputs.push_back(t.constant(Tensor::scalar(value, type.dtype)));
+  return t.add("PADV2", inputs, type);
+}
+
+// replicate and circular: the pieces to be repeated, joined on each axis.
+int join_ends(TflLowering& t, const Node& node, int x, const std::vector<Ends>& ends, Type& type) {
+  const bool circular = node.string("mode") == "circular";
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    const auto [before, after] = ends[i];
+    const std::int64_t size = type.shape[i].size();
+    const int axis = static_cast<int>(i);
+    std::vector<int> parts;
+    if (circular && before) parts.push_back(tfl::slice(t, x, axis, size - before, before, type));
+    if (!circular && before) parts.insert(parts.end(), static_cast<std::size_t>(before), tfl::slice(t, x, axis, 0, 1, type));
+    parts.push_back(x);
+    if (circular && after) parts.push_back(tfl::slice(t, x, axis, 0, after, type));
+    if (!circular && after) parts.insert(parts.end(), static_cast<std::size_t>(after), tfl::slice(t, x, axis, size - 1, 1, type));
+    type.shape[i] = size + before + after;
+    x = tfl::concatenate(t, parts, axis, type);
+  }
+  return x;
+}
+
+void lower(TflLowering& t, const Node& node) {
+  const ValueId value = node.inputs[0];
+  const Type& source = t.graph.type(value);
+  const std::size_t rank = source.shape.size();
+  const std::vector<Ends> by_source = ends_of(node, rank);
+  // Where only places are padded, the windowed operator that follows wants channels last and may take the padding over.
+  const bool spatial = rank >= 3 && !by_source[0].any() && !by_source[1].any();
+  const Order order = spatial ? TflLowering::channels_last_order(static_cast<int>(rank)) : t.order(value);
+  int x = t.in_order(value, order);
+  Type type = ordered(source, order);
+  std::vector<Ends> ends(rank);
+  for (std::size_t i = 0; i < rank; ++i) ends[static_cast<std::size_t>(order[i])] = by_source[i];
+  for (std::size_t i = 0; i < rank; ++i) {                        // what is cut is sliced off first
+    const std::int64_t begin = std::max<std::int64_t>(-ends[i].before, 0), lost = begin + std::max<std::int64_t>(-ends[i].after, 0);
+    if (lost == 0) continue;
+    const std::int64_t left = type.shape[i].size() - lost;
+    if (left < 0) t.refuse(node, "it cuts more at one end than the axis holds");
+    x = tfl::slice(t, x, static_cast<int>(i), begin, left, type);
+    type.shape[i] = left;
+    ends[i] = {std::max<std::int64_t>(ends[i].before, 0), std::max<std::int64_t>(ends[i].after, 0)};
+  }
+  if (std::any_of(ends.begin(), ends.end(), [](const Ends& e) { return e.any(); })) {
+    const bool built_in = node.string("mode") == "constant" || node.string("mode") == "reflect";
+    x = built_in ? pad_node(t, node, x, ends, type) : join_ends(t, node, x, ends, type);
+  }
+  t.give(node.outputs[0], x, order);
+}
+
+// ---- PyTorch --------------------------------------------------------------------------------------------------------
+
+std::vector<ValueId> convert(Builder& b, const ForeignNode& n, const char* pad, std::string mode) {
+  return {b("pad", {n.value("self")}, {{"pad", ints(n, pad)}, {"mode", std::move(mode)}, {"value", number(n, "value", 0.0)}})};
+}
+
+std::vector<ValueId> convert_pad(Builder& b, const ForeignNode& n) {
+  const std::string mode = word(n, "mode", "constant");
+  if (mode != "constant" && mode != "reflect" && mode != "replicate" && mode != "circular")
+    refuse(n, fmt::format("argument 'mode' of '{}' is {}, expected one of constant, reflect, replicate, circular", n.target, mode));
+  return convert(b, n, "pad", mode);
+}
+
+std::vector<ValueId> convert_constant(Builder& b, const ForeignNode& n) { return convert(b, n, "pad", "constant"); }
+std::vector<ValueId> convert_reflection(Builder& b, const ForeignNode& n) { return convert(b, n, "padding", "reflect"); }
+std::vector<ValueId> convert_replication(Builder& b, const ForeignNode& n) { return convert(b, n, "padding", "replicate"); }
+
+}  // namespace
+
+OpList pad() {
+  static const OpDef defs[] = {
+      {.name = "pad",
+       .doc = "Adds elements before and behind the axes, or cuts some off where a number is negative.",
+       .inputs = {{"x", "any tensor"}},
+       .attrs = {{"pad", AttrKind::ints, {}, "before and after the last axis, before and after the one before it, …"},
+                 {"mode", AttrKind::string, std::string("constant"), "what is added", {"constant", "reflect", "replicate", "circular"}},
+                 {"value", AttrKind::number, 0.0, "what mode constant adds"}},
+       .infer = infer_pad,
+       .eval = eval,
+       .layout = {LayoutRule::spatial},
+       .torch = {{.target = "aten.pad.default", .convert = convert_pad},
+                 {.target = "aten.constant_pad_nd.default", .convert = convert_constant},
+                 {.target = "aten.reflection_pad1d.default", .convert = convert_reflection},
+                 {.target = "aten.reflection_pad2d.default", .convert = convert_reflection},
+                 {.target = "aten.replication_pad1d.default", .convert = convert_replication},
+                 {.target = "aten.replication_pad2d.default", .convert = convert_replication}},
+       .tflite = {.lower = lower},
+       .source = {.torch = "F.pad({x}, {pad}, '{mode}', {value})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"pad(x: float32[1, 3, 4, 5], pad: [1, 2])", "pad(x: float32[2, 3, 4, 5], pad: [0, 1, 2, 3, 1, 0, 0, 2], value: 2.5)",
+                    "pad(x: float32[1, 2, 4, 5], pad: [1, 2, 3, 1], mode: reflect)", "pad(x: float32[1, 2, 4, 5], pad: [2, 1, 0, 3], mode: replicate)",
+                    "pad(x: float32[1, 2, 4, 5], pad: [2, 1, 4, 3], mode: circular)", "pad(x: float32[1, 2, 6, 5], pad: [-1, 2, 3, -2])",
+                    "pad(x: float32[2, 3, 7], pad: [3, 2], mode: reflect)", "pad(x: float32[6], pad: [1, 1])"}},
+  };
+  return defs;
+}
+
+}  // namespace wherry::ops

@@ -1,0 +1,300 @@
+// Pooling by windows that slide.
+#include "ops/all_ops.h"
+#include "ops/foreign.h"
+#include "ops/infer.h"
+#include "ops/lowering.h"
+#include "ops/simd.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace wherry::ops {
+
+namespace {
+
+int spatial_axes(const Node& node) { return node.op->name.ends_with("1d") ? 1 : 2; }
+
+bool has_dilation(const Node& node) { return node.op->attr_index("dilation") >= 0; }
+
+// The attributes as windows; ceil_mode shows as more padding behind. Sizes that are symbolic count as given.
+std::vector<Window> windows_of(const Node& node, const Shape& x) {
+  const int n = spatial_axes(node);
+  const Ints& kernel = infer::per_axis(node, "kernel_size", n);
+  const Ints& stride = node.is_none("stride") ? kernel : infer::per_axis(node, "stride", n);
+  const Ints& padding = infer::per_axis(node, "padding", n);
+  std::vector<Window> out;
+  for (std::size_t i = 0; i < kernel.size(); ++i) {
+    Window w{kernel[i], stride[i], has_dilation(node) ? infer::per_axis(node, "dilation", n)[i] : 1, padding[i], padding[i]};
+    if (w.kernel <= 0 || w.stride <= 0 || w.dilation <= 0)
+      infer::fault(fmt::format("kernel_size {}, stride {} and dilation {} must be positive", w.kernel, w.stride, w.dilation));
+    if (w.before < 0 || 2 * w.before > w.extent()) infer::fault(fmt::format("padding {} is not between 0 and half of the window's {}", w.before, w.extent()));
+    if (node.flag("ceil_mode")) {
+      if (!x[i + 2].known()) infer::fault(fmt::format("ceil_mode needs sizes that are numbers, not {}", x[i + 2].text()));
+      const std::int64_t in = x[i + 2].size(), room = in + 2 * w.before - w.extent();
+      std::int64_t steps = room >= 0 ? (room + w.stride - 1) / w.stride : 0;
+      if (steps * w.stride >= in + w.before) --steps;            // no window may start in the padding behind
+      w.after = std::max(w.after, steps * w.stride + w.extent() - in - w.before);
+    }
+    out.push_back(w);
+  }
+  return out;
+}
+
+std::optional<std::int64_t> override_of(const Node& node) {
+  const bool none = node.op->attr_index("divisor_override") < 0 || node.is_none("divisor_override");
+  return none ? std::nullopt : std::optional(node.integer("divisor_override"));
+}
+
+std::vector<Type> infer_pool(const OpTypes& t) {
+  infer::needs_float(t, "x");
+  infer::needs_rank(t, "x", spatial_axes(t.node) + 2);
+  if (override_of(t.node) == 0) infer::fault("divisor_override is 0");
+  Type out = t["x"];
+  const std::vector<Window> windows = windows_of(t.node, out.shape);
+  for (std::size_t i = 0; i < windows.size(); ++i) out.shape[i + 2] = infer::slide(out.shape[i + 2], windows[i]);
+  return {out};
+}
+
+double flops(const Graph& graph, const Node& node) {
+  double count = static_cast<double>(known_count(graph.type(node.outputs[0]).shape));
+  for (const std::int64_t k : node.ints("kernel_size")) count *= static_cast<double>(k);
+  return count;
+}
+
+// ---- eval -----------------------------------------------------------------------------------------------------------
+
+struct Range {
+  std::int64_t begin, end;           // positions of the window that lie in [0, size), in steps of its dilation
+};
+
+Range inside(const Window& w, std::int64_t out, std::int64_t size) {
+  const std::int64_t start = out * w.stride - w.before;
+  const std::int64_t skipped = start < 0 ? (-start + w.dilation - 1) / w.dilation : 0;
+  return {start + skipped * w.dilation, std::min(start + w.extent(), size)};
+}
+
+// Calls each(plane, width, out element, rows, columns, out row, out column) for every window of every N·C image.
+template <class Each> void over_windows(OpValues& v, const std::vector<Window>& windows, Each each) {
+  const Tensor& x = v["x"];
+  const Sizes& out = v.out().sizes();
+  const bool flat = x.rank() == 3;
+  const Window rows = flat ? Window{} : windows[0], columns = windows.back();
+  const std::int64_t height = flat ? 1 : x.sizes()[2], width = x.sizes().back(), out_height = flat ? 1 : out[2], out_width = out.back();
+  const float* plane = x.as<float>().data();
+  float* to = v.out().mutable_as<float>().data();
+  for (std::int64_t p = 0; p < x.sizes()[0] * x.sizes()[1]; ++p, plane += height * width)
+    for (std::int64_t i = 0; i < out_height; ++i)
+      for (std::int64_t j = 0; j < out_width; ++j) *to++ = each(plane, width, inside(rows, i, height), inside(columns, j, width), i, j);
+}
+
+void eval_max(OpValues& v) {
+  const std::vector<Window> windows = windows_of(v.node, to_shape(v["x"].sizes()));
+  const std::int64_t down = windows.size() == 2 ? windows[0].dilation : 1, right = windows.back().dilation;
+  over_windows(v, windows, [&](const float* plane, std::int64_t width, Range rows, Range columns, std::int64_t, std::int64_t) {
+    float most = -std::numeric_limits<float>::infinity();
+    for (std::int64_t y = rows.begin; y < rows.end; y += down)
+      for (std::int64_t x = columns.begin; x < columns.end; x += right) {
+        const float value = plane[y * width + x];
+        if (value > most || std::isnan(value)) most = value;
+      }
+    return most;
+  });
+}
+
+// By how much an average divides along one axis, for each output: the window's part inside the input, or inside the padded input.
+std::vector<std::int64_t> divisors(const Node& node, const Window& w, std::int64_t padding, std::int64_t in, std::int64_t out) {
+  const bool padded = node.flag("count_include_pad");
+  std::vector<std::int64_t> counts;
+  for (std::int64_t o = 0; o < out; ++o) {
+    const std::int64_t start = o * w.stride - w.before;
+    const std::int64_t from = padded ? start : std::max<std::int64_t>(start, 0);
+    counts.push_back(std::min(start + w.kernel, in + (padded ? padding : 0)) - from);
+  }
+  return counts;
+}
+
+// Both axes' divisors; an axis that is not there divides by 1.
+struct Divisors {
+  std::vector<std::int64_t> rows = {1}, columns;
+};
+
+Divisors divisors_of(const Node& node, const std::vector<Window>& windows, const Shape& in, const Shape& out) {
+  const Ints& padding = node.ints("padding");
+  Divisors d;
+  for (std::size_t i = 0; i < windows.size(); ++i)
+    (i + 1 == windows.size() ? d.columns : d.rows) = divisors(node, windows[i], padding[i], in[i + 2].size(), out[i + 2].size());
+  return d;
+}
+
+void eval_average(OpValues& v) {
+  const Shape in = to_shape(v["x"].sizes());
+  const std::vector<Window> windows = windows_of(v.node, in);
+  const Divisors d = divisors_of(v.node, windows, in, to_shape(v.out().sizes()));
+  const std::optional<std::int64_t> fixed = override_of(v.node);
+  over_windows(v, windows, [&](const float* plane, std::int64_t width, Range rows, Range columns, std::int64_t i, std::int64_t j) {
+    double sum = 0;
+    for (std::int64_t y = rows.begin; y < rows.end; ++y)
+      for (std::int64_t x = columns.begin; x < columns.end; ++x) sum += plane[y * width + x];
+    const std::int64_t divisor = fixed.value_or(d.rows[static_cast<std::size_t>(i)] * d.columns[static_cast<std::size_t>(j)]);
+    return static_cast<float>(sum / static_cast<double>(divisor));
+  });
+}
+
+// ---- TensorFlow Lite ------------------------------------------------------------------------------------------------
+
+// Windows with gaps: the greatest of one strided slice for each element of the window.
+void lower_dilated_max(TflLowering& t, const Node& node, const tfl::Framed& in) {
+  const Type out = tfl::framed_output(t.graph, node);
+  const Window &v = in.windows[0], &h = in.windows[1];
+  const std::int64_t height = out.shape[1].size(), width = out.shape[2].size(), n = out.shape[0].size(), c = out.shape[3].size();
+  int most = -1;
+  for (std::int64_t i = 0; i < v.kernel; ++i)
+    for (std::int64_t j = 0; j < h.kernel; ++j) {
+      const std::int64_t top = i * v.dilation, left = j * h.dilation;
+      const int slice = t.add("STRIDED_SLICE",
+                              {in.x, tfl::int32s(t, {0, top, left, 0}),
+                               tfl::int32s(t, {n, top + (height - 1) * v.stride + 1, left + (width - 1) * h.stride + 1, c}),
+                               tfl::int32s(t, {1, v.stride, h.stride, 1})},
+                              out);
+      most = most < 0 ? slice : t.add("MAXIMUM", {most, slice}, out);
+    }
+  tfl::give_framed(t, node, most);
+}
+
+void lower_max(TflLowering& t, const Node& node) {
+  const std::vector<Window> windows = windows_of(node, t.graph.type(node.inputs[0]).shape);
+  const bool dilated = std::any_of(windows.begin(), windows.end(), [](const Window& w) { return w.dilation > 1 && w.kernel > 1; });
+  const tfl::Framed in = tfl::frame(t, node, node.inputs[0], windows, {.fill = -std::numeric_limits<float>::infinity(), .same = !dilated});
+  if (dilated) return lower_dilated_max(t, node, in);
+  tfl::give_framed(t, node, t.add("MAX_POOL_2D", {in.x}, tfl::framed_output(t.graph, node), tfl::pool_options(in)));
+}
+
+void lower_average(TflLowering& t, const Node& node) {
+  const Shape& shape = t.graph.type(node.inputs[0]).shape;
+  const std::vector<Window> windows = windows_of(node, shape);
+  const Type out = tfl::framed_output(t.graph, node);
+  // SAME divides by what lies inside the input: the meaning of count_include_pad=False.
+  const std::optional<std::int64_t> fixed = override_of(node);
+  const bool same = !node.flag("count_include_pad") && !fixed;
+  const tfl::Framed in = tfl::frame(t, node, node.inputs[0], windows, {.same = same, .merge = !same});
+  int y = t.add("AVERAGE_POOL_2D", {in.x}, out, tfl::pool_options(in));
+  const std::int64_t area = in.windows[0].kernel * in.windows[1].kernel;
+  if (fixed) {
+    if (*fixed != area) y = tfl::binary(t, "MUL", y, t.constant(Tensor::scalar(static_cast<double>(area) / static_cast<double>(*fixed))), out);
+  } else if (in.padding == "VALID") {
+    const Divisors d = divisors_of(node, windows, shape, t.graph.type(node.outputs[0]).shape);
+    std::vector<float> factors;
+    for (const std::int64_t r : d.rows)
+      for (const std::int64_t c : d.columns) factors.push_back(static_cast<float>(area) / static_cast<float>(r * c));
+    const bool whole = std::all_of(factors.begin(), factors.end(), [](float f) { return f == 1; });
+    const Sizes sizes = {1, static_cast<std::int64_t>(d.rows.size()), static_cast<std::int64_t>(d.columns.size()), 1};
+    if (!whole) y = tfl::binary(t, "MUL", y, t.constant(Tensor::from(factors, sizes)), out);
+  }
+  tfl::give_framed(t, node, y);
+}
+
+// ---- PyTorch --------------------------------------------------------------------------------------------------------
+
+// An empty stride means the kernel's size.
+template <const char* name> std::vector<ValueId> convert(Builder& b, const ForeignNode& n) {
+  std::vector<NamedAttr> attrs;
+  for (const std::string_view attr : {"kernel_size", "stride", "padding", "dilation"})
+    if (const Ints list = ints(n, attr, Ints{}); !list.empty()) attrs.push_back({attr, list});
+  for (const std::string_view attr : {"ceil_mode", "count_include_pad"})
+    if (given(n, attr)) attrs.push_back({attr, flag(n, attr, false)});
+  if (given(n, "divisor_override")) attrs.push_back({"divisor_override", integer(n, "divisor_override")});
+  return {b(name, {n.value("self")}, std::move(attrs))};
+}
+constexpr char max1[] = "max_pool1d", max2[] = "max_pool2d", avg1[] = "avg_pool1d", avg2[] = "avg_pool2d";
+
+std::vector<AttrDef> window_attrs(AttrKind kind, std::size_t axes) {
+  return {{.name = "kernel_size", .kind = kind, .doc = "size of the window"},
+          {.name = "stride", .kind = kind, .fallback = None{}, .doc = "step of the window; null: kernel_size", .or_none = true},
+          {.name = "padding", .kind = kind, .fallback = Ints(axes, 0), .doc = "added on both sides of each axis, at most half of kernel_size"}};
+}
+
+AttrDef ceil_attr() {
+  return {.name = "ceil_mode", .kind = AttrKind::boolean, .fallback = false, .doc = "whether a last window may reach beyond the padded input"};
+}
+
+OpDef max_pool(std::string_view name, int axes, ForeignMap map, std::string_view keras) {
+  const AttrKind kind = axes == 1 ? AttrKind::ints1 : AttrKind::ints2;
+  std::vector<AttrDef> attrs = window_attrs(kind, static_cast<std::size_t>(axes));
+  attrs.push_back({.name = "dilation", .kind = kind, .fallback = Ints(static_cast<std::size_t>(axes), 1), .doc = "distance between the window's elements"});
+  attrs.push_back(ceil_attr());
+  return {.name = name,
+          .doc = "The greatest element under a window that slides; padding never wins.",
+          .inputs = {{"x", axes == 1 ? "[N, C, L]" : "[N, C, H, W]"}},
+          .attrs = attrs,
+          .infer = infer_pool,
+          .eval = eval_max,
+          .flops = flops,
+          .layout = {LayoutRule::spatial},
+          .torch = {map},
+          .tflite = {.lower = lower_max},
+          .source = {.torch = axes == 1 ? "F.max_pool1d({x}, {kernel_size}, {stride}, {padding}, {dilation}, {ceil_mode})"
+                                        : "F.max_pool2d({x}, {kernel_size}, {stride}, {padding}, {dilation}, {ceil_mode})",
+                     .keras = keras},
+          .quant = {QuantRule::same_scale}};
+}
+
+OpDef avg_pool(std::string_view name, int axes, ForeignMap map, std::string_view keras) {
+  std::vector<AttrDef> attrs = window_attrs(axes == 1 ? AttrKind::ints1 : AttrKind::ints2, static_cast<std::size_t>(axes));
+  attrs.push_back(ceil_attr());
+  attrs.push_back({.name = "count_include_pad", .kind = AttrKind::boolean, .fallback = true, .doc = "whether padding counts in the divisor"});
+  if (axes == 2)
+    attrs.push_back({.name = "divisor_override", .kind = AttrKind::integer, .fallback = None{}, .doc = "divides every sum by this", .or_none = true});
+  return {.name = name,
+          .doc = "The average under a window that slides.",
+          .inputs = {{"x", axes == 1 ? "[N, C, L]" : "[N, C, H, W]"}},
+          .attrs = attrs,
+          .infer = infer_pool,
+          .eval = eval_average,
+          .flops = flops,
+          .layout = {LayoutRule::spatial},
+          .torch = {map},
+          .tflite = {.lower = lower_average},
+          .source = {.torch = axes == 1 ? "F.avg_pool1d({x}, {kernel_size}, {stride}, {padding}, {ceil_mode}, {count_include_pad})"
+                                        : "F.avg_pool2d({x}, {kernel_size}, {stride}, {padding}, {ceil_mode}, {count_include_pad}, {divisor_override})",
+                     .keras = keras},
+          .quant = {QuantRule::own_range}};
+}
+
+std::vector<OpDef> pools() {
+  std::vector<OpDef> defs = {
+      max_pool(max1, 1, {.target = "aten.max_pool1d.default", .convert = convert<max1>}, "keras.ops.max_pool({x}, {kernel_size}, {stride})"),
+      max_pool(max2, 2, {.target = "aten.max_pool2d.default", .convert = convert<max2>}, "keras.ops.max_pool({x}, {kernel_size}, {stride})"),
+      avg_pool(avg1, 1, {.target = "aten.avg_pool1d.default", .convert = convert<avg1>}, "keras.ops.average_pool({x}, {kernel_size}, {stride})"),
+      avg_pool(avg2, 2, {.target = "aten.avg_pool2d.default", .convert = convert<avg2>}, "keras.ops.average_pool({x}, {kernel_size}, {stride})")};
+  defs[1].torch.push_back({.target = "aten.max_pool2d_with_indices.default", .convert = convert<max2>});
+  defs[0].examples = {"max_pool1d(x: float32[2, 3, 10], kernel_size: 3, stride: 2, padding: 1)",
+                      "max_pool1d(x: float32[1, 3, 11], kernel_size: 2, ceil_mode: true)",
+                      "max_pool1d(x: float32[1, 3, 11], kernel_size: 3, stride: 1, dilation: 2)"};
+  defs[1].examples = {"max_pool2d(x: float32[2, 3, 8, 8], kernel_size: 2)",
+                      "max_pool2d(x: float32[1, 3, 112, 112], kernel_size: 3, stride: 2, padding: 1)",
+                      "max_pool2d(x: float32[1, 3, 9, 10], kernel_size: 3, stride: 2, padding: 1, ceil_mode: true)",
+                      "max_pool2d(x: float32[1, 2, 7, 9], kernel_size: [2, 3], stride: [2, 1], padding: [1, 0])",
+                      "max_pool2d(x: float32[1, 3, 9, 9], kernel_size: 3, stride: 1, padding: 1)",
+                      "max_pool2d(x: float32[1, 2, 9, 9], kernel_size: 3, stride: 2, padding: 1, dilation: 2)"};
+  defs[2].examples = {"avg_pool1d(x: float32[2, 3, 10], kernel_size: 3, stride: 2, padding: 1)",
+                      "avg_pool1d(x: float32[1, 3, 11], kernel_size: 4, ceil_mode: true, count_include_pad: false)"};
+  defs[3].examples = {"avg_pool2d(x: float32[2, 3, 8, 8], kernel_size: 2)",
+                      "avg_pool2d(x: float32[1, 3, 9, 9], kernel_size: 3, stride: 2, padding: 1)",
+                      "avg_pool2d(x: float32[1, 3, 9, 9], kernel_size: 3, stride: 1, padding: 1, count_include_pad: false)",
+                      "avg_pool2d(x: float32[1, 3, 10, 8], kernel_size: 3, stride: 2, padding: 1, ceil_mode: true)",
+                      "avg_pool2d(x: float32[1, 3, 10, 8], kernel_size: 3, stride: 2, padding: 1, ceil_mode: true, count_include_pad: false)",
+                      "avg_pool2d(x: float32[1, 2, 7, 8], kernel_size: [3, 2], stride: [2, 3], padding: [1, 0], divisor_override: 5)"};
+  return defs;
+}
+
+}  // namespace
+
+OpList pool() {
+  static const std::vector<OpDef> defs = pools();
+  return defs;
+}
+
+}  // namespace wherry::ops

@@ -186,6 +186,7 @@ class Parametrizer {
       const std::vector<Line*>& lines = groups.at(*on);
       const bool residual = lines.size() == 1 && adds_input(*lines[0]);
       std::string when = comparison(lines, residual);
+      if (when.empty()) when = own_argument(*lines[0]);
       if (when.empty()) {
         const std::string wanted = residual ? "residual" : common_name(lines);
         Parameter flag{.name = claim(free(wanted) ? wanted : "has_" + wanted), .fallback = {}, .values = {on->begin(), on->end()}};
@@ -218,6 +219,24 @@ class Parametrizer {
     for (std::size_t i = 0; i < count_; ++i)
       if (((in->values[i] == out->values[i]) == residual) != lines[0]->on[i]) return {};
     return fmt::format("${} {} ${}", in->name, residual ? "==" : "!=", out->name);
+  }
+
+  // A layer that is off exactly where an argument of its own has a certain value: a shuffle, when $groups > 1.
+  std::string own_argument(const Line& line) const {
+    if (count_ < 4) return {};
+    for (const Column& column : columns_) {
+      const bool own = std::any_of(line.args.begin(), line.args.end(), [&](const Slot& slot) { return speaks_of(line, slot.name, column); });
+      if (!own || column.required) continue;
+      const auto off = static_cast<std::size_t>(std::find(line.on.begin(), line.on.end(), false) - line.on.begin());
+      const auto* least = std::get_if<std::int64_t>(&*column.values[off]);
+      bool holds = least != nullptr;
+      for (std::size_t i = 0; i < count_ && holds; ++i) {
+        const auto* value = std::get_if<std::int64_t>(&*column.values[i]);
+        holds = value && (line.on[i] ? *value > *least : *value == *least);
+      }
+      if (holds) return fmt::format("${} > {}", column.name, *least);
+    }
+    return {};
   }
 
   bool speaks_of(const Line& line, const std::string& argument, const Column& column) const {

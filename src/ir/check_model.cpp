@@ -41,10 +41,10 @@ class Checker {
 
   CheckedModel run() {
     for (const Block& block : model_.blocks) {
-      body({&block, block.layers, block.inputs, origin_of(model_, &block)}, block.outputs, block.line, block.column);
+      body({&block, block.layers, block.inputs, origin_of(model_, &block)}, block.outputs, block.outputs_line, block.outputs_column);
       result_.circular |= contains_itself(block);
     }
-    body({nullptr, model_.layers, names_of(model_.inputs), origin_of(model_, nullptr)}, model_.outputs, 0, 0);
+    body({nullptr, model_.layers, names_of(model_.inputs), origin_of(model_, nullptr)}, model_.outputs, model_.outputs_line, model_.outputs_column);
     return std::move(result_);
   }
 
@@ -81,7 +81,8 @@ class Checker {
   }
 
   void unknown(const Body& body, const Layer& layer, std::string message, std::string next) {
-    faults_.add("E302", std::move(message), body.origin, layer.line, layer.column, std::move(next));
+    faults_.add("E302", std::move(message), body.origin, layer.word_line ? layer.word_line : layer.line, layer.word_line ? layer.word_column : layer.column,
+                std::move(next));
   }
 
   void lacks(const Body& body, const Layer& layer, const std::string& what, const std::string& names) {
@@ -163,8 +164,10 @@ class Checker {
     const auto it = body.index.find(parse_reference(input.string_value).layer);
     const bool circle = it != body.index.end() && it->second >= at && waits_for(body, it->second, at);
     faults_.add(circle ? "E307" : "E306",
-                circle ? fmt::format("layers '{}' and '{}' wait for each other", body.layers[at].name, it->first) : problem, body.origin,
-                input.line, input.column, circle ? "a layer can take only what stands above it" : "");
+                !circle                ? problem
+                : it->second == at ? fmt::format("layer '{}' takes itself", it->first)
+                                       : fmt::format("layers '{}' and '{}' wait for each other", body.layers[at].name, it->first),
+                body.origin, input.line, input.column, circle ? "a layer can take only what stands above it" : "");
   }
 
   // Why the reference cannot be followed from layer `at`; "" when it can, or when it is an expression.

@@ -75,7 +75,7 @@ ConstantText parse_constant(const TextValue& value, std::optional<DType> dtype) 
   const DType type = dtype.value_or(flags ? DType::boolean : integers ? DType::int64 : DType::float32);
   if (!is_writable(type)) return {{}, fmt::format("a {} constant cannot be written in the text", name(type))};
   for (const double number : reader.numbers)
-    if (!holds(type, number)) return {{}, fmt::format("{} is not a {}", text(Attr(number)), name(type))};
+    if (!holds(type, number)) return {{}, fmt::format("{} does not fit {}", text(Attr(number)), name(type))};
   if (type == DType::int64 && integers) return {Tensor::from(reader.integers, reader.sizes), {}};
   return {Tensor::from(reader.numbers, reader.sizes).cast(type), {}};
 }

@@ -180,9 +180,9 @@ class Evaluator {
     const std::string_view name = text_.substr(start + 1, at_ - start - 1);
     if (const Attr* value = scope_.find(name)) return *value;
     const std::vector<std::string> names = scope_.names();
-    const std::string known = names.empty() ? "there are no parameters here" : "there are: $" + join(names, ", $");
-    std::string guess = nearest(name, names);
-    fault(fmt::format("there is no parameter '${}'{}; {}", name, guess.empty() ? "" : fmt::format("; did you mean '${}'?", guess), known), start);
+    const std::string guess = nearest(name, names);
+    throw ExpressionFault{fmt::format("there is no parameter '${}'{}", name, guess.empty() ? "" : fmt::format("; did you mean '${}'?", guess)), start,
+                          names.empty() ? "there are no parameters here" : "there are: $" + join(names, ", $")};
   }
 
   Attr literal() {

@@ -13,6 +13,7 @@ inline bool is_expression(std::string_view text) { return text.find('$') != std:
 struct ExpressionFault {
   std::string message;
   std::size_t offset = 0;    // where in the expression
+  std::string next = {};
 };
 
 // The parameters in sight.

@@ -97,7 +97,7 @@ class Flattener {
     const Attr times = value(*layer.repeat, layer, frame);
     const auto* count = std::get_if<std::int64_t>(&times);
     if (!count || *count < 0 || *count > most_layers)
-      fault("E304", fmt::format("repeat must be a number of layers, not {}", text(times)), *layer.repeat, layer, frame);
+      fault("E304", fmt::format("repeat must be a number from 0 to {}, not {}", most_layers, text(times)), *layer.repeat, layer, frame);
     Result result = passed;
     const std::optional<Attr> outer = frame.params.count("index") ? std::optional(frame.params["index"]) : std::nullopt;
     for (std::int64_t i = 0; i < *count; ++i) {
@@ -144,7 +144,7 @@ class Flattener {
     Result result;
     for (const auto& [name, reference] : block.outputs) {
       result.names.push_back(name);
-      result.values.push_back(follow(reference, frame, block.line, block.column));
+      result.values.push_back(follow(reference, frame, block.outputs_line, block.outputs_column, true));
     }
     return result;
   }
@@ -432,12 +432,13 @@ class Flattener {
     return weight(full, *type, layer, frame, node, [&] { return uniform(*type, is_float(type->dtype) ? 0.02 : 0, options_.seed, full); });
   }
 
-  ValueId follow(const std::string& text, Frame& frame, int line, int column) {
+  // `said`: check_model has said it where the layer does not exist.
+  ValueId follow(const std::string& text, Frame& frame, int line, int column, bool said = false) {
     if (const auto it = text.starts_with('$') ? frame.inputs.find(text.substr(1)) : frame.inputs.end(); it != frame.inputs.end()) return it->second;
     const Reference reference = parse_reference(text);
     const auto it = frame.layers.find(reference.layer);
     if (it == frame.layers.end()) {
-      faults_.add("E306", fmt::format("there is no layer '{}'", reference.layer), frame.origin, line, column, {}, frame.path);
+      if (!said) faults_.add("E306", fmt::format("there is no layer '{}'", reference.layer), frame.origin, line, column, {}, frame.path);
       return unknown;
     }
     const Result& result = it->second;
@@ -460,7 +461,7 @@ class Flattener {
     }
     for (const auto& [name, reference] : model_.outputs) {
       const int before = faults_.count();
-      const ValueId id = follow(reference, frame, 0, 0);
+      const ValueId id = follow(reference, frame, model_.outputs_line, model_.outputs_column, true);
       if (id >= 0) graph_.outputs.push_back({name, id});
       incomplete_ |= faults_.count() > before;
     }
@@ -504,6 +505,8 @@ class Flattener {
     fault("E304", "a list holds either numbers or words", written, layer, frame);
   }
 
+  static std::string shortened(const std::string& text) { return text.size() > 60 ? text.substr(0, 57) + "..." : text; }
+
   Attr expression(const TextValue& written, const Layer& layer, Frame& frame) {
     const Scope scope{[&](std::string_view name) {
                         const auto it = frame.params.find(name);
@@ -517,7 +520,7 @@ class Flattener {
     try {
       return evaluate(written.string_value, scope);
     } catch (const ExpressionFault& wrong) {
-      fault("E305", fmt::format("'{}': {}", written.string_value, wrong.message), written, layer, frame);
+      fault("E305", fmt::format("'{}': {}", shortened(written.string_value), wrong.message), written, layer, frame, wrong.next);
     }
   }
 

@@ -55,6 +55,7 @@ struct Layer {
                                                   // {"": layer}: all from that layer. ".key" is relative to the block's path
   std::vector<std::pair<std::string, TextValue>> args;      // hyperparameters
   int line = 0, column = 0;
+  int word_line = 0, word_column = 0;             // of the operator's or block's name
 };
 
 struct Block {
@@ -64,6 +65,7 @@ struct Block {
   std::vector<Layer> layers;
   std::vector<std::pair<std::string, std::string>> outputs;  // empty: the last layer
   int line = 0, column = 0;
+  int outputs_line = 0, outputs_column = 0;
   std::string library;                            // the library it was read from; "": the model's own text
   std::filesystem::path file;                     // of that library
   std::shared_ptr<const std::vector<std::string>> text_lines;
@@ -86,6 +88,7 @@ struct Model {
   std::vector<ModelInput> inputs;
   std::vector<Layer> layers;
   std::vector<std::pair<std::string, std::string>> outputs;  // name → layer (or layer:1); empty: the last layer is "output"
+  int outputs_line = 0, outputs_column = 0;
 };
 
 }  // namespace wherry

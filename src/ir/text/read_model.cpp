@@ -67,7 +67,7 @@ class ModelReader {
     if (!inputs) missing("inputs", "model", *body);
     else if (is_map(*inputs, "inputs")) for (const auto& [name, value] : inputs->members) model.inputs.push_back(input(name, value));
     model.layers = layers(*body, "model");
-    if (const TextValue* v = body->find("outputs")) model.outputs = outputs(*v);
+    if (const TextValue* v = body->find("outputs")) model.outputs = outputs(*v), model.outputs_line = v->key_line, model.outputs_column = v->key_column;
   }
 
   std::vector<Block> read_library(const TextValue& root) {
@@ -163,7 +163,7 @@ class ModelReader {
       for (const auto& [key, value] : v->members) result.params.push_back(param(key, value));
     if (const TextValue* v = body.find("inputs")) block_inputs(*v, result);
     result.layers = layers(body, where);
-    if (const TextValue* v = body.find("outputs")) result.outputs = outputs(*v);
+    if (const TextValue* v = body.find("outputs")) result.outputs = outputs(*v), result.outputs_line = v->key_line, result.outputs_column = v->key_column;
     return result;
   }
 
@@ -205,6 +205,7 @@ class ModelReader {
     const std::string where = fmt::format("layer '{}'", name);
     if (!is_map(row, where)) return result;
     for (const auto& [key, value] : row.members) {
+      if (key == "op" || key == "block") result.word_line = value.line, result.word_column = value.column;
       if (key == "op") result.op = string(value, "op");
       else if (key == "block") result.block = string(value, "block");
       else if (key == "inputs") layer_inputs(value, result);

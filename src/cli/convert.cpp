@@ -59,8 +59,8 @@ std::string provenance_of(const LoadedSource& source, const Lowered& lowered, co
                .precision = std::string(name(options.precision)),
                .io = std::string(name(options.io.value_or(Io::nhwc))),
                .ports = {},
-               .orders = {}};
-  for (const TflTap& tap : lowered.taps) p.orders[lowered.graph.tensors[static_cast<std::size_t>(tap.tensor)].name] = tap.order;
+               .layers = {}};
+  for (const TflTap& tap : lowered.taps) p.layers.push_back({tap.tensor, tap.name, tap.order});
   for (const auto* ports : {&source.graph.inputs, &source.graph.outputs})
     for (const Port& port : *ports) p.ports[port.name] = io_order(source.graph.type(port.value), options.io.value_or(Io::nhwc));
   WHERRY_CHECK(!source.graph.name.empty(), "a graph without a name");

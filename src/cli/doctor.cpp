@@ -16,11 +16,20 @@ struct Finding {
   std::string found, next;
 };
 
+std::string why_it_does_not_load() {
+  try {
+    LiteRtModel::require();
+  } catch (const Failure& failure) {
+    return failure.diagnostics().front().message;
+  }
+  return "";
+}
+
 std::vector<Finding> examine() {
   std::vector<Finding> findings;
   findings.push_back({"wherry", true, fmt::format("{}, {} operators", version, all_ops().all().size()), ""});
   const std::optional<LiteRtLibrary> litert = find_litert();
-  const std::string trouble = litert ? why_litert_does_not_load() : "not found";
+  const std::string trouble = litert ? why_it_does_not_load() : "not found";
   findings.push_back({"LiteRT", trouble.empty(), trouble.empty() ? fmt::format("{} {}", litert->version, litert->path.string()) : trouble,
                       "pip install ai-edge-litert, or set WHERRY_LITERT to its libLiteRt.so; without it convert needs --no-verify"});
   const std::vector<std::filesystem::path> folders = library_folders();

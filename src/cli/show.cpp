@@ -5,7 +5,7 @@
 #include "cli/tree.h"
 #include "import/pickle/read_pth.h"
 #include "import/safetensors/read_safetensors.h"
-#include "tflite_schema/tflite_model.h"
+#include "runtime/tflite_file.h"
 
 #include <fmt/format.h>
 
@@ -31,36 +31,38 @@ void show_weights(Session& session, const Weights& weights) {
   double bytes = 0, count = 0;
   for (const auto& [key, tensor] : weights) {
     list.push_back({{"name", key}, {"type", wherry::text(tensor.type())}});
-    text += fmt::format("  {:<50} {}\n", key, wherry::text(tensor.type()));
+    text += fmt::format("\n  {:<50} {}", key, wherry::text(tensor.type()));
     bytes += static_cast<double>(tensor.bytes()), count += static_cast<double>(tensor.count());
   }
   if (session.json) session.print({{"tensors", list}, {"parameters", count}, {"bytes", bytes}});
-  else session.say(fmt::format("{} tensors, {} elements, {}\n{}", weights.size(), human_count(count), human_bytes(bytes), text.substr(0, text.size() - (text.empty() ? 0 : 1))));
+  else session.say(fmt::format("{} tensors, {} elements, {}{}", weights.size(), human_count(count), human_bytes(bytes), text));
+}
+
+std::vector<std::string> port_texts(const std::vector<TensorInfo>& list) {
+  std::vector<std::string> parts;
+  for (const TensorInfo& port : list) parts.push_back(fmt::format("{}: {}", port.name, text(port.type)));
+  return parts;
 }
 
 void show_tflite(Session& session, const std::filesystem::path& file) {
-  const TfliteModel model = TfliteModel::open(file);
-  const TfliteSummary s = model.summary();
-  nlohmann::ordered_json ops = nlohmann::ordered_json::array();
+  const TfliteSummary s = summarize_tflite(file);
+  std::vector<std::pair<int, std::string>> by_count;
   int count = 0;
-  std::string text;
-  for (const auto& op : s.operators) {
-    ops.push_back({{"name", op.name}, {"version", op.version}, {"count", op.count}});
-    text += fmt::format("  {:<28} {:>5}   version {}\n", op.name, op.count, op.version);
-    count += op.count;
+  for (const auto& [name, op] : s.operators) by_count.emplace_back(-op.count, name), count += op.count;
+  std::sort(by_count.begin(), by_count.end());
+  nlohmann::ordered_json ops = nlohmann::ordered_json::array();
+  std::string rows;
+  for (const auto& [minus, name] : by_count) {
+    ops.push_back({{"name", name}, {"version", s.operators.at(name).version}, {"count", -minus}});
+    rows += fmt::format("\n  {:<28} {:>5}   version {}", name, -minus, s.operators.at(name).version);
   }
-  const auto ports = [](const std::vector<TfliteModel::Port>& list) {
-    std::vector<std::string> parts;
-    for (const auto& port : list) parts.push_back(fmt::format("{}: {}", port.name, wherry::text(port.type)));
-    return parts;
-  };
   if (session.json) {
-    session.print({{"inputs", ports(s.inputs)}, {"outputs", ports(s.outputs)}, {"operators", ops}, {"tensors", s.tensors}, {"weight_bytes", s.weight_bytes}});
+    session.print({{"inputs", port_texts(s.inputs)}, {"outputs", port_texts(s.outputs)}, {"operators", ops}, {"tensors", s.tensors}, {"bytes", s.bytes},
+                   {"weight_bytes", s.weight_bytes}, {"description", s.description}, {"metadata", s.metadata}, {"files", s.files}});
     return;
   }
-  session.say(fmt::format("{}  TensorFlow Lite, {} operators, {} of weights\n  takes  {}\n  gives  {}\n{}", file.filename().string(), count,
-                          human_bytes(static_cast<double>(s.weight_bytes)), join(ports(s.inputs), ", "), join(ports(s.outputs), ", "),
-                          text.substr(0, text.size() - (text.empty() ? 0 : 1))));
+  session.say(fmt::format("{}  TensorFlow Lite, {} operators, {} of weights\n  takes  {}\n  gives  {}{}", file.filename().string(), count,
+                          human_bytes(static_cast<double>(s.weight_bytes)), join(port_texts(s.inputs), ", "), join(port_texts(s.outputs), ", "), rows));
 }
 
 void run(Session& session, const ShowOptions& options) {

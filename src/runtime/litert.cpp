@@ -46,6 +46,13 @@ template <class Function> Function* symbol(void* library, const char* name, cons
   return reinterpret_cast<Function*>(address);
 }
 
+// LiteRT 2.3 gave functions that older ones have under the same names other parameters.
+bool is_too_old(const std::string& version) {
+  const std::vector<std::string> parts = split(version, '.');
+  if (parts.size() < 2) return false;
+  return std::pair(std::atoi(parts[0].c_str()), std::atoi(parts[1].c_str())) < std::pair(2, 3);
+}
+
 litert::Api open_library() {
   const auto found = find_litert();
   if (!found) {
@@ -55,6 +62,10 @@ litert::Api open_library() {
                                      : std::string("LiteRT is not installed where Wherry looks for it"),
           .next = install});
   }
+  if (is_too_old(found->version))
+    fail({.code = "E701",
+          .message = fmt::format("ai-edge-litert {} at '{}' is too old: its C interface has changed since", found->version, found->path.string()),
+          .next = install});
   void* library = dlopen(found->path.c_str(), RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
   if (!library) {
     const char* reason = dlerror();
@@ -196,6 +207,8 @@ struct LiteRtModel::State {
 
 LiteRtModel::LiteRtModel(std::unique_ptr<State> state) : state_(std::move(state)) {}
 LiteRtModel::~LiteRtModel() = default;
+
+void LiteRtModel::require() { open_library(); }
 
 std::unique_ptr<LiteRtModel> LiteRtModel::from_file(const std::filesystem::path& file, int threads) {
   auto state = std::make_unique<State>();

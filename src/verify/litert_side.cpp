@@ -39,7 +39,8 @@ class LiteRtSide : public Side {
  public:
   LiteRtSide(const std::filesystem::path& file, const std::vector<NamedType>& like_inputs, const std::vector<NamedType>& like_outputs, int threads)
       : file_(file), threads_(threads), model_(LiteRtModel::from_file(file, threads)) {
-    if (const std::optional<std::string> text = tflite_file_provenance(file)) provenance_ = parse_provenance(*text);
+    const TfliteSummary summary = summarize_tflite(file);
+    if (const auto text = summary.metadata.find("WHERRY_PROVENANCE"); text != summary.metadata.end()) provenance_ = parse_provenance(text->second);
     inputs_ = ports(model_->inputs(), like_inputs);
     outputs_ = ports(model_->outputs(), like_outputs);
   }
@@ -50,18 +51,17 @@ class LiteRtSide : public Side {
 
   std::vector<Tensor> run(const std::vector<Tensor>& inputs) override { return in_source_order(model_->run(in_file_order(inputs)), outputs_); }
 
-  // The same file with every named tensor as an output.
+  // The same file with every layer's tensor as an output.
   std::vector<Layer> run_layers(const std::vector<Tensor>& inputs) override {
     std::vector<Layer> layers;
     if (!provenance_) return layers;
-    std::vector<std::string> names;
-    for (const auto& [name, order] : provenance_->orders) names.push_back(name);
-    const TfliteTaps taps = tflite_with_outputs(file_, names);
-    const auto tapped = LiteRtModel::from_bytes(taps.bytes, what(), threads_);
-    const std::vector<Tensor> found = tapped->run(in_file_order(inputs));
-    for (std::size_t i = 0; i < taps.names.size(); ++i) {
-      const auto order = provenance_->orders.find(taps.names[i]);
-      if (order != provenance_->orders.end()) layers.push_back({taps.names[i], found.at(i).permuted(order->second).contiguous()});
+    std::vector<wherry::Port> taps;
+    for (const Provenance::Layer& layer : provenance_->layers) taps.push_back({layer.name, layer.tensor});
+    const TappedTflite tapped = with_outputs(MappedFile::open(file_)->bytes(), taps);
+    const std::vector<Tensor> found = LiteRtModel::from_bytes(tapped.bytes, what(), threads_)->run(in_file_order(inputs));
+    for (std::size_t i = 0; i < taps.size(); ++i) {
+      const int output = tapped.output[i];
+      if (output >= 0) layers.push_back({taps[i].name, found.at(static_cast<std::size_t>(output)).permuted(provenance_->layers[i].order).contiguous()});
     }
     return layers;
   }

@@ -15,8 +15,14 @@ struct Provenance {
   std::string source;                              // the source's file name
   std::string source_hash;                         // "xxh3:…" of its bytes
   std::string precision, io;
-  // Axis i of the source's value is axis order[i] of the file's tensor: of inputs and outputs by name, of layers by tensor name.
-  std::map<std::string, std::vector<int>> ports, orders;
+  // How tensors lie: axis i of the source's value is axis order[i] of the file's tensor.
+  std::map<std::string, std::vector<int>> ports;   // inputs and outputs, by name
+  struct Layer {
+    int tensor;                                    // its index in the file
+    std::string name;                              // the source's value
+    std::vector<int> order;
+  };
+  std::vector<Layer> layers;                       // in execution order
 };
 
 std::string to_json_text(const Provenance& provenance);

@@ -20,15 +20,18 @@ template <class Lanes, int rows>
     for (int p = 0; p < parts; ++p) sum[r][p] = Lanes{} + (bias ? bias[r] : 0.0F);
   for (std::int64_t k = 0; k < depth; ++k) {
     Lanes b[parts];
-    std::memcpy(b, panel + k * gemm_columns, sizeof b);
+    for (int p = 0; p < parts; ++p) std::memcpy(&b[p], panel + k * gemm_columns + p * width, sizeof(Lanes));
     for (int r = 0; r < rows; ++r)
       for (int p = 0; p < parts; ++p) sum[r][p] += a[r * depth + k] * b[p];
   }
   for (int r = 0; r < rows; ++r) {
-    float out[gemm_columns];
-    std::memcpy(out, sum[r], sizeof out);
-    if (count == gemm_columns) std::memcpy(c + r * stride, out, sizeof out);
-    else std::memcpy(c + r * stride, out, static_cast<std::size_t>(count) * sizeof(float));
+    if (count == gemm_columns) {
+      for (int p = 0; p < parts; ++p) std::memcpy(c + r * stride + p * width, &sum[r][p], sizeof(Lanes));
+    } else {
+      float out[gemm_columns];
+      for (int p = 0; p < parts; ++p) std::memcpy(out + p * width, &sum[r][p], sizeof(Lanes));
+      std::memcpy(c + r * stride, out, static_cast<std::size_t>(count) * sizeof(float));
+    }
   }
 }
 

@@ -16,8 +16,6 @@ Tensor ints32(const std::vector<int>& values) {
   return Tensor::from(std::vector<std::int32_t>(values.begin(), values.end()), {static_cast<std::int64_t>(values.size())});
 }
 
-Tensor shape32(const Sizes& sizes) { return ints32(std::vector<int>(sizes.begin(), sizes.end())); }
-
 std::string input_types(const Graph& graph, const Node& node) {
   std::vector<std::string> parts;
   for (std::size_t i = 0; i < node.inputs.size(); ++i)
@@ -43,7 +41,12 @@ void Lowering::input(const Port& port, Order order) {
 }
 
 void Lowering::output(const Port& port, const Order& order) {
-  const int id = in_order(port.value, order);
+  int id = in_order(port.value, order);
+  const auto is_port = [&](const Port& p) { return p.value == id; };
+  const TflGraph& g = out_.graph;
+  if (std::any_of(g.inputs.begin(), g.inputs.end(), is_port) || std::any_of(g.outputs.begin(), g.outputs.end(), is_port)) {
+    id = reshape(id, Sizes(tensor(id).sizes), tensor(id).name + "/copy");   // LiteRT wants each output to be a tensor of its own, made by a node
+  }
   out_.graph.outputs.push_back({port.name, id});
   if (id != state(port.value).tensor) out_.taps.push_back({port.value, graph[port.value].name, id, order});
 }
@@ -121,12 +124,17 @@ int Lowering::arrange(int from_tensor, const Sizes& now, const Order& from, cons
   if (is_identity(perm)) return from_tensor;
   Sizes result(now.size());
   for (std::size_t j = 0; j < perm.size(); ++j) result[j] = now[at(perm[j])];
-  const Type type{tensor(from_tensor).dtype, to_shape(result)};
   const std::string name = tensor(from_tensor).name;
-  const bool reshapes = only_ones_move(now, perm);
-  const int id = reshapes ? add("RESHAPE", {from_tensor, constant(shape32(result), name + "/shape")}, type, {{"new_shape", result}})
-                          : add("TRANSPOSE", {from_tensor, constant(ints32(perm), name + "/perm")}, type);
-  out_.graph.tensors[at(id)].name = name + (reshapes ? "/reshape" : "/transpose");
+  if (only_ones_move(now, perm)) return reshape(from_tensor, result, name + "/reshape");
+  const int id = add("TRANSPOSE", {from_tensor, constant(ints32(perm), name + "/perm")}, {tensor(from_tensor).dtype, to_shape(result)});
+  out_.graph.tensors[at(id)].name = name + "/transpose";
+  return id;
+}
+
+int Lowering::reshape(int from_tensor, const Sizes& to, const std::string& name) {
+  const std::vector<int> shape(to.begin(), to.end());
+  const int id = add("RESHAPE", {from_tensor, constant(ints32(shape), name + "/shape")}, {tensor(from_tensor).dtype, to_shape(to)}, {{"new_shape", to}});
+  out_.graph.tensors[at(id)].name = name;
   return id;
 }
 
@@ -163,11 +171,9 @@ int Lowering::with_leading_ones(ValueId value, const Order& wanted) {
   full.insert(full.begin(), wanted.size() - full.size(), 1);
   const Order now = identity_order(static_cast<int>(full.size()));
   const Order perm = transposition(now, wanted);
-  if (only_ones_move(full, perm)) {   // one RESHAPE does both
-    const Sizes result = ordered(full, wanted);
-    return add("RESHAPE", {plain, constant(shape32(result), scratch_name("shape"))}, {tensor(plain).dtype, to_shape(result)}, {{"new_shape", result}});
-  }
-  const int wide = add("RESHAPE", {plain, constant(shape32(full), scratch_name("shape"))}, {tensor(plain).dtype, to_shape(full)}, {{"new_shape", full}});
+  const std::string name = tensor(plain).name + "/reshape";
+  if (only_ones_move(full, perm)) return reshape(plain, ordered(full, wanted), name);   // one RESHAPE does both
+  const int wide = reshape(plain, full, name);
   return arrange(wide, full, now, wanted);
 }
 

@@ -48,6 +48,7 @@ class Lowering final : public TflLowering {
   State& state(ValueId value);
   int rank(ValueId value) const { return static_cast<int>(graph.type(value).shape.size()); }
   int arrange(int tensor, const Sizes& now, const Order& from, const Order& to);   // TRANSPOSE, RESHAPE or nothing
+  int reshape(int tensor, const Sizes& to, const std::string& name);
   int with_leading_ones(ValueId value, const Order& order);
   int broadcast_constant(ValueId value, const Order& order, DType dtype);
   std::string scratch_name(std::string_view what) const;

@@ -41,7 +41,7 @@ ValueId add_changed(Rewriter& rw, const Convolution& conv, const Tensor& weight,
   const Node& node = *conv.node;
   const auto changed_key = [&](std::string_view name) {
     const ValueId old = input(node, name);
-    return old == absent ? fmt::format("{}.{}.folded", node.path, name) : rw.old()[old].name + ".folded";
+    return folded_key(old == absent ? fmt::format("{}.{}", node.path, name) : rw.old()[old].name);
   };
   Builder& builder = rw.builder();
   const auto put = [&](std::string_view name, const Tensor& before, const Tensor& after, bool had) {
@@ -55,6 +55,8 @@ ValueId add_changed(Rewriter& rw, const Convolution& conv, const Tensor& weight,
   builder.at(node.path, node.source);
   return builder.node(*node.op, {rw[node.inputs[0]], w, b}, std::move(attrs), node.path)[0];
 }
+
+std::string folded_key(const std::string& key) { return key.ends_with(".folded") ? key : key + ".folded"; }
 
 Tensor taken(const Tensor& tensor, std::size_t axis, const std::vector<int>& index) {
   const Tensor dense = tensor.contiguous();

@@ -24,6 +24,9 @@ std::optional<Convolution> as_convolution(const Graph& graph, const Node& node);
 // Adds the convolution with other weights (and as many groups as they say) in place of its node; gives its output.
 ValueId add_changed(Rewriter& rw, const Convolution& conv, const Tensor& weight, const std::optional<Tensor>& bias, std::int64_t groups);
 
+// The key of a weight that a pass has changed: no longer the one in the weights file.
+std::string folded_key(const std::string& key);
+
 // Slices of `tensor` (float32) along `axis`, in the order of `index`.
 Tensor taken(const Tensor& tensor, std::size_t axis, const std::vector<int>& index);
 

@@ -54,7 +54,8 @@ std::optional<Affine> of_arithmetic(const Graph& graph, const Node& node, ValueI
   const ValueId other = node.inputs[first ? 1 : 0];
   if (!graph.is_constant(other) || !is_float(graph.type(other).dtype)) return {};
   const std::vector<double> c = per_channel(*graph[other].constant, graph.type(x).shape.size(), axis, channels);
-  if (c.empty() || (op == "div" && (!first || !node.is_none("rounding_mode")))) return {};
+  const bool finite = std::all_of(c.begin(), c.end(), [&](double v) { return std::isfinite(v) && (op != "div" || v != 0); });
+  if (c.empty() || !finite || (op == "div" && (!first || !node.is_none("rounding_mode")))) return {};
   Affine affine{std::vector<double>(channels, 1.0), std::vector<double>(channels, 0.0)};
   for (std::size_t i = 0; i < channels; ++i) {
     if (op == "mul") affine.scale[i] = c[i];

@@ -180,7 +180,7 @@ class Rewrite {
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
       const ValueId v = node.inputs[i];
       const bool follows = i > 0 && v != absent && rw_.old()[v].constant->count() == static_cast<std::int64_t>(order.size());
-      inputs.push_back(follows ? rw_.builder().constant(taken(*rw_.old()[v].constant, 0, order), rw_.old()[v].name + ".folded") : rw_[v]);
+      inputs.push_back(follows ? rw_.builder().constant(taken(*rw_.old()[v].constant, 0, order), folded_key(rw_.old()[v].name)) : rw_[v]);
     }
     rw_.builder().at(node.path, node.source);
     finish(node, rw_.builder().node(*node.op, std::move(inputs), node.attrs, node.path)[0]);

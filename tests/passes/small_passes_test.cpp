@@ -1,0 +1,91 @@
+#include "passes/expand_vanishing.h"
+#include "passes/fold_constants.h"
+#include "passes/pipeline.h"
+#include "passes/simplify.h"
+
+#include "../net.h"
+
+namespace wherry {
+namespace {
+
+TEST(ExpandVanishing, TakesOutWhatDoesNothing) {
+  Net net;
+  const ValueId x = net.input("x", "float32[2, 3]");
+  const ValueId y = net.node("drop", "dropout", {net.node("relu", "relu", {net.node("same", "identity", {x})})});
+  net.output("y", y);
+  EXPECT_EQ(text(checked(expand_vanishing, net.graph, 0)), "relu = relu(x)\n");
+}
+
+TEST(FoldConstants, EvaluatesWhatDependsOnNoInput) {
+  Net net;
+  const ValueId x = net.input("x", "float32[2, 3]");
+  const ValueId w = net.node("turned", "transpose", {net.weight("w", {3, 4})}, {{"dim0", std::int64_t{0}}, {"dim1", std::int64_t{1}}});
+  net.output("y", net.node("linear", "linear", {x, net.node("scaled", "mul", {w, net.add.scalar(2)})}));
+  EXPECT_EQ(text(checked(fold_constants, net.graph)), "linear = linear(x, scaled)\n");
+}
+
+TEST(FoldConstants, LeavesWhatGrowsTooMuchAndWhatIsAnOutput) {
+  Net net;
+  const ValueId wide = net.node("outer", "mul", {net.weight("column", {2000, 1}), net.weight("row", {1, 2000})});
+  net.output("sum", net.node("sum", "add", {net.input("x", "float32[2000, 2000]"), wide}));
+  net.output("constant", net.node("relu", "relu", {net.weight("w", {3})}));
+  EXPECT_EQ(text(fold_constants(net.graph, all_ops())), text(net.graph));
+}
+
+TEST(Simplify, MakesMovesOneOrNone) {
+  Net net;
+  const ValueId x = net.input("x", "float32[1, 2, 3, 4]");
+  ValueId y = net.node("flat", "flatten", {x}, {{"start_dim", std::int64_t{1}}});
+  net.output("one", net.node("view", "reshape", {y}, {{"shape", Ints{6, 4}}}));
+  y = net.node("there", "permute", {x}, {{"dims", Ints{0, 2, 3, 1}}});
+  net.output("none", net.node("relu", "relu", {net.node("back", "permute", {y}, {{"dims", Ints{0, 3, 1, 2}}})}));
+  EXPECT_EQ(text(checked(simplify, net.graph, 0)),
+            "view = reshape(x, shape: [6, 4])\n"
+            "relu = relu(x)\n");
+}
+
+TEST(Simplify, DropsNeutralArithmeticAndRepeatedActivations) {
+  Net net;
+  const ValueId x = net.input("x", "float32[2, 3]");
+  ValueId y = net.node("add", "add", {x, net.add.scalar(0)});
+  y = net.node("mul", "mul", {net.numbers("ones", {1, 1, 1}, {3}), y});
+  y = net.node("relu", "relu", {y});
+  y = net.node("relu6", "relu6", {y});
+  net.output("y", net.node("again", "relu", {y}));
+  net.output("wider", net.node("wider", "add", {x, net.numbers("zeros", {0, 0}, {2, 1, 1})}));
+  EXPECT_EQ(text(checked(simplify, net.graph, 0)),
+            "relu6 = relu6(x)\n"
+            "wider = add(x, zeros)\n");
+}
+
+TEST(Pipeline, RecordsSkipsAndStops) {
+  Net net;
+  const ValueId x = net.input("x", "float32[1, 3, 8, 8]");
+  net.output("y", net.node("drop", "dropout", {net.batch_norm("bn", net.conv("conv", x, 4, 3))}));
+  std::vector<PassRecord> records;
+  std::vector<std::string> changed;
+  const PassOptions watched{.after_each = [&](const PassRecord& r, const Graph& before, const Graph& after) {
+    changed.push_back(r.name);
+    EXPECT_EQ(r.nodes_before, static_cast<int>(before.nodes.size()));
+    EXPECT_EQ(r.nodes_after, static_cast<int>(after.nodes.size()));
+  }};
+  EXPECT_EQ(text(run_passes(net.graph, all_ops(), watched, records)), "bn = conv2d(x, conv.weight.folded, conv.bias.folded)\n");
+  EXPECT_EQ(records.size(), pass_names().size());
+  EXPECT_THAT(changed, testing::ElementsAre("expand_vanishing", "fold_batchnorm"));
+
+  EXPECT_EQ(run_passes(net.graph, all_ops(), {.skip = {"fold_batchnorm"}}, records).nodes.size(), 2U);
+  EXPECT_EQ(run_passes(net.graph, all_ops(), {.stop_after = "expand_vanishing"}, records).nodes.size(), 2U);
+}
+
+TEST(Pipeline, NamesThePassesWhereOneIsUnknown) {
+  std::vector<PassRecord> records;
+  try {
+    run_passes(Graph{}, all_ops(), {.skip = {"fold_batchnrm"}}, records);
+    FAIL() << "accepted";
+  } catch (const Failure& failure) {
+    EXPECT_THAT(failure.what(), testing::HasSubstr("error E901: there is no pass 'fold_batchnrm'; did you mean 'fold_batchnorm'?"));
+  }
+}
+
+}  // namespace
+}  // namespace wherry

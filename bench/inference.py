@@ -64,8 +64,9 @@ def latency(files, expected, threads, alternations, inferences):
         for _ in range(inferences):
             interpreter.invoke()
     times = {name: [] for name in files}
-    for turn in range(alternations):
-        order = list(files) if turn % 2 == 0 else list(reversed(files))
+    order = collections.deque(files)
+    for _ in range(alternations):
+        order.rotate()
         for name in order:
             invoke = interpreters[name].invoke
             laps = []

@@ -88,10 +88,10 @@ class Flattener {
     }
   }
 
-  // A layer that `when` or `repeat: 0` leaves out hands on its first input.
+  // A layer that `when` or `repeat: 0` leaves out hands on the first input that is a layer's, else its first.
   Result repeated(const Layer& layer, Frame& frame) {
     std::vector<ValueId> inputs = resolve(layer, frame);
-    const Result passed{{inputs.empty() ? absent : inputs[0]}, {}};
+    const Result passed{{handed_on(layer, inputs)}, {}};
     if (layer.when && !flag(*layer.when, layer, frame, "when")) return passed;
     if (!layer.repeat) return one(layer, frame, frame.path_of(layer.name), inputs);
     const Attr times = value(*layer.repeat, layer, frame);
@@ -110,6 +110,12 @@ class Flattener {
     if (outer) frame.params["index"] = *outer;
     else frame.params.erase("index");
     return result;
+  }
+
+  static ValueId handed_on(const Layer& layer, const std::vector<ValueId>& inputs) {
+    for (std::size_t i = 0; i < layer.inputs.size(); ++i)
+      if (const TextValue& input = layer.inputs[i]; input.kind == TextValue::string && !is_expression(input.string_value)) return inputs[i];
+    return inputs.empty() ? absent : inputs[0];
   }
 
   Result one(const Layer& layer, Frame& frame, const std::string& path, const std::vector<ValueId>& inputs) {

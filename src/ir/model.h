@@ -48,8 +48,9 @@ struct Layer {
   //   null                            an optional input that is absent
   // They stand for the operator's inputs without its parameters; more than those: for all its inputs in order.
   std::vector<TextValue> inputs;
-  // A layer whose `when` does not hold passes its first input on, to whatever names it or follows it: ResNet's
-  // `sum: {op: add, inputs: [bn2, downsample]}` takes the block's input where `downsample: {inputs: $input, when: …}` is off.
+  // A layer whose `when` does not hold passes on the first of its inputs that is a layer's, else the first, to whatever names
+  // it or follows it. `sum: {op: add, inputs: [$input, pwl], when: …}` passes pwl on; where `downsample: {inputs: $input,
+  // when: …}` is off, ResNet's `sum: {op: add, inputs: [bn2, downsample]}` takes the block's input.
   std::optional<TextValue> when, repeat;
   std::vector<std::pair<std::string, TextValue>> weights;   // another key than path + "." + name: {weight: embed.weight};
                                                   // {"": layer}: all from that layer. ".key" is relative to the block's path

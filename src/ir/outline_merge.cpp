@@ -16,8 +16,10 @@ Ref Template::resolve(Wire wire, std::size_t line, std::size_t instance) const {
     line = wire.previous ? line - 1 : index.at(wire.ref.layer);
     const int output = wire.previous ? 0 : wire.ref.index;
     if (lines[line].on[instance]) return {.kind = Ref::output, .index = output, .layer = lines[line].name};
-    if (lines[line].wires.empty() || output > 0) return {};
-    wire = lines[line].wires[0];
+    const std::vector<Wire>& wires = lines[line].wires;
+    if (wires.empty() || output > 0) return {};
+    const auto layer = std::find_if(wires.begin(), wires.end(), [](const Wire& w) { return w.previous || w.ref.kind == Ref::output; });
+    wire = layer == wires.end() ? wires[0] : *layer;
   }
 }
 

@@ -13,7 +13,7 @@ struct Slot {
   std::optional<std::string> expression = {};   // what to write instead of the values: "$kernel // 2"
 };
 
-// Where a layer takes an input from, in every instance. A layer that is off passes its own first input on.
+// Where a layer takes an input from, in every instance. A layer that is off passes an input of its own on (ir/model.h).
 struct Wire {
   bool previous = false;                        // the layer before, or the block's input
   Ref ref = {};

@@ -20,6 +20,7 @@ class Parametrizer {
     collect(true);
     collect(false);
     for (Column& column : columns_) fill_holes(column);
+    find_ends();
     find_multiples();
     name_columns();
     for (const auto& [slot, place] : places_) slot->expression = fmt::format(fmt::runtime(place.format), expression(columns_[place.column]));
@@ -96,17 +97,46 @@ class Parametrizer {
       if (!value) value = rest;
   }
 
+  bool takes_block_input(std::size_t l) const {
+    const Line& line = block_.lines[l];
+    for (std::size_t i = 0; i < count_; ++i)
+      if (line.on[i] && !line.wires.empty() && block_.resolve(line.wires[0], l, i) == Ref{.kind = Ref::input}) return true;
+    return false;
+  }
+
+  // The channels that go into the block and those that come out of it.
+  void find_ends() {
+    std::optional<std::pair<bool, std::size_t>> first;
+    std::size_t last = 0;
+    for (std::size_t c = 0; c < columns_.size(); ++c) {
+      if (columns_[c].meaning != "channels") continue;
+      for (const auto& [l, name] : columns_[c].slots) {
+        if (name == "groups") continue;
+        columns_[c].required = true;
+        const std::pair<bool, std::size_t> place(!takes_block_input(l), l);
+        if (name != "out" && (!first || place < *first)) in_ = c, first = place;
+        if (name != "in" && (!out_ || l >= last)) out_ = c, last = l;
+      }
+    }
+  }
+
   // out: $mid * 4, where it holds in at least three instances.
   void find_multiples() {
+    std::vector<std::size_t> order;
+    if (in_) order.push_back(*in_);
     for (std::size_t c = 0; c < columns_.size(); ++c)
-      for (std::size_t base = 0; base < c && !columns_[c].base && count_ >= 3; ++base) {
-        if (columns_[c].meaning != "channels" || columns_[base].meaning != "channels" || columns_[base].base) continue;
-        const std::int64_t factor = factor_between(columns_[base].values[0], columns_[c].values[0]);
-        if (factor == 0) continue;
-        bool holds = true;
-        for (std::size_t i = 0; i < count_; ++i) holds = holds && is_multiple(*columns_[base].values[i], *columns_[c].values[i], factor);
-        if (holds) columns_[c].base = base, columns_[c].factor = factor;
-      }
+      if (columns_[c].required && c != in_) order.push_back(c);
+    for (std::size_t n = 1; n < order.size() && count_ >= 3; ++n)
+      for (std::size_t m = 0; m < n && !columns_[order[n]].base; ++m) express(columns_[order[n]], order[m]);
+  }
+
+  void express(Column& column, std::size_t base) const {
+    const Values& values = columns_[base].values;
+    const std::int64_t factor = columns_[base].base ? 0 : factor_between(values[0], column.values[0]);
+    if (factor == 0) return;
+    for (std::size_t i = 0; i < count_; ++i)
+      if (!is_multiple(*values[i], *column.values[i], factor)) return;
+    column.base = base, column.factor = factor;
   }
 
   std::string expression(const Column& column) const {
@@ -117,30 +147,9 @@ class Parametrizer {
 
   // ---- names ----
 
-  bool takes_block_input(std::size_t l) const {
-    const Line& line = block_.lines[l];
-    for (std::size_t i = 0; i < count_; ++i)
-      if (line.on[i] && !line.wires.empty() && block_.resolve(line.wires[0], l, i) == Ref{.kind = Ref::input}) return true;
-    return false;
-  }
-
   void name_columns() {
-    std::optional<std::size_t> in, out;
-    std::size_t first_line = 0, last_line = 0;
-    for (std::size_t c = 0; c < columns_.size(); ++c) {
-      if (columns_[c].meaning != "channels") continue;
-      for (const auto& [l, name] : columns_[c].slots) {
-        if (name == "groups") continue;
-        columns_[c].required = true;
-        if (name != "out" && (!in || l < first_line) && takes_block_input(l)) in = c, first_line = l;
-        if (name != "in" && (!out || l >= last_line)) out = c, last_line = l;
-      }
-    }
-    if (in && in == out) name_column(*in, "channels", 0);
-    else {
-      if (in) name_column(*in, "in", 0);
-      if (out) name_column(*out, "out", 2);
-    }
+    if (in_) name_column(*in_, in_ == out_ ? "channels" : "in", 0);
+    if (out_ && in_ != out_) name_column(*out_, "out", 2);
     for (std::size_t c = 0; c < columns_.size(); ++c) {
       Column& column = columns_[c];
       if (column.base || !column.name.empty()) continue;
@@ -207,18 +216,18 @@ class Parametrizer {
   // comparing the two when that always holds.
   std::string comparison(const std::vector<Line*>& lines, bool residual) const {
     if (count_ < 4) return {};
-    const Column *in = nullptr, *out = nullptr;
-    for (const Column& column : columns_) {
-      if (!column.required || column.base) continue;
-      const bool first = residual ? column.name == "in" : speaks_of(*lines[0], "in", column);
-      const bool second = residual ? column.name == "out" : speaks_of(*lines[0], "out", column);
-      if (first) in = &column;
-      if (second) out = &column;
-    }
+    const std::optional<std::size_t> in = residual ? in_ : column_of(*lines[0], "in"), out = residual ? out_ : column_of(*lines[0], "out");
     if (!in || !out || in == out) return {};
+    const Column &a = columns_[*in], &b = columns_[*out];
     for (std::size_t i = 0; i < count_; ++i)
-      if (((in->values[i] == out->values[i]) == residual) != lines[0]->on[i]) return {};
-    return fmt::format("${} {} ${}", in->name, residual ? "==" : "!=", out->name);
+      if (((a.values[i] == b.values[i]) == residual) != lines[0]->on[i]) return {};
+    return fmt::format("{} {} {}", expression(a), residual ? "==" : "!=", expression(b));
+  }
+
+  std::optional<std::size_t> column_of(const Line& line, const std::string& argument) const {
+    for (std::size_t c = 0; c < columns_.size(); ++c)
+      if (speaks_of(line, argument, columns_[c])) return c;
+    return {};
   }
 
   // A layer that is off exactly where an argument of its own has a certain value: a shuffle, when $groups > 1.
@@ -259,6 +268,7 @@ class Parametrizer {
   const std::size_t count_;
   std::vector<Column> columns_;
   std::map<Slot*, Place> places_;
+  std::optional<std::size_t> in_, out_;      // columns
   std::set<std::string> taken_ = {"index"};   // which `repeat` counts with
 };
 

@@ -102,7 +102,25 @@ ValueId repeated_relus(Fresh& f, const Node& node, const Type&) {
   return f.rw.builder()("relu6", {before->inputs[0]});
 }
 
-constexpr std::array<RuleFn, 5> rules = {reshapes, permutes, same_casts, neutral_arithmetic, repeated_relus};
+bool all_at_least_zero(const Ints& list) {
+  return std::all_of(list.begin(), list.end(), [](std::int64_t n) { return n >= 0; });
+}
+
+ValueId pads(Fresh& f, const Node& node, const Type& out) {
+  if (!is_any_of(&node, {"pad"})) return absent;
+  if (f.type(node.inputs[0]) == out && all_at_least_zero(node.ints("pad"))) return node.inputs[0];
+  const Node* before = f.maker(node.inputs[0]);
+  if (!is_any_of(before, {"pad"}) || node.string("mode") != "constant" || before->string("mode") != "constant" ||
+      node.number("value") != before->number("value"))
+    return absent;
+  Ints sum = node.ints("pad"), inner = before->ints("pad");   // pairs, from the last axis backwards
+  if (!all_at_least_zero(sum) || !all_at_least_zero(inner)) return absent;
+  sum.resize(std::max(sum.size(), inner.size()));
+  for (std::size_t i = 0; i < inner.size(); ++i) sum[i] += inner[i];
+  return f.rw.builder()("pad", {before->inputs[0]}, {{"pad", sum}, {"value", node.number("value")}});
+}
+
+constexpr std::array<RuleFn, 6> rules = {reshapes, permutes, same_casts, neutral_arithmetic, repeated_relus, pads};
 
 }  // namespace
 

@@ -58,6 +58,24 @@ TEST(Simplify, DropsNeutralArithmeticAndRepeatedActivations) {
             "wider = add(x, zeros)\n");
 }
 
+TEST(Simplify, AddsUpPads) {
+  Net net;
+  const ValueId x = net.input("x", "float32[1, 2, 3, 4]");
+  ValueId y = net.node("none", "pad", {x}, {{"pad", Ints{0, 0}}});
+  y = net.node("inner", "pad", {y}, {{"pad", Ints{1, 2}}});
+  net.output("outer", net.node("outer", "pad", {y}, {{"pad", Ints{3, 4, 5, 6}}}));
+  y = net.node("cut", "pad", {x}, {{"pad", Ints{-1, 0}}});
+  net.output("filled", net.node("filled", "pad", {y}, {{"pad", Ints{1, 0}}}));
+  y = net.node("ones", "pad", {x}, {{"pad", Ints{1, 0}}, {"value", 1.0}});
+  net.output("zeros", net.node("zeros", "pad", {y}, {{"pad", Ints{1, 0}}}));
+  EXPECT_EQ(text(checked(simplify, net.graph, 0)),
+            "outer = pad(x, pad: [4, 6, 5, 6])\n"
+            "cut = pad(x, pad: [-1, 0])\n"
+            "filled = pad(cut, pad: [1, 0])\n"
+            "ones = pad(x, pad: [1, 0], value: 1.0)\n"
+            "zeros = pad(ones, pad: [1, 0])\n");
+}
+
 TEST(Pipeline, RecordsSkipsAndStops) {
   Net net;
   const ValueId x = net.input("x", "float32[1, 3, 8, 8]");

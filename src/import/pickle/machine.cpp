@@ -56,8 +56,7 @@ std::optional<DType> torch_dtype(std::string_view name) {
 }  // namespace
 
 void Machine::damaged(const std::string& how, const char* code) const {
-  damaged_(how, code);
-  throw std::logic_error("a damaged pickle was let pass");
+  fail({.code = code, .message = fmt::format("{}: the pickle is damaged: {}", title_, how), .next = "save it again, or copy the file again"});
 }
 
 std::string_view Machine::take(std::size_t count) {
@@ -132,7 +131,7 @@ void Machine::items_into(Object::Kind kind, std::vector<Object*> items) {
 void Machine::find_global(std::string_view module, std::string_view name) {
   const std::string& full = names_.emplace_back(fmt::format("{}.{}", module, name));
   if (!has(known, full) && !has(harmless, full) && !storage_dtype(full) && !torch_dtype(full))
-    fail({.code = "E108", .message = fmt::format("the pickle asks for '{}', which is code", full),
+    fail({.code = "E108", .message = fmt::format("{}: the pickle asks for '{}', which Wherry does not run", title_, full),
           .next = "save tensors only: torch.save(model.state_dict(), path)"});
   Object* object = make(Object::global);
   object->text_value = full;

@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <deque>
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,10 +34,10 @@ struct Object {
 
 class Machine {
  public:
-  // `damaged` ends the work with a message (E102 unless another code is given).
-  using Damaged = std::function<void(const std::string& how, const char* code)>;
-  explicit Machine(Damaged damaged) : damaged_(std::move(damaged)) {}
+  explicit Machine(std::string title) : title_(std::move(title)) {}   // names the file in messages
 
+  // Ends the work: the pickle is damaged in this way.
+  [[noreturn]] void damaged(const std::string& how, const char* code = "E102") const;
   // Runs one pickle off the front of `bytes`, which then begins behind it.
   Object* run(std::span<const std::byte>& bytes);
   const std::deque<Object>& objects() const { return objects_; }
@@ -54,7 +53,6 @@ class Machine {
   void persistent();
   void items_into(Object::Kind kind, std::vector<Object*> items);
 
-  [[noreturn]] void damaged(const std::string& how, const char* code = "E102") const;
   std::string_view take(std::size_t count);
   std::string_view line();
   std::uint64_t unsigned_number(std::size_t bytes);
@@ -66,7 +64,7 @@ class Machine {
   void remember(std::uint64_t index);
   void recall(std::uint64_t index);
 
-  Damaged damaged_;
+  std::string title_;
   std::span<const std::byte> bytes_;
   std::deque<Object> objects_;
   std::deque<std::string> names_;

@@ -24,7 +24,7 @@ bool is_old_format(std::span<const std::byte> bytes) {
 
 class Checkpoint {
  public:
-  Checkpoint(const OwnedBytes& bytes, std::string title) : title_(std::move(title)), machine_([this](const std::string& how, const char* code) { damaged(how, code); }) {
+  Checkpoint(const OwnedBytes& bytes, std::string title) : title_(std::move(title)), machine_(title_) {
     if (is_old_format(bytes.bytes)) {
       read_old(bytes);
       return;
@@ -60,9 +60,7 @@ class Checkpoint {
   }
 
  private:
-  [[noreturn]] void damaged(const std::string& how, const char* code) const {
-    fail({.code = code, .message = fmt::format("{}: the pickle is damaged: {}", title_, how), .next = "save it again, or copy the file again"});
-  }
+  [[noreturn]] void damaged(const std::string& how, const char* code) const { machine_.damaged(how, code); }
 
   static int tensors_in(const Object& dict) {
     int count = 0;

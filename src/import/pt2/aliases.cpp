@@ -16,12 +16,13 @@ constexpr std::string_view reshapes[] = {"view", "reshape", "_unsafe_view", "fla
 constexpr std::string_view transposes[] = {"transpose", "swapaxes", "swapdims", "t", "numpy_T", "mT", "adjoint"};
 constexpr std::string_view splits[] = {"split", "split_with_sizes", "chunk", "tensor_split", "unbind", "hsplit", "vsplit", "dsplit",
                                        "unsafe_split", "unsafe_split_with_sizes", "unsafe_chunk"};
-constexpr std::string_view others[] = {"permute", "slice", "narrow", "select", "alias", "detach", "detach_", "lift_fresh", "positive",
-                                       "expand", "expand_as", "broadcast_to", "movedim", "moveaxis", "diagonal", "unfold", "as_strided",
+constexpr std::string_view others[] = {"permute", "slice", "narrow", "select", "expand", "expand_as", "broadcast_to", "movedim", "moveaxis", "diagonal", "unfold", "as_strided",
                                        "real", "imag", "view_as_real", "view_as_complex", "broadcast_tensors", "meshgrid"};
-constexpr std::string_view uncertain[] = {"reshape", "flatten", "reshape_as", "ravel", "contiguous", "to", "type_as", "dropout", "dropout_",
-                                          "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "channel_shuffle", "einsum",
-                                          "pixel_shuffle", "pixel_unshuffle"};
+constexpr std::string_view uncertain[] = {"reshape", "flatten", "reshape_as", "ravel", "contiguous", "to", "type_as", "channel_shuffle",
+                                          "einsum", "pixel_shuffle", "pixel_unshuffle"};
+// Their result is the argument itself.
+constexpr std::string_view same[] = {"alias", "detach", "detach_", "lift_fresh", "positive", "dropout", "feature_dropout", "alpha_dropout",
+                                     "feature_alpha_dropout"};
 
 template <class List> bool has(const List& list, std::string_view word) { return std::find(std::begin(list), std::end(list), word) != std::end(list); }
 
@@ -103,7 +104,7 @@ Aliasing aliasing(std::string_view target) {
   if (!target.starts_with("aten.")) return Aliasing::copy;
   const std::string_view op = base_name(target);
   if (has(uncertain, op)) return Aliasing::maybe;
-  return has(reshapes, op) || has(transposes, op) || has(splits, op) || has(others, op) ? Aliasing::view : Aliasing::copy;
+  return has(same, op) || has(reshapes, op) || has(transposes, op) || has(splits, op) || has(others, op) ? Aliasing::view : Aliasing::copy;
 }
 
 Aliases::Id Aliases::own(ValueId value, Origin origin, std::string name) {
@@ -119,13 +120,32 @@ Aliases::Id Aliases::view(Id of, ForeignNode how, std::size_t output, ValueId va
   return static_cast<Id>(tensors_.size()) - 1;
 }
 
+std::vector<Aliases::Id> Aliases::windows(Id id) const {
+  std::vector<Id> chain;
+  for (; id >= 0; id = tensors_[index(id)].parent) chain.push_back(id);
+  std::reverse(chain.begin(), chain.end());
+  return chain;
+}
+
+bool Aliases::may_overlap(Id a, Id b) const {
+  if (tensors_[index(a)].storage != tensors_[index(b)].storage) return false;
+  const std::vector<Id> left = windows(a), right = windows(b);
+  std::size_t i = 0;
+  while (i < left.size() && i < right.size() && left[i] == right[i]) ++i;
+  if (i == 0 || i == left.size() || i == right.size()) return true;
+  const Shape& parent = builder_.type(tensors_[index(left[i - 1])].value).shape;   // a write changes values, not shapes
+  const Tensor &x = tensors_[index(left[i])], &y = tensors_[index(right[i])];
+  const auto p = range_of(x.how, x.output, parent), q = range_of(y.how, y.output, parent);
+  return !p || !q || p->axis != q->axis || (p->start < q->start + q->length && q->start < p->start + p->length);
+}
+
 ValueId Aliases::read(Id id) {
   const Storage& storage = storages_[tensors_[index(id)].storage];
   const auto refuse = [&](const ForeignNode& how) {
     fail({.code = "E204", .message = fmt::format("'{}' gives a view or a copy, and what it is a view of is written to in between", how.target),
           .at = where(how), .next = "call .clone() before the write, or write the layer without it"});
   };
-  if (storage.doubtful) refuse(tensors_[index(id)].how);
+  if (storage.doubt) refuse(*storage.doubt);
   if (tensors_[index(id)].version == storage.version) return tensors_[index(id)].value;
   if (tensors_[index(id)].maybe) refuse(tensors_[index(id)].how);
   ForeignNode again = tensors_[index(id)].how;
@@ -149,7 +169,7 @@ void Aliases::write(Id id, ValueId value, const ForeignNode& node) {
   std::vector<std::pair<Id, ValueId>> fresh = {{id, value}};
   while (tensor->parent >= 0) {
     if (tensor->maybe) {   // from here on the old windows may or may not see it
-      storage.doubtful = true;
+      storage.doubt = tensor->how;
       storages_.push_back({Origin::computed, ""});
       tensors_[index(id)] = {.storage = storages_.size() - 1, .value = value};
       return;
@@ -172,7 +192,7 @@ ValueId Aliases::scatter(ValueId parent, const Tensor& window, ValueId value, co
   const auto call = [&](const char* target, std::vector<ForeignArg> args) {
     return call_({.target = target, .args = std::move(args), .path = node.path, .source = node.source, .output_types = {}}).at(0);
   };
-  if (op == "alias" || op == "detach" || op == "detach_" || op == "lift_fresh" || op == "positive") return value;
+  if (has(same, op)) return value;
   if (op == "slice" && builder_.type(value) == type && integer(how, "step").value_or(1) == 1) return value;
   if (has(reshapes, op) && std::count_if(type.shape.begin(), type.shape.end(), [](const Dim& d) { return !d.known(); }) <= 1)
     return call_({.target = "aten.reshape.default", .args = {{"self", value}, {"shape", Attr(open_sizes(type.shape))}}, .path = node.path,

@@ -21,6 +21,8 @@ class Aliases {
   Id view(Id of, ForeignNode how, std::size_t output, ValueId value, bool maybe);
 
   void set(Id id, ValueId value) { tensors_[index(id)].value = value; }   // of a weight that is read late
+  // Whether a write into one may change what the other shows: false only where the windows are seen to be apart.
+  bool may_overlap(Id a, Id b) const;
   // What the tensor holds now. Adds nodes where a write has passed through another window. May fail with E204.
   ValueId read(Id id);
   // `node` writes `value` into the tensor. Fails with E204 where no operators can say what the other windows see then.
@@ -31,7 +33,7 @@ class Aliases {
     Origin origin;
     std::string name;         // a weight's or input's
     int version = 0;
-    bool doubtful = false;    // written through a window that may be a copy
+    std::optional<ForeignNode> doubt = {};   // the window that may be a copy, after a write through it
   };
   struct Tensor {
     std::size_t storage;
@@ -43,6 +45,7 @@ class Aliases {
     int version = 0;
   };
   static std::size_t index(Id id) { return static_cast<std::size_t>(id); }
+  std::vector<Id> windows(Id id) const;   // from the storage's own tensor to this one
   ValueId scatter(ValueId parent, const Tensor& window, ValueId value, const ForeignNode& node);
 
   Builder& builder_;

@@ -242,14 +242,32 @@ void Importer::run_node(Scope& scope, const NodeDef& def) {
   std::optional<Aliases::Id> self;
   if (on_tensor) self = lookup(scope, def.inputs[0].second.name);
   const std::optional<std::string> meaning = functional(node.target);
-  if (meaning && self) return run_in_place(scope, node, *self);
-  if (self && run_silent(scope, node, *self)) return;
-  run_operator(scope, node, self);
+  if (meaning && self) return run_in_place(scope, def, node, *self);
+  const Aliasing kind = self ? aliasing_of(scope, def, node) : Aliasing::copy;
+  if (self && run_silent(scope, node, *self, kind)) return;
+  run_operator(scope, node, self, kind);
 }
 
-void Importer::run_operator(Scope& scope, ForeignNode& node, std::optional<Aliases::Id> self) {
+// Whether the result shares the first argument's elements: the operator says so, or the strides that the file states.
+Aliasing Importer::aliasing_of(const Scope& scope, const NodeDef& def, const ForeignNode& node) const {
+  const Aliasing kind = aliasing(node.target);
+  const std::string_view op = base_name(node.target);
+  if (kind != Aliasing::maybe || outputs_.empty()) return kind;
+  const auto from = scope.graph.tensors.find(def.inputs[0].second.name), to = scope.graph.tensors.find(outputs_[0]);
+  if (from == scope.graph.tensors.end() || to == scope.graph.tensors.end()) return kind;
+  if (op == "contiguous") return !node.find("memory_format") ? (is_contiguous(from->second) ? Aliasing::view : Aliasing::copy) : kind;
+  if (op == "to" || op == "type_as") {
+    const Attr* copy = node.attr("copy");
+    if (from->second.type.dtype != to->second.type.dtype || (copy && *copy == Attr(true))) return Aliasing::copy;
+    return node.attr("memory_format") ? kind : Aliasing::view;
+  }
+  if (op != "reshape" && op != "flatten" && op != "reshape_as" && op != "ravel") return kind;
+  if (const std::optional<bool> view = can_be_viewed(from->second, to->second.type.shape)) return *view ? Aliasing::view : Aliasing::copy;
+  return is_contiguous(from->second) || !is_contiguous(to->second) ? Aliasing::view : kind;
+}
+
+void Importer::run_operator(Scope& scope, ForeignNode& node, std::optional<Aliases::Id> self, Aliasing kind) {
   const std::vector<ValueId> values = checked_call(node);
-  const Aliasing kind = self ? aliasing(node.target) : Aliasing::copy;
   std::vector<Aliases::Id> tensors;
   for (std::size_t i = 0; i < values.size(); ++i)
     tensors.push_back(kind == Aliasing::copy ? aliases_.own(values[i]) : aliases_.view(*self, node, i, values[i], kind == Aliasing::maybe));
@@ -257,28 +275,33 @@ void Importer::run_operator(Scope& scope, ForeignNode& node, std::optional<Alias
 }
 
 // What gives its argument as it is. A copy has a storage of its own; the others are further names of the same.
-bool Importer::run_silent(Scope& scope, ForeignNode& node, Aliases::Id self) {
+bool Importer::run_silent(Scope& scope, ForeignNode& node, Aliases::Id self, Aliasing kind) {
   const ValueId value = node.value(node.args[0].name);
   std::optional<DType> to;
   if (!node.output_types.empty()) to = node.output_types[0].dtype;
   if (!is_silent(node.target, builder_.type(value).dtype, to)) return false;
-  const std::string_view op = base_name(node.target);
-  const bool copies = op == "clone" || op == "lift_fresh_copy" || op == "_to_copy";
-  if (copies) return bind(scope, outputs_, {aliases_.own(value)}), true;
-  if (op != "contiguous" && op != "to" && op != "type_as") return bind(scope, outputs_, {self}), true;
+  if (kind == Aliasing::copy) return bind(scope, outputs_, {aliases_.own(value)}), true;
+  if (kind == Aliasing::view) return bind(scope, outputs_, {self}), true;
   node.target = "aten.alias.default";
   node.args.resize(1);
   return bind(scope, outputs_, {aliases_.view(self, node, 0, value, true)}), true;
 }
 
 // y.add_(x): y gets the value of y + x, in y's own type and shape; the result is a further name of y.
-void Importer::run_in_place(Scope& scope, ForeignNode& node, Aliases::Id self) {
+void Importer::run_in_place(Scope& scope, const NodeDef& def, ForeignNode& node, Aliases::Id self) {
   const std::string_view op = base_name(node.target);
   constexpr std::string_view not_writes[] = {"squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_", "resize_", "set_",
                                              "as_strided_", "resize_as_", "requires_grad_"};
   if (std::find(std::begin(not_writes), std::end(not_writes), op) != std::end(not_writes))
     fail({.code = "E204", .message = fmt::format("'{}' changes a tensor's shape in place", node.target), .at = where(node),
           .next = fmt::format("write {}() without the underscore", op.substr(0, op.size() - 1))});
+  for (const auto& [name, input] : def.inputs) {
+    if (input.kind != Argument::tensor) continue;
+    const Aliases::Id operand = lookup(scope, input.name);
+    if (operand != self && aliases_.may_overlap(self, operand))
+      fail({.code = "E204", .message = fmt::format("'{}' writes into what its own argument '{}' shows", node.target, name), .at = where(node),
+            .next = "call .clone() on the argument"});
+  }
   const ValueId before = node.value(node.args[0].name);
   const Type type = builder_.type(before);
   ValueId after = absent;

@@ -20,9 +20,6 @@ class Importer {
     const GraphDef& graph;
     std::unordered_map<std::string_view, Aliases::Id> names = {};
   };
-  struct Pending {
-    const Spec* spec;
-  };
 
   void count_modules(const GraphDef& graph);
   void add_inputs(Scope& scope);
@@ -31,9 +28,10 @@ class Importer {
   void run_nodes(Scope& scope);
   void run_node(Scope& scope, const NodeDef& def);
   void inline_graph(Scope& scope, const NodeDef& def);
-  void run_in_place(Scope& scope, ForeignNode& node, Aliases::Id self);
-  bool run_silent(Scope& scope, ForeignNode& node, Aliases::Id self);
-  void run_operator(Scope& scope, ForeignNode& node, std::optional<Aliases::Id> self);
+  void run_in_place(Scope& scope, const NodeDef& def, ForeignNode& node, Aliases::Id self);
+  bool run_silent(Scope& scope, ForeignNode& node, Aliases::Id self, Aliasing kind);
+  void run_operator(Scope& scope, ForeignNode& node, std::optional<Aliases::Id> self, Aliasing kind);
+  Aliasing aliasing_of(const Scope& scope, const NodeDef& def, const ForeignNode& node) const;
 
   ForeignNode foreign(Scope& scope, const NodeDef& def, std::string_view target);
   ForeignArg argument(Scope& scope, std::string_view name, const Argument& argument, const NodeDef& def, ForeignNode& node);

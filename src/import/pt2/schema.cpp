@@ -188,6 +188,37 @@ void check_version(const Json& root) {
 
 }  // namespace
 
+bool is_contiguous(const TensorMeta& meta) {
+  Dim step(1);
+  for (std::size_t i = meta.type.shape.size(); i-- > 0;) {
+    const Dim& size = meta.type.shape[i];
+    if (size == Dim(1)) continue;
+    if (!same_size(meta.strides[i], step)) return false;
+    step = step * size;
+  }
+  return meta.dense;
+}
+
+// From the last axis on, axes that follow each other without gaps form chunks; the new axes must fill each chunk exactly.
+std::optional<bool> can_be_viewed(const TensorMeta& meta, const Shape& as) {
+  if (!is_static(meta.type.shape) || !is_static(meta.strides) || !is_static(as)) return std::nullopt;
+  const Sizes from = sizes(meta.type.shape), strides = sizes(meta.strides), to = sizes(as);
+  if (element_count(from) != element_count(to)) return false;
+  if (element_count(from) == 0) return true;
+  std::size_t next = to.size();
+  std::int64_t chunk = 1;
+  std::optional<std::size_t> inner;   // the axis before in this chunk
+  for (std::size_t i = from.size(); i-- > 0;) {
+    if (from[i] == 1) continue;
+    const bool follows = inner && strides[i] == from[*inner] * strides[*inner];
+    if (inner && !follows && chunk != 1) return false;
+    chunk *= from[i];
+    inner = i;
+    while (next > 0 && chunk % to[next - 1] == 0 && chunk > 1) chunk /= to[--next];
+  }
+  return chunk == 1;
+}
+
 TensorMeta read_tensor_meta(const Json& json) {
   TensorMeta meta{.type = {read_dtype(json["dtype"]), read_sizes(json["sizes"])}, .strides = read_sizes(json["strides"]),
                   .offset = read_size(json["storage_offset"]), .dense = json["layout"].integer() == 7};

@@ -16,7 +16,11 @@ struct TensorMeta {
   Shape strides;
   Dim offset;
   bool dense = true;      // a strided layout
+  bool operator==(const TensorMeta&) const = default;
 };
+bool is_contiguous(const TensorMeta& meta);
+// Whether the elements can be seen in another shape without moving them; nullopt where sizes are symbolic.
+std::optional<bool> can_be_viewed(const TensorMeta& meta, const Shape& as);
 
 struct GraphDef;
 

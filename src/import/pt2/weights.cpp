@@ -23,10 +23,14 @@ void WeightStore::read_table(const std::string& folder, const std::string& file,
     return;
   }
   const JsonDocument& document = documents_.emplace_back(archive_, config, archive_.read(config));
+  std::map<std::string, std::vector<const Payload*>, std::less<>> by_entry;
   document.root()["config"].each_member([&](std::string_view name, const Json& row) {
-    Payload payload{.entry = folder + std::string(row["path_name"].text()), .pickled = row["use_pickle"].boolean()};
+    Payload payload{.entry = folder + std::string(row["path_name"].text()), .pickled = row["use_pickle"].boolean(), .first_name = name};
     if (const auto meta = row.find("tensor_meta")) payload.meta = read_tensor_meta(*meta);
-    table.emplace(name, std::move(payload));
+    std::vector<const Payload*>& sharers = by_entry[payload.entry];
+    for (const Payload* other : sharers)
+      if (other->meta == payload.meta) payload.first_name = other->first_name;
+    sharers.push_back(&table.emplace(name, std::move(payload)).first->second);
   });
 }
 
@@ -54,12 +58,9 @@ WeightStore::Found WeightStore::read(std::string_view name, bool constant) {
   }
   if (!found) archive_.damaged(fmt::format("it has no bytes for weight '{}'{}", name, did_you_mean(name, names)), "E103");
   const Payload& payload = *found;
-  std::string place = payload.entry;
-  if (payload.meta) place += fmt::format(" {} {} {}", text(payload.meta->type), text(payload.meta->strides), payload.meta->offset.text());
-  const std::string& first_name = first_names_.emplace(place, name).first->second;
-  if (!payload.pickled) return {view(name, payload), first_name};
+  if (!payload.pickled) return {view(name, payload), std::string(payload.first_name)};
   const std::string title = fmt::format("entry '{}' of {}", payload.entry, archive_.title());
-  return {read_pickled_tensor(archive_.read(payload.entry), title), first_name};
+  return {read_pickled_tensor(archive_.read(payload.entry), title), std::string(payload.first_name)};
 }
 
 }  // namespace wherry::pt2

@@ -15,7 +15,7 @@ class WeightStore {
 
   struct Found {
     Tensor tensor;
-    std::string first_name;   // of the names that mean these very elements
+    std::string first_name;   // names that mean the very same elements have one
   };
   // The tensor called `name`. Its bytes are checked at this time.
   // Fails with E103 when there is none, E105 when the bytes do not fit the shape, E502 on a layout that is not dense.
@@ -26,6 +26,7 @@ class WeightStore {
     std::string entry;          // "data/weights/weight_0"
     std::optional<TensorMeta> meta;
     bool pickled = false;
+    std::string_view first_name;   // the first name in the table that means the same elements
   };
   using Table = std::map<std::string_view, Payload, std::less<>>;
   void read_table(const std::string& folder, const std::string& model, Table& table, Weights& legacy);
@@ -35,7 +36,6 @@ class WeightStore {
   std::deque<JsonDocument> documents_;
   Table weights_, constants_;
   Weights legacy_weights_, legacy_constants_;
-  std::map<std::string, std::string, std::less<>> first_names_;   // by place in the archive
 };
 
 }  // namespace wherry::pt2

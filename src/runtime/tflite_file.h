@@ -25,11 +25,11 @@ TfliteSummary summarize_tflite(const std::filesystem::path& file);
 
 struct TappedTflite {
   std::string bytes;
-  std::vector<int> output;     // by tap: its place among the outputs, or -1 where no operator makes the tensor
+  std::vector<int> output;     // by tap: its place among the outputs, or -1 where no operator of the file makes the tensor
 };
 
 // The file with tensors of its first signature's graph as outputs behind its own: Port::value is a tensor's index in the file.
-// Names that are taken get a number. Needs: a file that LiteRtModel takes (E702 otherwise); all taps name tensors of the graph.
+// Names that are taken get a number. Fails with E702 where the file is damaged.
 TappedTflite with_outputs(std::span<const std::byte> file, const std::vector<Port>& taps);
 
 }  // namespace wherry

@@ -129,11 +129,35 @@ TEST(LiteRt, SurvivesDamagedBytes) {
   }
 }
 
+// WHERRY_LITERT for as long as this lives.
+class NamedLibrary {
+ public:
+  explicit NamedLibrary(const std::string& path) : before_(std::getenv("WHERRY_LITERT") ? std::getenv("WHERRY_LITERT") : "") {
+    setenv("WHERRY_LITERT", path.c_str(), 1);
+  }
+  ~NamedLibrary() { before_.empty() ? unsetenv("WHERRY_LITERT") : setenv("WHERRY_LITERT", before_.c_str(), 1); }
+
+ private:
+  std::string before_;
+};
+
 TEST(LiteRt, SaysHowToInstallItself) {
-  setenv("WHERRY_LITERT", "/nonexistent", 1);
-  const std::string message = failure([] { LiteRtModel::from_bytes(read_text(write(small_convolution())), "x"); });
-  unsetenv("WHERRY_LITERT");
-  EXPECT_EQ(message, "E701: WHERRY_LITERT names '/nonexistent', where there is no libLiteRt.so");
+  const NamedLibrary nowhere("/nonexistent");
+  EXPECT_EQ(failure([] { LiteRtModel::require(); }), "E701: WHERRY_LITERT names '/nonexistent', where there is no libLiteRt.so");
+}
+
+// A wheel of another version, as its neighbour folder states it.
+TEST(LiteRt, RefusesAnOldVersionByName) {
+  const std::filesystem::path packages = scratch("site-packages");
+  std::filesystem::create_directories(packages / "ai_edge_litert-2.1.0.dist-info");
+  std::filesystem::create_directories(packages / "ai_edge_litert");
+  write_text(packages / "ai_edge_litert" / "libLiteRt.so", "not opened");
+  const NamedLibrary old(packages.string());
+  EXPECT_EQ(find_litert().value().version, "2.1.0");
+  EXPECT_THAT(failure([] { LiteRtModel::require(); }), testing::StartsWith("E701: ai-edge-litert 2.1.0 at "));
+  std::filesystem::remove(packages / "ai_edge_litert-2.1.0.dist-info");
+  EXPECT_THAT(failure([] { LiteRtModel::require(); }), testing::HasSubstr("cannot be opened"));
+  std::filesystem::remove_all(packages);
 }
 
 }  // namespace

@@ -91,6 +91,8 @@ std::optional<Attr> coerce(const Attr& attr, AttrKind kind) {
       return length == 0 || list->size() == length || list->size() == 2 * length ? std::optional(attr) : std::nullopt;
     }
     case AttrKind::numbers: {
+      if (integer) return Floats{static_cast<double>(*integer)};
+      if (const auto* number = std::get_if<double>(&attr)) return Floats{*number};
       if (const auto number = coerce(attr, AttrKind::number)) return Floats{std::get<double>(*number)};
       if (const auto* list = std::get_if<Ints>(&attr)) return Floats(list->begin(), list->end());
       return std::holds_alternative<Floats>(attr) ? std::optional(attr) : std::nullopt;

@@ -243,7 +243,7 @@ OpList activation() {
                  {"aten.clamp_max_.default", "", 0, convert_clamp},
                  {"aten.clamp.Tensor", "", 0, convert_clamp_tensor}},
        .tflite = {.lower = lower_limits},
-       .source = {"torch.clamp({x}, {min}, {max})", "keras.ops.clip({x}, {min}, {max})", "jnp.clip({x}, {min}, {max})"},
+       .source = {"torch.clamp({x}, {min}, {max}).type_as({x})", "keras.ops.clip({x}, {min}, {max})", "jnp.clip({x}, {min}, {max})"},
        .quant = {QuantRule::same_scale},
        .examples = {"clamp(x: float32[2, 8], min: 0)", "clamp(x: float32[2, 8], max: 0.5)", "clamp(x: float32[2, 8], min: -0.5, max: 0.5)",
                     "clamp(x: int64[6] in -9..9, min: -2, max: 3)"}},

@@ -71,6 +71,7 @@ void lower_div(TflLowering& l, const Node& node) {
   const std::vector<int> inputs = l.same_order(node.inputs, order);
   const Type type = ordered(l.graph.type(node.outputs[0]), order);
   const char mode = rounding(node);
+  if (type.dtype == DType::int64) l.refuse(node, "TFLite divides int32 and float32, not int64");
   int out = l.add(mode == 'f' ? "FLOOR_DIV" : "DIV", inputs, type,
                   mode == 'f' ? std::vector<TflOption>{} : std::vector<TflOption>{{"fused_activation_function", std::string("NONE")}});
   if (mode == 't' && is_float(type.dtype)) {   // trunc(q) = sign(q) floor(|q|)
@@ -102,6 +103,19 @@ template <Word argument> std::vector<ValueId> convert_div(Builder& b, const Fore
 
 std::vector<ValueId> convert_pow(Builder& b, const ForeignNode& node) {
   return {b("pow", promoted(b, node, {"self", "exponent"}))};
+}
+
+// A fixed exponent of 2, 1/2 or -1/2 has an operator of its own.
+void lower_pow(TflLowering& l, const Node& node) {
+  const ValueId x = node.inputs[0], y = node.inputs[1], out = node.outputs[0];
+  const double exponent = l.graph.is_constant(y) && l.graph.type(y).shape.empty() ? l.graph[y].constant->item() : 0;
+  const std::string_view builtin = exponent == 2 ? "SQUARE" : exponent == 0.5 ? "SQRT" : exponent == -0.5 ? "RSQRT" : "POW";
+  Order order;
+  std::vector<int> inputs = l.same_order(node.inputs, order);
+  const Type type = ordered(l.graph.type(out), order);
+  const bool plain = builtin == "POW" || !is_float(type.dtype) || l.graph.is_constant(x);
+  if (!plain) inputs.resize(1);
+  l.give(out, l.add(plain ? "POW" : builtin, inputs, type), order);
 }
 
 template <class T> T power(T x, T y) {
@@ -190,7 +204,7 @@ OpList binary() {
        .source = {"torch.div({x}, {y}, rounding_mode={rounding_mode})", "keras.ops.divide({x}, {y})", "{x} / {y}"},
        .quant = {QuantRule::own_range},
        .examples = {"div(x: float32[1, 8, 4, 4], y: float32[1, 8, 1, 1] in 0.5..2)", "div(x: float32[2, 3], y: 0.3, rounding_mode: floor)",
-                    "div(x: float32[2, 3], y: 0.3, rounding_mode: trunc)", "div(x: int64[2, 3], y: 2, rounding_mode: floor)"}},
+                    "div(x: float32[2, 3], y: 0.3, rounding_mode: trunc)", "div(x: int32[2, 3] in -9..9, y: 2, rounding_mode: floor)"}},
       {.name = "remainder",
        .doc = "What is left of x after division by y, with the sign of y.",
        .inputs = two,
@@ -233,7 +247,7 @@ OpList binary() {
                  {"aten.pow.Tensor_Tensor", "", 0, convert_pow},
                  {"aten.pow.Scalar", "", 0, convert_pow},
                  {"aten.pow_.Scalar", "", 0, convert_pow}},
-       .tflite = {.builtin = "POW"},
+       .tflite = {.lower = lower_pow},
        .source = {"{x} ** {y}", "keras.ops.power({x}, {y})", "{x} ** {y}"},
        .quant = {QuantRule::own_range},
        .examples = {"pow(x: float32[2, 3], y: 2.0)", "pow(x: float32[2, 3] in 0.1..2, y: float32[3])", "pow(x: 2.0, y: float32[4])",

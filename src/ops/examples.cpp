@@ -187,7 +187,8 @@ class Reader {
     if (const Attr number = read_scalar(spec); !std::holds_alternative<std::string>(number)) {
       const std::optional<Attr> value = std::holds_alternative<bool>(number) ? std::optional<Attr>(std::get<bool>(number) ? 1.0 : 0.0)
                                                                              : coerce(number, AttrKind::number);
-      return example_.graph.add_constant(Tensor::scalar(std::get<double>(value.value()), scalar_dtype_), {});
+      const bool fraction = std::holds_alternative<double>(number) && !is_float(scalar_dtype_);
+      return example_.graph.add_constant(Tensor::scalar(std::get<double>(value.value()), fraction ? DType::float32 : scalar_dtype_), {});
     }
     const bool constant = spec.starts_with("const ");
     Tensor tensor = read_tensor(constant ? spec.substr(6) : spec, random_);

@@ -228,7 +228,7 @@ OpList interpolate() {
                  {.target = "aten.upsample_bilinear2d.vec", .convert = convert_bilinear},
                  {.target = "aten.upsample_bilinear2d.default", .convert = convert_bilinear}},
        .tflite = {.lower = lower},
-       .source = {.torch = "F.interpolate({x}, {size}, {scale_factor}, '{mode}', {align_corners})"},
+       .source = {.torch = "F.interpolate({x}, {size}, {scale_factor}, {mode}, {align_corners} or None)"},
        .quant = {QuantRule::same_scale},
        .examples = {"interpolate(x: float32[1, 3, 4, 5], scale_factor: [2.0, 2.0])", "interpolate(x: float32[2, 3, 4, 5], size: [7, 3])",
                     "interpolate(x: float32[1, 2, 3, 5], scale_factor: 2.5)",

@@ -200,7 +200,7 @@ OpList pad() {
                  {.target = "aten.replication_pad1d.default", .convert = convert_replication},
                  {.target = "aten.replication_pad2d.default", .convert = convert_replication}},
        .tflite = {.lower = lower},
-       .source = {.torch = "F.pad({x}, {pad}, '{mode}', {value})"},
+       .source = {.torch = "F.pad({x}, {pad}, {mode}, {value})"},
        .quant = {QuantRule::same_scale},
        .examples = {"pad(x: float32[1, 3, 4, 5], pad: [1, 2])", "pad(x: float32[2, 3, 4, 5], pad: [0, 1, 2, 3, 1, 0, 0, 2], value: 2.5)",
                     "pad(x: float32[1, 2, 4, 5], pad: [1, 2, 3, 1], mode: reflect)", "pad(x: float32[1, 2, 4, 5], pad: [2, 1, 0, 3], mode: replicate)",

@@ -49,6 +49,15 @@ std::vector<ValueId> convert_not(Builder& b, const ForeignNode& node) {
   return {b("logical_not", {x})};
 }
 
+// ABS is for floats; the larger of x and -x is for integers as well.
+void lower_abs(TflLowering& l, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Order order = l.order(x);
+  const Type type = ordered(l.graph.type(out), order);
+  if (is_float(type.dtype)) return l.give(out, l.add("ABS", {l.as_is(x)}, type), order);
+  l.give(out, l.add("MAXIMUM", {l.as_is(x), l.add("NEG", {l.as_is(x)}, type)}, type), order);
+}
+
 void lower_not(TflLowering& l, const Node& node) {
   const ValueId x = node.inputs[0], out = node.outputs[0];
   const Order order = l.order(x);
@@ -113,7 +122,7 @@ OpList unary() {
        .eval = each_number<([](auto x) { return x < 0 ? -x : x; })>,
        .layout = any,
        .torch = {{"aten.abs.default", "x=self"}, {"aten.abs_.default", "x=self"}},
-       .tflite = {.builtin = "ABS"},
+       .tflite = {.lower = lower_abs},
        .source = {"torch.abs({x})", "keras.ops.abs({x})", "jnp.abs({x})"},
        .quant = {QuantRule::own_range},
        .examples = {"abs(x: float32[2, 5])", "abs(x: int64[4] in -5..5)"}},

@@ -1,6 +1,7 @@
 #include "ir/outline.h"
 
 #include "ir/outline_params.h"
+#include "ir/outline_text.h"
 
 #include <algorithm>
 #include <set>
@@ -10,8 +11,6 @@ namespace wherry {
 namespace {
 
 using namespace outlining;
-
-TextValue word(const std::string& text) { return TextValue::of(Attr(text)); }
 
 class Outliner {
  public:
@@ -28,7 +27,7 @@ class Outliner {
       model.inputs.push_back({.name = port.name, .type = graph_.type(port.value)});
     }
     Template whole = *merge({&body});
-    model.blocks = std::move(blocks_);
+    model.blocks = in_order();
     model.layers = layers_of(whole, inputs);
     for (std::size_t k = 0; k < graph_.outputs.size(); ++k)
       model.outputs.emplace_back(graph_.outputs[k].name, reference(body.outputs[k], whole, inputs));
@@ -98,8 +97,30 @@ class Outliner {
 
   std::string unique_name(const std::string& wanted) {
     std::string name = wanted;
-    for (int n = 2; !names_.insert(name).second; ++n) name = wanted + std::to_string(n);
+    const bool digit = std::isdigit(static_cast<unsigned char>(wanted.back())) != 0;
+    for (int n = 2; !names_.insert(name).second; ++n) name = fmt::format("{}{}{}", wanted, digit ? "_" : "", n);
     return name;
+  }
+
+  // Each block after those that it uses; where that leaves a choice, the one that the model needs first.
+  std::vector<Block> in_order() {
+    std::map<std::string, int> first;
+    for (const auto& [instance, call] : calls_) {
+      const auto [it, fresh] = first.emplace(call.block, instance->first);
+      if (!fresh) it->second = std::min(it->second, instance->first);
+    }
+    std::stable_sort(blocks_.begin(), blocks_.end(), [&](const Block& a, const Block& b) { return first[a.name] < first[b.name]; });
+    std::vector<Block> sorted;
+    std::set<std::string> done;
+    while (sorted.size() < blocks_.size())
+      for (Block& block : blocks_) {
+        const bool ready = !done.contains(block.name) && std::all_of(block.layers.begin(), block.layers.end(), [&](const Layer& l) { return l.block.empty() || done.contains(l.block); });
+        if (!ready) continue;
+        done.insert(block.name);
+        sorted.push_back(block);
+        break;
+      }
+    return sorted;
   }
 
   static std::string kind_of(const std::vector<Attr>& values) {
@@ -110,39 +131,6 @@ class Outliner {
     if (all(double{})) return "float";
     if (all(bool{})) return "bool";
     return all(std::string{}) ? "string" : "ints";
-  }
-
-  // ---- text ----
-
-  static std::vector<Layer> layers_of(const Template& form, const std::vector<std::string>& inputs) {
-    std::vector<Layer> layers;
-    for (const Line& line : form.lines) {
-      Layer layer{.name = line.name, .op = line.op, .block = line.block};
-      if (!(line.wires.size() == 1 && line.wires[0].previous))
-        for (const Wire& wire : line.wires) layer.inputs.push_back(value(wire.ref, form, inputs));
-      if (line.when) layer.when = word(*line.when);
-      for (const auto& [name, key] : line.weights) layer.weights.emplace_back(name, word(key));
-      for (const Slot& slot : line.args) {
-        if (slot.expression) {
-          layer.args.emplace_back(slot.name, word(*slot.expression));
-        } else {
-          const auto given = std::find_if(slot.values.begin(), slot.values.end(), [](const auto& v) { return v.has_value(); });
-          if (*given != slot.fallback) layer.args.emplace_back(slot.name, TextValue::of(**given));
-        }
-      }
-      layers.push_back(std::move(layer));
-    }
-    return layers;
-  }
-
-  static TextValue value(const Ref& ref, const Template& form, const std::vector<std::string>& inputs) {
-    if (ref.kind == Ref::literal) return ref.value;
-    return ref.kind == Ref::none ? TextValue{} : word(reference(ref, form, inputs));
-  }
-
-  static std::string reference(const Ref& ref, const Template& form, const std::vector<std::string>& inputs) {
-    if (ref.kind == Ref::input) return "$" + inputs[static_cast<std::size_t>(ref.index)];
-    return form.lines[form.index.at(ref.layer)].outputs > 1 ? ref.layer + ":" + std::to_string(ref.index) : ref.layer;
   }
 
   const Graph& graph_;

@@ -106,18 +106,17 @@ class Parametrizer {
 
   // The channels that go into the block and those that come out of it.
   void find_ends() {
-    std::optional<std::pair<bool, std::size_t>> first;
-    std::size_t last = 0;
+    std::size_t first = block_.lines.size(), last = 0;
     for (std::size_t c = 0; c < columns_.size(); ++c) {
       if (columns_[c].meaning != "channels") continue;
       for (const auto& [l, name] : columns_[c].slots) {
         if (name == "groups") continue;
         columns_[c].required = true;
-        const std::pair<bool, std::size_t> place(!takes_block_input(l), l);
-        if (name != "out" && (!first || place < *first)) in_ = c, first = place;
+        if (name != "out" && l < first && takes_block_input(l)) in_ = c, first = l;
         if (name != "in" && (!out_ || l >= last)) out_ = c, last = l;
       }
     }
+    if (!in_ && out_ && columns_[*out_].has("in")) in_ = out_;
   }
 
   // out: $mid * 4, where it holds in at least three instances.

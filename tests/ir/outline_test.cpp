@@ -9,6 +9,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
 namespace wherry {
 namespace {
 
@@ -257,6 +259,10 @@ TEST(Outline, WritesConstantsInPlace) {
   ValueId x = net.op("scaled", "mul", {net.input("x", {2, 3}), net.scalar(0.5F)});
   x = net.op("shifted", "add", {x, net.constant(Tensor::from<float>({1, 2.5F, -3}, {3}), "")});
   net.output("y", net.op("weighted", "mul", {x, net.weight("table", {2, 3})}));
+  const std::string text = text_of(net.graph);
+  EXPECT_THAT(text, HasSubstr("scaled:   {op: mul, inputs: [$x, 0.5]}"));
+  EXPECT_THAT(text, HasSubstr("shifted:  {op: add, inputs: [scaled, {constant: [1.0, 2.5, -3.0]}]}"));
+  EXPECT_THAT(text, HasSubstr("weighted: {op: mul, inputs: [shifted, {weight: table, type: \"float32[2, 3]\"}]}"));
   expect_round_trip(net.graph);
 }
 
@@ -275,12 +281,106 @@ TEST(Outline, MakesBlocksOfBlocks) {
   expect_round_trip(net.graph);
 }
 
+TEST(Outline, SaysARepeatedBlockOnce) {
+  Network net;
+  ValueId x = net.conv_bn_relu("stem", net.input("x", {1, 4, 8, 8}), 4, 4, {3});
+  for (const std::string path : {"layers.0", "layers.1", "layers.2"}) x = net.conv_bn_relu(path, x, 4, 4);
+  net.output("y", x);
+  net.output("inner", net.graph.nodes[8].outputs[0]);
+  EXPECT_THAT(text_of(net.graph), HasSubstr("layers: {block: ConvBNRelu, repeat: 3}\n"));
+  EXPECT_THAT(text_of(net.graph), HasSubstr("outputs: {y: layers.2, inner: layers.1}\n"));
+  expect_round_trip(net.graph);
+}
+
+TEST(Outline, PassesTheBranchOnWhereASumBeginsWithTheInput) {
+  Network net;
+  ValueId x = net.input("x", {1, 4, 8, 8});
+  for (const std::string path : {"a", "b", "c"}) {
+    net.module(path, "Residual");
+    ValueId y = net.op(path + ".act", "relu", {net.conv(path + ".conv", x, 4, 4, {3})});
+    x = path == "b" ? y : net.op(path + ".sum", "add", {x, y});
+  }
+  net.output("y", x);
+  const std::string text = text_of(net.graph);
+  EXPECT_THAT(text, HasSubstr("sum:  {op: add, inputs: [$input, act], when: $residual}"));
+  EXPECT_THAT(text, HasSubstr("b: {block: Residual, residual: false}"));
+  expect_round_trip(net.graph);
+}
+
+TEST(Outline, KeepsWeightsOfABlockThatNoOperatorOwns) {
+  Network net;
+  ValueId x = net.input("x", {1, 4, 8, 8});
+  for (const std::string path : {"a", "b"}) {
+    net.module(path, "Scale");
+    x = net.op(path + ".mul", "mul", {net.conv(path + ".conv", x, 4, 4, {}), net.weight(path + ".gamma", {4, 1, 1})});
+  }
+  net.output("y", x);
+  EXPECT_THAT(text_of(net.graph), HasSubstr("mul:  {op: mul, inputs: [conv, {weight: .gamma, type: \"float32[4, 1, 1]\"}]}"));
+  expect_round_trip(net.graph);
+}
+
 TEST(Outline, KeepsAGraphWithoutModules) {
   Network net;
   const ValueId x = net.input("x", {1, 4, 8, 8});
   net.output("y", net.op("add", "add", {net.conv("conv", x, 4, 4, {3}), x}));
   net.output("x_again", x);
   expect_round_trip(net.graph);
+}
+
+// Classes made at random; instances of them that lack layers, differ in arguments and sometimes take from elsewhere.
+class RandomNetwork {
+ public:
+  explicit RandomNetwork(unsigned seed) : seed_(seed), random_(seed) {
+    known_ = {net_.input("x", {1, 4, 6, 6}), net_.input("y", {1, 4, 6, 6})};
+    for (std::size_t n = 0; n < 6; ++n) instance("m" + std::to_string(n), pick(3));
+    net_.output("last", known_.back());
+    net_.output("some", known_[pick(known_.size())]);
+  }
+  Graph graph() { return without_dead_code(net_.graph); }
+
+ private:
+  std::size_t pick(std::size_t n) { return random_() % n; }
+
+  ValueId instance(const std::string& path, std::size_t cls) {
+    std::mt19937 form(seed_ * 7 + static_cast<unsigned>(cls));   // the same for all instances
+    net_.module(path, "Class" + std::to_string(cls));
+    std::vector<ValueId> local = {known_.back(), pick(4) == 0 ? known_[pick(known_.size())] : known_.back()};
+    const std::size_t layers = form() % 4 + 2;
+    for (std::size_t n = 0; n < layers; ++n) {
+      const std::size_t kind = form() % 7, left = form() % local.size(), right = form() % 3 == 0 ? form() % local.size() : local.size() - 1;
+      const std::string name = path + (form() % 4 == 0 ? ".inner.l" : ".l") + std::to_string(n);
+      if (pick(6) == 0) continue;
+      local.push_back(kind > 4 && cls < 3 ? instance(name, cls + 1) : layer(name, kind, local[left], local[right]));
+      known_.push_back(local.back());
+    }
+    return local.back();
+  }
+
+  ValueId layer(const std::string& path, std::size_t kind, ValueId left, ValueId right) {
+    switch (kind) {
+      case 0: return net_.op(path, "relu", {right});
+      case 1: return net_.op(path, "add", {left, right});
+      case 2: return net_.op(path, "mul", {right, net_.scalar(pick(8) == 0 ? 0.1 : 2)});
+      case 3: return net_.op(path, "softmax", {right}, {{"dim", static_cast<std::int64_t>(pick(2))}});
+      default: return net_.conv(path, right, 4, 4, {static_cast<std::int64_t>(2 * pick(2) + 1), 1, std::int64_t{1} << pick(3), pick(3) > 0});
+    }
+  }
+
+  unsigned seed_;
+  std::mt19937 random_;
+  Network net_;
+  std::vector<ValueId> known_;
+};
+
+TEST(Outline, RoundTripsRandomNetworks) {
+  int blocks = 0;
+  for (unsigned seed = 0; seed < 400 && !testing::Test::HasFailure(); ++seed) {
+    const Graph graph = RandomNetwork(seed).graph();
+    blocks += static_cast<int>(block_names(graph).size());
+    SCOPED_TRACE(seed);
+    expect_round_trip(graph);
+  }
+  EXPECT_GT(blocks, 400);
 }
 
 TEST(FirstDifference, NamesWhatDiffers) {

@@ -48,7 +48,6 @@ void Lowering::output(const Port& port, const Order& order) {
     id = reshape(id, Sizes(tensor(id).sizes), tensor(id).name + "/copy");   // LiteRT wants each output to be a tensor of its own, made by a node
   }
   out_.graph.outputs.push_back({port.name, id});
-  if (id != state(port.value).tensor) out_.taps.push_back({port.value, graph[port.value].name, id, order});
 }
 
 void Lowering::lower(const Node& node) {

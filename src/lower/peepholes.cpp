@@ -37,16 +37,17 @@ struct Links {
 // Says that one tensor stands for another, and in the end tells everybody.
 class Forward {
  public:
-  Forward(Lowered& lowered, const Links& links) : lowered_(lowered), links_(links), to_(lowered.graph.tensors.size()) {
+  Forward(Lowered& lowered, const Links& links)
+      : lowered_(lowered), is_input_(links.is_input), is_output_(links.is_output), to_(lowered.graph.tensors.size()) {
     std::iota(to_.begin(), to_.end(), 0);
   }
   int operator[](int t) const { return t < 0 || at(t) >= to_.size() ? t : to_[at(t)]; }   // a tensor made since stands for itself
-  // False where it may not be: an output of the file has to be made by a node.
-  bool set(int from, int to) {
+  // Not where it may not be: each output of the file is a tensor of its own, made by a node.
+  void set(int from, int to) {
     to = (*this)[to];
-    if (links_.is_output[at(from)] && (links_.is_input[at(to)] || lowered_.graph.tensors[at(to)].constant || links_.is_output[at(to)])) return false;
+    if (is_output_[at(from)] && (is_input_[at(to)] || is_output_[at(to)] || lowered_.graph.tensors[at(to)].constant)) return;
+    if (is_output_[at(from)]) is_output_[at(to)] = true;
     to_[at(from)] = to;
-    return true;
   }
   ~Forward() {
     for (TflNode& node : lowered_.graph.nodes)
@@ -59,7 +60,7 @@ class Forward {
 
  private:
   Lowered& lowered_;
-  const Links& links_;
+  std::vector<bool> is_input_, is_output_;
   std::vector<int> to_;
 };
 

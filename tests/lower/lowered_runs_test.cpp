@@ -8,7 +8,6 @@
 #include "../net.h"
 
 #include <cstdlib>
-#include <numeric>
 
 namespace wherry {
 namespace {
@@ -19,15 +18,6 @@ std::vector<int> inverse(const std::vector<int>& order) {
   std::vector<int> result(order.size());
   for (std::size_t i = 0; i < order.size(); ++i) result[static_cast<std::size_t>(order[i])] = static_cast<int>(i);
   return result;
-}
-
-// How a port's axes lie: as its tap says, else as in the source.
-std::vector<int> order_of(const Lowered& lowered, int tensor, int rank) {
-  for (const TflTap& tap : lowered.taps)
-    if (tap.tensor == tensor) return tap.order;
-  std::vector<int> identity(static_cast<std::size_t>(rank));
-  std::iota(identity.begin(), identity.end(), 0);
-  return identity;
 }
 
 double error_in_litert(const Graph& graph, Io io, const std::string& name) {
@@ -44,15 +34,12 @@ double error_in_litert(const Graph& graph, Io io, const std::string& name) {
   for (const Port& port : graph.inputs) types.push_back(graph.type(port.value));
   const std::vector<Tensor> inputs = seeded_tensors(types, 3);
   std::vector<Tensor> placed;
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const std::vector<int> order = order_of(lowered, lowered.graph.inputs[i].value, inputs[i].rank());
-    placed.push_back(inputs[i].permuted(inverse(order)).contiguous());
-  }
+  for (std::size_t i = 0; i < inputs.size(); ++i) placed.push_back(inputs[i].permuted(inverse(io_order(types[i], io))).contiguous());
   std::vector<Tensor> results = LiteRtModel::from_file(file)->run(placed);
   fs::remove(file);
   EXPECT_EQ(results.size(), lowered.graph.outputs.size());
   for (std::size_t i = 0; i < results.size(); ++i)
-    results[i] = results[i].permuted(order_of(lowered, lowered.graph.outputs[i].value, results[i].rank())).contiguous();
+    results[i] = results[i].permuted(io_order(graph.type(graph.outputs[i].value), io)).contiguous();
   return difference(Evaluator(graph, all_ops()).run(inputs), results);
 }
 

@@ -55,7 +55,7 @@ Dim window(const Dim& size, std::int64_t kernel, std::int64_t stride, std::int64
   const std::int64_t extent = dilation * (kernel - 1) + 1;
   if (size.known() && size.size() + before + after < extent)
     fault(fmt::format("a window of {} does not fit an axis of {} with padding {} and {}", extent, size.text(), before, after));
-  return floor_div(size + Dim(before + after - extent), Dim(stride)) + Dim(1);
+  return floor_div(size + Dim(before + after - extent + stride), Dim(stride));
 }
 
 std::vector<std::pair<std::int64_t, std::int64_t>> padding(const Attr& attr, int spatial, const Ints& kernel, const Ints& stride,

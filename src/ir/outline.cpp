@@ -51,7 +51,7 @@ class Outliner {
         for (std::size_t n = 0; n < together.size(); ++n) {
           const Instance& instance = *instances[together[n]];
           Call& call = calls_[&instance] = {.block = name, .inputs = bodies[together[n]].inputs, .outputs = outputs_of(tree_, instance), .args = {}};
-          for (const Parameter& parameter : parameters) call.args.push_back({parameter.name, parameter.values[n], parameter.fallback});
+          for (const Parameter& parameter : parameters) call.args.push_back({parameter.name, parameter.values[n], parameter.fallbacks[n]});
         }
       }
       rest = apart;
@@ -82,7 +82,7 @@ class Outliner {
     std::vector<Parameter> parameters = parametrize(form);
     for (const Parameter& parameter : parameters) {
       Param param{.name = parameter.name};
-      if (parameter.fallback) param.fallback = TextValue::of(*parameter.fallback);
+      if (parameter.fallback) param.fallback = *parameter.fallback;
       else param.kind = kind_of(parameter.values);
       block.params.push_back(std::move(param));
     }

@@ -9,8 +9,6 @@
 
 namespace wherry::outlining {
 
-using Values = std::vector<std::optional<Attr>>;
-
 struct Column {
   std::string meaning;                                          // only arguments of one meaning share a column
   Values values;

@@ -108,17 +108,17 @@ class Merger {
       if (!model) {
         model = it;
         line.op = it->op, line.block = it->block, line.weights = it->weights, line.outputs = it->outputs;
-        for (const Arg& arg : it->args) line.args.push_back({.name = arg.name, .fallback = arg.fallback, .values = {}});
+        for (const Arg& arg : it->args) line.args.push_back({.name = arg.name, .values = {}, .fallbacks = {}});
       }
       if (it->op != line.op || it->block != line.block || it->weights != line.weights || it->outputs != line.outputs) return false;
       if (it->args.size() != line.args.size() || it->inputs.size() != model->inputs.size()) return false;
       for (std::size_t a = 0; a < line.args.size(); ++a) {
         if (it->args[a].name != line.args[a].name || kind_of(it->args[a].value) != kind_of(model->args[a].value)) return false;
-        line.args[a].values.resize(i);
-        line.args[a].values.push_back(it->args[a].value);
+        line.args[a].values.resize(i), line.args[a].fallbacks.resize(i);
+        line.args[a].values.push_back(it->args[a].value), line.args[a].fallbacks.push_back(it->args[a].fallback);
       }
     }
-    for (Slot& slot : line.args) slot.values.resize(bodies_.size());
+    for (Slot& slot : line.args) slot.values.resize(bodies_.size()), slot.fallbacks.resize(bodies_.size());
     return true;
   }
 

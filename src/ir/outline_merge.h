@@ -5,12 +5,15 @@
 
 namespace wherry::outlining {
 
-// An argument of a layer: its value in each instance, none where the layer is off.
+// By instance; none where a layer is off.
+using Values = std::vector<std::optional<Attr>>;
+
+// An argument of a layer.
 struct Slot {
   std::string name;
-  std::optional<Attr> fallback;
-  std::vector<std::optional<Attr>> values;
+  Values values, fallbacks;                     // what it is, and what it would be if it were left out
   std::optional<std::string> expression = {};   // what to write instead of the values: "$kernel // 2"
+  bool may_be_left_out() const { return values == fallbacks; }
 };
 
 // Where a layer takes an input from, in every instance. A layer that is off passes an input of its own on (ir/model.h).

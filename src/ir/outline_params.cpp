@@ -26,7 +26,7 @@ class Parametrizer {
     for (const auto& [slot, place] : places_) slot->expression = fmt::format(fmt::runtime(place.format), expression(columns_[place.column]));
     std::vector<Parameter> parameters;
     for (const std::size_t c : reading_order())
-      parameters.push_back({columns_[c].name, columns_[c].required ? std::nullopt : std::optional(usual(columns_[c].values)), known(columns_[c].values)});
+      parameters.push_back(parameter(columns_[c]));
     add_flags(parameters);
     return parameters;
   }
@@ -43,9 +43,8 @@ class Parametrizer {
       Line& line = block_.lines[l];
       if (line.always() != always) continue;
       for (Slot& slot : line.args) {
-        if (is_half_of_kernel(line, slot)) continue;
         const bool constant = same_everywhere(slot.values);
-        if (constant && (always || usual(slot.values) == slot.fallback)) continue;
+        if (slot.may_be_left_out() || (constant && always) || is_half_of_kernel(line, slot)) continue;
         std::optional<std::size_t> column = agreeing(slot, !constant);
         if (!column && constant) continue;
         if (!column) {
@@ -60,14 +59,12 @@ class Parametrizer {
 
   // padding: $kernel // 2
   bool is_half_of_kernel(Line& line, Slot& slot) {
-    if (slot.name != "padding" || same_everywhere(slot.values)) return false;
-    const auto kernel = std::find_if(line.args.begin(), line.args.end(), [](const Slot& s) { return meaning_of(s.name) == "kernel"; });
-    if (kernel == line.args.end()) return false;
-    const auto place = places_.find(&*kernel);
-    if (place == places_.end()) return false;
+    if (slot.name != "padding") return false;
+    const std::optional<std::size_t> kernel = column_of(line, line.op.empty() ? "kernel" : "kernel_size");
+    if (!kernel) return false;
     for (std::size_t i = 0; i < count_; ++i)
-      if (slot.values[i] && !is_multiple(*kernel->values[i], *slot.values[i], -2)) return false;
-    places_[&slot] = {place->second.column, "{} // 2"};
+      if (slot.values[i] && !is_multiple(*columns_[*kernel].values[i], *slot.values[i], -2)) return false;
+    places_[&slot] = {*kernel, "{} // 2"};
     return true;
   }
 
@@ -179,6 +176,37 @@ class Parametrizer {
     return order;
   }
 
+  Parameter parameter(const Column& column) const {
+    Parameter result{.name = column.name, .fallback = {}, .values = known(column.values), .fallbacks = Values(count_)};
+    if (column.required) return result;
+    if (half_of_kernel_mostly(column, result)) return result;
+    const Attr fallback = usual(column.values);
+    result.fallback = TextValue::of(fallback);
+    result.fallbacks.assign(count_, fallback);
+    return result;
+  }
+
+  // params: {kernel: 3, padding: $kernel // 2}
+  bool half_of_kernel_mostly(const Column& column, Parameter& result) const {
+    if (column.meaning != "padding") return false;
+    const Line& line = block_.lines[column.slots.front().first];
+    const std::optional<std::size_t> kernel = column_of(line, line.op.empty() ? "kernel" : "kernel_size");
+    if (!kernel) return false;
+    std::size_t half = 0;
+    for (std::size_t i = 0; i < count_; ++i) {
+      const auto* size = std::get_if<std::int64_t>(&*columns_[*kernel].values[i]);
+      if (!size) return false;
+      result.fallbacks[i] = *size / 2;
+      half += result.fallbacks[i] == column.values[i];
+    }
+    if (2 * half <= count_) {
+      result.fallbacks.assign(count_, {});
+      return false;
+    }
+    result.fallback = TextValue::of(expression(columns_[*kernel]) + " // 2");
+    return true;
+  }
+
   // ---- layers that some instances lack ----
 
   void add_flags(std::vector<Parameter>& parameters) {
@@ -197,10 +225,10 @@ class Parametrizer {
       if (when.empty()) when = own_argument(*lines[0]);
       if (when.empty()) {
         const std::string wanted = residual ? "residual" : common_name(lines);
-        Parameter flag{.name = claim(free(wanted) ? wanted : "has_" + wanted), .fallback = {}, .values = {on->begin(), on->end()}};
-        flag.fallback = 2 * std::count(on->begin(), on->end(), true) > block_.instances;
-        when = "$" + flag.name;
-        parameters.push_back(std::move(flag));
+        const bool mostly = 2 * std::count(on->begin(), on->end(), true) > block_.instances;
+        parameters.push_back({.name = claim(free(wanted) ? wanted : "has_" + wanted), .fallback = TextValue::of(mostly),
+                              .values = {on->begin(), on->end()}, .fallbacks = Values(count_, mostly)});
+        when = "$" + parameters.back().name;
       }
       for (Line* line : lines) line->when = when;
     }

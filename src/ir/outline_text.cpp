@@ -25,7 +25,7 @@ Layer layer_of(const Line& line, const Template& form, const std::vector<std::st
   for (const Slot& slot : line.args) {
     const auto given = std::find_if(slot.values.begin(), slot.values.end(), [](const auto& v) { return v.has_value(); });
     if (slot.expression) layer.args.emplace_back(slot.name, word(*slot.expression));
-    else if (*given != slot.fallback) layer.args.emplace_back(slot.name, TextValue::of(**given));
+    else if (!slot.may_be_left_out()) layer.args.emplace_back(slot.name, TextValue::of(**given));
   }
   return layer;
 }

@@ -187,6 +187,20 @@ std::vector<ValueId> expand_softsign(Builder& b, const Node& node) {
 
 std::vector<ValueId> expand_log_sigmoid(Builder& b, const Node& node) { return {b("neg", {b("softplus", {b("neg", {node.inputs[0]})})})}; }
 
+std::vector<Type> infer_glu(const OpTypes& t) {
+  infer::needs_float(t, "x");
+  Type out = t["x"];
+  Dim& size = out.shape[static_cast<std::size_t>(infer::axis(t.node.integer("dim"), static_cast<int>(out.shape.size())))];
+  if (size.known() && size.size() % 2) infer::fault(fmt::format("glu halves an axis of {}, which is odd", size.size()));
+  size = floor_div(size, Dim(2));
+  return {out};
+}
+
+std::vector<ValueId> expand_glu(Builder& b, const Node& node) {
+  const std::vector<ValueId> halves = b.multi("chunk", {node.inputs[0]}, {{"chunks", std::int64_t{2}}, {"dim", node.attr("dim")}});
+  return {b("mul", {halves.at(0), b("sigmoid", {halves.at(1)})})};
+}
+
 }  // namespace
 
 OpList activation() {
@@ -355,6 +369,17 @@ OpList activation() {
        .source = {"F.hardsigmoid({x})", "keras.activations.hard_sigmoid({x})", "jax.nn.hard_sigmoid({x})"},
        .quant = {QuantRule::fixed, 1.0 / 256, -128},
        .examples = {"hardsigmoid(x: float32[1, 8, 3, 3] in -5..5)"}},
+      {.name = "glu",
+       .doc = "The first half of an axis times the sigmoid of the second.",
+       .inputs = one,
+       .attrs = {{"dim", AttrKind::integer, std::int64_t{-1}, "the axis that is halved"}},
+       .infer = infer_glu,
+       .expand = expand_glu,
+       .layout = {LayoutRule::axis, "dim"},
+       .torch = {{"aten.glu.default", "x=self"}},
+       .source = {"F.glu({x}, {dim})", "keras.activations.glu({x}, {dim})", "jax.nn.glu({x}, {dim})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"glu(x: float32[1, 8, 3, 3], dim: 1)"}},
       {.name = "sigmoid",
        .doc = "1 / (1 + exp(-x)), element by element.",
        .inputs = one,

@@ -27,7 +27,7 @@ template <auto f> void answers(OpValues& v) {
 
 template <Word op> std::vector<ValueId> convert_logical(Builder& b, const ForeignNode& node) {
   std::vector<ValueId> xy{node.value("self"), node.value("other")};
-  const bool bitwise = std::string_view(node.target).find("bitwise") != std::string_view::npos;
+  const bool bitwise = std::string_view(node.target).find("logical") == std::string_view::npos;
   for (ValueId& v : xy) {
     if (b.type(v).dtype == DType::boolean) continue;
     if (bitwise) refuse(node, fmt::format("'{}' is known for bool only", node.target));
@@ -100,6 +100,44 @@ std::vector<ValueId> convert_masked_fill(Builder& b, const ForeignNode& node) {
   return {b("where", {node.value("mask"), value, x})};
 }
 
+std::vector<Type> infer_triangle(const OpTypes& t) {
+  const Type& x = t["x"];
+  if (x.shape.size() < 2) infer::fault(fmt::format("{} takes a tensor of rank 2 or more, not {}", t.node.op->name, text(x)));
+  return {x};
+}
+
+// Whether position (i, j) lies in the triangle that stays.
+bool stays(const Node& node, std::int64_t i, std::int64_t j) {
+  const std::int64_t diagonal = node.integer("diagonal");
+  return node.op->name == "tril" ? j - i <= diagonal : j - i >= diagonal;
+}
+
+void eval_triangle(OpValues& v) {
+  const Tensor& x = v["x"];
+  const std::int64_t rows = x.sizes()[x.sizes().size() - 2], columns = x.sizes().back();
+  with_type(v.node, x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const auto from = x.as<T>();
+    const auto to = v.out().mutable_as<T>();
+    for (std::size_t k = 0; k < from.size(); ++k) {
+      const auto at = static_cast<std::int64_t>(k);
+      to[k] = stays(v.node, at / columns % rows, at % columns) ? from[k] : T{0};
+    }
+  });
+}
+
+std::vector<ValueId> expand_triangle(Builder& b, const Node& node) {
+  const Type type = b.type(node.inputs[0]);
+  const Dim &rows = type.shape[type.shape.size() - 2], &columns = type.shape.back();
+  if (!rows.known() || !columns.known())
+    fail({.code = "E504", .message = fmt::format("{} of {} needs the sizes of its last two axes", node.op->name, text(type)), .at = node.where(),
+          .next = "export the model with fixed sizes"});
+  Tensor mask = Tensor::allocate(DType::boolean, {rows.size(), columns.size()});
+  for (std::int64_t i = 0; i < rows.size(); ++i)
+    for (std::int64_t j = 0; j < columns.size(); ++j) mask.mutable_as<std::uint8_t>()[static_cast<std::size_t>(i * columns.size() + j)] = stays(node, i, j);
+  return {b("where", {b.constant(std::move(mask)), node.inputs[0], b.scalar(0, type.dtype)})};
+}
+
 }  // namespace
 
 OpList compare() {
@@ -170,7 +208,7 @@ OpList compare() {
        .infer = infer_logical,
        .eval = answers<([](auto x, auto y) { return x && y; })>,
        .layout = any,
-       .torch = {{"aten.logical_and.default", "", 0, convert_logical<"logical_and">}, {"aten.bitwise_and.Tensor", "", 0, convert_logical<"logical_and">}},
+       .torch = {{"aten.logical_and.default", "", 0, convert_logical<"logical_and">}, {"aten.bitwise_and.Tensor", "", 0, convert_logical<"logical_and">}, {"aten.__and__.Tensor", "", 0, convert_logical<"logical_and">}},
        .tflite = {.builtin = "LOGICAL_AND"},
        .source = {"torch.logical_and({x}, {y})", "keras.ops.logical_and({x}, {y})", "jnp.logical_and({x}, {y})"},
        .examples = {"logical_and(x: bool[2, 5], y: bool[5])"}},
@@ -180,7 +218,7 @@ OpList compare() {
        .infer = infer_logical,
        .eval = answers<([](auto x, auto y) { return x || y; })>,
        .layout = any,
-       .torch = {{"aten.logical_or.default", "", 0, convert_logical<"logical_or">}, {"aten.bitwise_or.Tensor", "", 0, convert_logical<"logical_or">}},
+       .torch = {{"aten.logical_or.default", "", 0, convert_logical<"logical_or">}, {"aten.bitwise_or.Tensor", "", 0, convert_logical<"logical_or">}, {"aten.__or__.Tensor", "", 0, convert_logical<"logical_or">}},
        .tflite = {.builtin = "LOGICAL_OR"},
        .source = {"torch.logical_or({x}, {y})", "keras.ops.logical_or({x}, {y})", "jnp.logical_or({x}, {y})"},
        .examples = {"logical_or(x: bool[2, 5], y: bool[5])"}},
@@ -190,7 +228,7 @@ OpList compare() {
        .infer = infer_logical,
        .eval = answers<([](auto x, auto y) { return (x != 0) != (y != 0); })>,
        .layout = any,
-       .torch = {{"aten.logical_xor.default", "", 0, convert_logical<"logical_xor">}, {"aten.bitwise_xor.Tensor", "", 0, convert_logical<"logical_xor">}},
+       .torch = {{"aten.logical_xor.default", "", 0, convert_logical<"logical_xor">}, {"aten.bitwise_xor.Tensor", "", 0, convert_logical<"logical_xor">}, {"aten.__xor__.Tensor", "", 0, convert_logical<"logical_xor">}},
        .tflite = {.builtin = "NOT_EQUAL"},
        .source = {"torch.logical_xor({x}, {y})", "keras.ops.logical_xor({x}, {y})", "jnp.logical_xor({x}, {y})"},
        .examples = {"logical_xor(x: bool[2, 5], y: bool[5])"}},
@@ -212,6 +250,28 @@ OpList compare() {
        .quant = {QuantRule::same_scale},
        .examples = {"where(condition: bool[1, 4, 3, 3], x: float32[1, 4, 3, 3], y: 0.0)", "where(condition: bool[4, 3], x: float32[3], y: float32[2, 4, 3])",
                     "where(condition: bool[5], x: 1.5, y: -0.5)"}},
+      {.name = "tril",
+       .doc = "x with zeros above a diagonal of its last two axes.",
+       .inputs = {{"x", "a stack of matrices"}},
+       .attrs = {{"diagonal", AttrKind::integer, std::int64_t{0}, "which diagonal stays whole: 0 the main one, above zero to its right"}},
+       .infer = infer_triangle,
+       .eval = eval_triangle,
+       .expand = expand_triangle,
+       .torch = {{"aten.tril.default", "x=self"}},
+       .source = {"torch.tril({x}, {diagonal})", "keras.ops.tril({x}, {diagonal})", "jnp.tril({x}, {diagonal})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"tril(x: float32[3, 4])", "tril(x: float32[2, 3, 3], diagonal: -1)"}},
+      {.name = "triu",
+       .doc = "x with zeros below a diagonal of its last two axes.",
+       .inputs = {{"x", "a stack of matrices"}},
+       .attrs = {{"diagonal", AttrKind::integer, std::int64_t{0}, "which diagonal stays whole: 0 the main one, above zero to its right"}},
+       .infer = infer_triangle,
+       .eval = eval_triangle,
+       .expand = expand_triangle,
+       .torch = {{"aten.triu.default", "x=self"}},
+       .source = {"torch.triu({x}, {diagonal})", "keras.ops.triu({x}, {diagonal})", "jnp.triu({x}, {diagonal})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"triu(x: float32[3, 4])", "triu(x: float32[2, 3, 3], diagonal: -1)"}},
   };
   return defs;
 }

@@ -95,9 +95,9 @@ template <std::int64_t fixed_stride>
         const std::int64_t shift = kw * h.dilation - h.before;       // reads x[ox * stride + shift]
         const std::int64_t begin = shift < 0 ? (-shift + stride - 1) / stride : 0;
         const std::int64_t end = shift >= in.width ? 0 : std::min(to.width, (in.width - 1 - shift) / stride + 1);
-        const float* row = x + y * in.width + shift;
+        const float* row = x + y * in.width;
         const float tap = w[kh * h.kernel + kw];
-        for (std::int64_t ox = begin; ox < end; ++ox) out[ox] += tap * row[ox * stride];
+        for (std::int64_t ox = begin; ox < end; ++ox) out[ox] += tap * row[ox * stride + shift];
       }
     }
   }

@@ -79,6 +79,15 @@ std::vector<ValueId> convert_cat(Builder& b, const ForeignNode& node) {
   return {b("cat", parts, {{"dim", integer(node, "dim", 0)}})};
 }
 
+// hstack and vstack join along the second or first axis; vectors along their only one, or as rows.
+template <int axis> std::vector<ValueId> convert_xstack(Builder& b, const ForeignNode& node) {
+  std::vector<ValueId> parts = node.values("tensors");
+  for (ValueId& v : parts)
+    for (std::size_t rank = b.type(v).shape.size(); rank < (axis == 0 ? 2 : 1); ++rank) v = b("unsqueeze", {v}, {{"dim", std::int64_t{0}}});
+  const bool vectors = b.type(parts.at(0)).shape.size() == 1;
+  return {b("cat", parts, {{"dim", std::int64_t{vectors ? 0 : axis}}})};
+}
+
 int stack_axis(const OpTypes& t) { return infer::axis(t.node.integer("dim"), static_cast<int>(t.inputs[0]->shape.size()) + 1); }
 
 std::vector<Type> infer_stack(const OpTypes& t) {
@@ -121,7 +130,8 @@ OpList join() {
        .infer = infer_cat,
        .eval = eval_cat,
        .layout = {LayoutRule::axis, "dim"},
-       .torch = {{"aten.cat.default", "", 0, convert_cat}, {"aten.concat.default", "", 0, convert_cat}, {"aten.concatenate.default", "", 0, convert_cat}},
+       .torch = {{"aten.cat.default", "", 0, convert_cat}, {"aten.concat.default", "", 0, convert_cat}, {"aten.concatenate.default", "", 0, convert_cat},
+                 {"aten.hstack.default", "", 0, convert_xstack<1>}, {"aten.vstack.default", "", 0, convert_xstack<0>}},
        .tflite = {.lower = lower_cat},
        .source = {"torch.cat({xs}, dim={dim})", "keras.ops.concatenate({xs}, axis={dim})", "jnp.concatenate({xs}, axis={dim})"},
        .quant = {QuantRule::same_scale},

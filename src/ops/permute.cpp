@@ -65,6 +65,10 @@ std::vector<ValueId> convert_t(Builder& b, const ForeignNode& node) {
   return {b("transpose", {x}, {{"dim0", std::int64_t{0}}, {"dim1", std::int64_t{1}}})};
 }
 
+std::vector<ValueId> convert_mT(Builder& b, const ForeignNode& node) {
+  return {b("transpose", {node.value("self")}, {{"dim0", std::int64_t{-2}}, {"dim1", std::int64_t{-1}}})};
+}
+
 std::vector<ValueId> convert_movedim(Builder& b, const ForeignNode& node) {
   const ValueId x = node.value("self");
   const auto rank = static_cast<int>(b.type(x).shape.size());
@@ -112,7 +116,8 @@ OpList permute() {
        .torch = {{"aten.transpose.int", "x=self"},
                  {"aten.swapaxes.default", "x=self dim0=axis0 dim1=axis1"},
                  {"aten.swapdims.default", "x=self"},
-                 {"aten.t.default", "", 0, convert_t}},
+                 {"aten.t.default", "", 0, convert_t},
+                 {"aten.mT.default", "", 0, convert_mT}},
        .source = {"torch.transpose({x}, {dim0}, {dim1})", "keras.ops.swapaxes({x}, {dim0}, {dim1})", "jnp.swapaxes({x}, {dim0}, {dim1})"},
        .quant = {QuantRule::same_scale},
        .examples = {"transpose(x: float32[2, 3, 4], dim0: 1, dim1: -1)", "transpose(x: float32[1, 2, 3, 4, 5], dim0: 1, dim1: 2)"}},

@@ -169,6 +169,33 @@ std::vector<ValueId> expand_roll(Builder& b, const Node& node) {
   return {y};
 }
 
+std::vector<Type> infer_interleave(const OpTypes& t) {
+  Type out = t["x"];
+  const std::int64_t repeats = t.node.integer("repeats");
+  if (repeats < 0) infer::fault(fmt::format("repeats {} is negative", repeats), "E503");
+  Dim& size = out.shape[static_cast<std::size_t>(infer::axis(t.node.integer("dim"), static_cast<int>(out.shape.size())))];
+  size = size * Dim(repeats);
+  return {out};
+}
+
+// [a, b] → [[a, a], [b, b]] → [a, a, b, b].
+std::vector<ValueId> expand_interleave(Builder& b, const Node& node) {
+  const ValueId x = node.inputs[0];
+  const Shape shape = b.type(x).shape;
+  const std::int64_t axis = infer::axis(node.integer("dim"), static_cast<int>(shape.size()));
+  Ints size(shape.size() + 1, -1);
+  size[static_cast<std::size_t>(axis) + 1] = node.integer("repeats");
+  const ValueId wide = b("expand", {b("unsqueeze", {x}, {{"dim", axis + 1}})}, {{"size", size}});
+  return {b("flatten", {wide}, {{"start_dim", axis}, {"end_dim", axis + 1}})};
+}
+
+// Without an axis: all elements in a row.
+std::vector<ValueId> convert_interleave(Builder& b, const ForeignNode& node) {
+  ValueId x = node.value("self");
+  if (!given(node, "dim")) x = b("flatten", {x});
+  return {b("repeat_interleave", {x}, {{"repeats", integer(node, "repeats")}, {"dim", integer(node, "dim", 0)}})};
+}
+
 }  // namespace
 
 OpList repeat() {
@@ -196,6 +223,16 @@ OpList repeat() {
        .source = {"{x}.repeat({repeats})", "keras.ops.tile({x}, {repeats})", "jnp.tile({x}, {repeats})"},
        .quant = {QuantRule::same_scale},
        .examples = {"repeat(x: float32[1, 3, 2, 2], repeats: [1, 2, 3, 1])", "repeat(x: float32[3], repeats: [2, 2])"}},
+      {.name = "repeat_interleave",
+       .doc = "Each position along an axis several times in a row.",
+       .inputs = {{"x", "any tensor"}},
+       .attrs = {{"repeats", AttrKind::integer, {}, "how often"}, {"dim", AttrKind::integer, {}, "the axis"}},
+       .infer = infer_interleave,
+       .expand = expand_interleave,
+       .torch = {{"aten.repeat_interleave.self_int", "", 0, convert_interleave}},
+       .source = {"torch.repeat_interleave({x}, {repeats}, dim={dim})", "keras.ops.repeat({x}, {repeats}, axis={dim})", "jnp.repeat({x}, {repeats}, axis={dim})"},
+       .quant = {QuantRule::same_scale},
+       .examples = {"repeat_interleave(x: float32[1, 3, 4, 4], repeats: 2, dim: 1)", "repeat_interleave(x: float32[2, 3], repeats: 3, dim: -1)"}},
       {.name = "flip",
        .doc = "The elements in reverse along axes.",
        .inputs = {{"x", "any tensor"}},

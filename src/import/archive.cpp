@@ -19,11 +19,12 @@ namespace {
 struct Cursor {
   std::span<const std::byte> bytes;
   std::uint64_t at = 0;
+  bool ended = false;   // a read went past the end: minizip takes a short read without an error for zeros
 };
 
 voidpf open_cursor(voidpf opaque, const void*, int) { return opaque; }
 int close_cursor(voidpf, voidpf) { return 0; }
-int cursor_error(voidpf, voidpf) { return 0; }
+int cursor_error(voidpf, voidpf stream) { return static_cast<const Cursor*>(stream)->ended ? 1 : 0; }
 ZPOS64_T tell(voidpf, voidpf stream) { return static_cast<const Cursor*>(stream)->at; }
 
 uLong read_bytes(voidpf, voidpf stream, void* out, uLong size) {
@@ -32,6 +33,7 @@ uLong read_bytes(voidpf, voidpf stream, void* out, uLong size) {
   const std::uint64_t count = std::min<std::uint64_t>(size, left);
   if (count > 0) std::memcpy(out, cursor.bytes.data() + cursor.at, count);
   cursor.at += count;
+  cursor.ended = cursor.ended || count < size;
   return static_cast<uLong>(count);
 }
 

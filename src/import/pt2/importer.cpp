@@ -120,9 +120,10 @@ void Importer::add_inputs(Scope& scope) {
     if (spec.kind == "user_input") {
       const std::optional<Type> type = stated(scope, own);
       if (!type) archive_.damaged(fmt::format("input '{}' has no type", own), "E104");
-      const Dim elements = element_count(type->shape);
-      const bool fits = std::all_of(type->shape.begin(), type->shape.end(), [](const Dim& d) { return !d.known() || d.size() >= 0; });
-      if (!fits || (elements.known() && elements.size() > (std::int64_t{1} << 40)))
+      Shape known;
+      std::copy_if(type->shape.begin(), type->shape.end(), std::back_inserter(known), [](const Dim& d) { return d.known(); });
+      const bool fits = std::all_of(known.begin(), known.end(), [](const Dim& d) { return d.size() >= 0; });
+      if (!fits || element_count(known).size() > (std::int64_t{1} << 40))
         archive_.damaged(fmt::format("input '{}' is {}: a size is negative or too large", own, text(*type)), "E503");
       const std::string port = unique_port(graph_.inputs, name);
       const ValueId value = graph_.add_value({port, *type, {}});
@@ -324,30 +325,23 @@ void Importer::run_in_place(Scope& scope, const NodeDef& def, ForeignNode& node,
       throw Failure({});
     }
   }
-  aliases_.write(self, as_type(node, after, type), node);
+  aliases_.write(self, as_type(node, after, before), node);
   bind(scope, outputs_, {self});
 }
 
-// `value` cast and broadcast to `type`.
-ValueId Importer::as_type(const ForeignNode& node, ValueId value, const Type& type) {
-  ForeignNode step{.target = "aten.to.dtype", .args = {{"self", value}, {"dtype", Attr(type.dtype)}}, .path = node.path, .source = node.source,
-                   .output_types = {{type.dtype, builder_.type(value).shape}}};
-  if (builder_.type(value).dtype != type.dtype) value = checked_call(step).at(0);
+// `value` cast and broadcast to the type of `like`.
+ValueId Importer::as_type(const ForeignNode& node, ValueId value, ValueId like) {
+  const Type type = builder_.type(like);
+  const auto step = [&](const char* target, std::vector<ForeignArg> args, Type gives) {
+    return checked_call({.target = target, .args = std::move(args), .path = node.path, .source = node.source, .output_types = {std::move(gives)}}).at(0);
+  };
+  if (builder_.type(value).dtype != type.dtype)
+    value = step("aten.to.dtype", {{"self", value}, {"dtype", Attr(type.dtype)}}, {type.dtype, builder_.type(value).shape});
   if (same_shape(builder_.type(value).shape, type.shape)) return value;
-  Ints sizes;
-  const Shape have = builder_.type(value).shape;
-  for (std::size_t i = 0; i < type.shape.size(); ++i) {
-    const std::size_t missing = type.shape.size() - have.size();
-    const bool same = have.size() <= type.shape.size() && i >= missing && same_size(have[i - missing], type.shape[i]);
-    if (!type.shape[i].known() && !same)
-      fail({.code = "E204", .message = fmt::format("'{}' fills {}, whose size is open", node.target, text(type)), .at = where(node),
-            .next = "export with fixed sizes, or write torch.full_like and torch.where"});
-    sizes.push_back(same ? -1 : type.shape[i].size());
-  }
-  step.target = "aten.expand.default";
-  step.args = {{"self", value}, {"size", Attr(sizes)}};
-  step.output_types = {type};
-  return checked_call(step).at(0);
+  if (is_static(type.shape)) return step("aten.expand.default", {{"self", value}, {"size", Attr(wherry::sizes(type.shape))}}, type);
+  // Open sizes: a choice between the value and itself, which is broadcast to the shape of the condition.
+  const ValueId condition = step("aten.eq.Tensor", {{"self", like}, {"other", like}}, {DType::boolean, type.shape});
+  return step("aten.where.self", {{"condition", condition}, {"self", value}, {"other", value}}, type);
 }
 
 void Importer::inline_graph(Scope& scope, const NodeDef& def) {

@@ -44,7 +44,7 @@ class Importer {
   std::optional<Type> stated(const Scope& scope, std::string_view name) const;
   std::vector<ValueId> call(const ForeignNode& node);
   std::vector<ValueId> checked_call(const ForeignNode& node);
-  ValueId as_type(const ForeignNode& node, ValueId value, const Type& type);
+  ValueId as_type(const ForeignNode& node, ValueId value, ValueId like);
   std::string unique_port(const std::vector<Port>& ports, const std::string& wanted) const;
 
   const Archive& archive_;

@@ -44,8 +44,7 @@ std::string model_name(const Archive& archive) {
 
 }  // namespace
 
-Graph read_pt2(const std::filesystem::path& file, const OpTable& ops, Diagnostics& diagnostics) {
-  Archive archive = Archive::open(file);
+Graph read_pt2(Archive& archive, const std::string& name, const OpTable& ops, Diagnostics& diagnostics) {
   const std::string model = model_name(archive);
   check_container(archive);
   const std::string entry = fmt::format("models/{}.json", model);
@@ -53,7 +52,12 @@ Graph read_pt2(const std::filesystem::path& file, const OpTable& ops, Diagnostic
   const pt2::Program program = pt2::read_program(document.root());
   pt2::WeightStore weights(archive, model);
   const bool named = !archive.root().empty() && archive.root() != "archive";
-  return pt2::Importer(archive, program, weights, ops, diagnostics).run(named ? archive.root() : file.stem().string());
+  return pt2::Importer(archive, program, weights, ops, diagnostics).run(named ? archive.root() : name);
+}
+
+Graph read_pt2(const std::filesystem::path& file, const OpTable& ops, Diagnostics& diagnostics) {
+  Archive archive = Archive::open(file);
+  return read_pt2(archive, file.stem().string(), ops, diagnostics);
 }
 
 }  // namespace wherry

@@ -60,6 +60,16 @@ struct Unzip {
   unzFile file = nullptr;
 };
 
+// Whether the record that ends every archive is there as a whole: minizip does not look at it in a Zip64 archive.
+bool has_end(std::span<const std::byte> bytes) {
+  constexpr std::size_t record = 22;
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const std::size_t at = text.rfind("PK\5\6");
+  if (at == std::string_view::npos || text.size() - at < record) return false;
+  const auto byte = [&](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(text[at + i])); };
+  return text.size() - at >= record + byte(20) + (byte(21) << 8U);
+}
+
 constexpr std::uint64_t largest_inflation = 1032;  // deflate makes at most that many bytes out of one
 
 }  // namespace
@@ -89,7 +99,7 @@ void Archive::damaged(const std::string& how, const char* code) const {
 
 void Archive::read_directory() {
   const Unzip zip(bytes_.bytes);
-  if (!zip.file) damaged("truncated or damaged: no directory of entries at its end");
+  if (!zip.file || !has_end(bytes_.bytes)) damaged("truncated or damaged: no directory of entries at its end");
   std::string name;
   int status = unzGoToFirstFile(zip.file);
   for (; status == UNZ_OK; status = unzGoToNextFile(zip.file)) {

@@ -28,7 +28,8 @@ struct HandGraph {
     return id;
   }
   void output(const std::string& name, int id) { graph.outputs.push_back({name, id}); }
-  int add(const std::string& builtin, std::vector<int> inputs, Sizes sizes, std::vector<TflOption> options = {}, DType dtype = DType::float32) {
+  int add(const std::string& builtin, std::vector<int> inputs, Sizes sizes, std::vector<TflOption> options = {},
+          DType dtype = DType::float32) {
     const int out = tensor(builtin + std::to_string(graph.tensors.size()), std::move(sizes), dtype);
     graph.nodes.push_back({.builtin = builtin, .inputs = std::move(inputs), .outputs = {out}, .options = std::move(options)});
     return out;
@@ -42,7 +43,9 @@ inline TflGraph small_convolution() {
   const int w = g.constant("w", Tensor::from<float>({1, 2, 3, 4, -5, -6}, {3, 1, 1, 2}));
   const int b = g.constant("b", Tensor::from<float>({10, 20, 30}, {3}));
   const int y = g.add("CONV_2D", {x, w, b}, {1, 2, 2, 3},
-                      {{"padding", std::string("VALID")}, {"stride_w", std::int64_t{1}}, {"stride_h", std::int64_t{1}},
+                      {{"padding", std::string("VALID")},
+                       {"stride_w", std::int64_t{1}},
+                       {"stride_h", std::int64_t{1}},
                        {"fused_activation_function", std::string("RELU")}});
   g.output("features", y);
   return g.graph;

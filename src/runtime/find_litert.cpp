@@ -52,7 +52,7 @@ std::optional<LiteRtLibrary> find_litert() {
     const fs::path path = named;
     for (const fs::path& file : {path, path / library_name, path / "ai_edge_litert" / library_name})
       if (auto found = as_library(file)) return found;
-    return std::nullopt;      // who names a library wants that one
+    return std::nullopt;  // who names a library wants that one
   }
   std::vector<fs::path> prefixes;
   std::error_code error;

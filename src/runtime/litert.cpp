@@ -16,7 +16,8 @@ namespace {
 using litert::Handle;
 using litert::Index;
 
-constexpr const char* install = "pip install 'ai-edge-litert>=2.3' into the Python environment that you use, or name libLiteRt.so in WHERRY_LITERT";
+constexpr const char* install =
+    "pip install 'ai-edge-litert>=2.3' into the Python environment that you use, or name libLiteRt.so in WHERRY_LITERT";
 
 // What LiteRT's status numbers mean, in words.
 std::string_view meaning(int status) {
@@ -37,11 +38,13 @@ std::string_view meaning(int status) {
   }
 }
 
-template <class Function> Function* symbol(void* library, const char* name, const LiteRtLibrary& found) {
+template <class Function>
+Function* symbol(void* library, const char* name, const LiteRtLibrary& found) {
   void* address = dlsym(library, name);
   if (!address)
     fail({.code = "E701",
-          .message = fmt::format("'{}'{} lacks {}", found.path.string(), found.version.empty() ? "" : " (version " + found.version + ")", name),
+          .message =
+              fmt::format("'{}'{} lacks {}", found.path.string(), found.version.empty() ? "" : " (version " + found.version + ")", name),
           .next = install});
   return reinterpret_cast<Function*>(address);
 }
@@ -64,12 +67,15 @@ litert::Api open_library() {
   }
   if (is_too_old(found->version))
     fail({.code = "E701",
-          .message = fmt::format("ai-edge-litert {} at '{}' is too old: its C interface has changed since", found->version, found->path.string()),
+          .message =
+              fmt::format("ai-edge-litert {} at '{}' is too old: its C interface has changed since", found->version, found->path.string()),
           .next = install});
   void* library = dlopen(found->path.c_str(), RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
   if (!library) {
     const char* reason = dlerror();
-    fail({.code = "E701", .message = fmt::format("'{}' cannot be opened: {}", found->path.string(), reason ? reason : "?"), .next = install});
+    fail({.code = "E701",
+          .message = fmt::format("'{}' cannot be opened: {}", found->path.string(), reason ? reason : "?"),
+          .next = install});
   }
   litert::Api api;
 #define WHERRY_LITERT_LOAD(function, result, parameters) api.function = symbol<result parameters>(library, "LiteRt" #function, *found);
@@ -81,8 +87,9 @@ litert::Api open_library() {
 
 // LiteRT's element types are numbered as TensorFlow Lite's C interface numbers them.
 constexpr std::pair<int, DType> elements[] = {
-    {1, DType::float32}, {2, DType::int32},  {3, DType::uint8},    {4, DType::int64},    {6, DType::boolean}, {7, DType::int16},     {8, DType::complex64},
-    {9, DType::int8},    {10, DType::float16}, {11, DType::float64}, {13, DType::uint64}, {16, DType::uint32}, {17, DType::uint16}, {19, DType::bfloat16},
+    {1, DType::float32}, {2, DType::int32},     {3, DType::uint8},   {4, DType::int64},     {6, DType::boolean},
+    {7, DType::int16},   {8, DType::complex64}, {9, DType::int8},    {10, DType::float16},  {11, DType::float64},
+    {13, DType::uint64}, {16, DType::uint32},   {17, DType::uint16}, {19, DType::bfloat16},
 };
 
 }  // namespace
@@ -96,7 +103,7 @@ struct Terminal {
 struct LiteRtModel::State {
   litert::Api api;
   std::string name;
-  std::shared_ptr<const MappedFile> mapped;   // one of these two owns what the model reads
+  std::shared_ptr<const MappedFile> mapped;  // one of these two owns what the model reads
   std::string bytes;
   Handle environment = nullptr, model = nullptr, options = nullptr, compiled = nullptr;
   std::vector<TensorInfo> inputs, outputs;
@@ -112,7 +119,7 @@ struct LiteRtModel::State {
     if (environment) api.DestroyEnvironment(environment);
   }
 
-  const QuietStderr* quiet = nullptr;         // while the model is loaded
+  const QuietStderr* quiet = nullptr;  // while the model is loaded
 
   void check(int status, const char* function) const {
     if (status == 0) return;
@@ -126,7 +133,9 @@ struct LiteRtModel::State {
 
   void load(std::span<const std::byte> file, int threads) {
     if (const std::string reason = why_not_tflite(file); !reason.empty())
-      fail({.code = "E702", .message = fmt::format("'{}' is no .tflite file that LiteRT can read: {}", name, reason), .next = "convert the model again"});
+      fail({.code = "E702",
+            .message = fmt::format("'{}' is no .tflite file that LiteRT can read: {}", name, reason),
+            .next = "convert the model again"});
     const QuietStderr silence;
     quiet = &silence;
     const litert::EnvironmentOption severity = {litert::minimum_severity_tag, {litert::any_int, litert::silent}};
@@ -143,7 +152,8 @@ struct LiteRtModel::State {
     WHERRY_LITERT_CALL(SetOptionsHardwareAccelerators, options, litert::cpu);
     const std::string settings = fmt::format("num_threads = {}\n", threads);
     Handle opaque = nullptr;
-    WHERRY_LITERT_CALL(CreateOpaqueOptions, "xnnpack", strdup(settings.c_str()), [](void* text) { std::free(text); }, &opaque);
+    WHERRY_LITERT_CALL(
+        CreateOpaqueOptions, "xnnpack", strdup(settings.c_str()), [](void* text) { std::free(text); }, &opaque);
     WHERRY_LITERT_CALL(AddOpaqueOptions, options, opaque);
   }
 
@@ -171,16 +181,21 @@ struct LiteRtModel::State {
     }
   }
 
-  void add_terminal(const char* port, Handle tensor, Handle requirements, std::vector<TensorInfo>& infos, std::vector<Terminal>& terminals) {
+  void add_terminal(const char* port, Handle tensor, Handle requirements, std::vector<TensorInfo>& infos,
+                    std::vector<Terminal>& terminals) {
     Terminal terminal{};
     WHERRY_LITERT_CALL(GetRankedTensorType, tensor, &terminal.type);
-    const auto* element = std::find_if(std::begin(elements), std::end(elements), [&](const auto& e) { return e.first == terminal.type.element; });
+    const auto* element =
+        std::find_if(std::begin(elements), std::end(elements), [&](const auto& e) { return e.first == terminal.type.element; });
     if (element == std::end(elements))
-      fail({.code = "E702", .message = fmt::format("'{}': '{}' has elements of a type that Wherry does not run ({})", name, port, terminal.type.element)});
+      fail({.code = "E702",
+            .message = fmt::format("'{}': '{}' has elements of a type that Wherry does not run ({})", name, port, terminal.type.element)});
     Type type{element->second, {}};
     for (unsigned i = 0; i < terminal.type.rank; ++i) {
       if (terminal.type.dimensions[i] < 0)
-        fail({.code = "E702", .message = fmt::format("'{}': '{}' has a size that is not fixed", name, port), .next = "convert the model with fixed sizes"});
+        fail({.code = "E702",
+              .message = fmt::format("'{}': '{}' has a size that is not fixed", name, port),
+              .next = "convert the model with fixed sizes"});
       type.shape.emplace_back(terminal.type.dimensions[i]);
     }
     WHERRY_LITERT_CALL(CreateManagedTensorBufferFromRequirements, environment, &terminal.type, requirements, &terminal.buffer);
@@ -238,7 +253,8 @@ std::vector<Tensor> LiteRtModel::run(std::span<const Tensor> tensors) {
   for (std::size_t i = 0; i < tensors.size(); ++i)
     if (tensors[i].type() != s.inputs[i].type)
       fail({.code = "E705",
-            .message = fmt::format("input '{}' of '{}' is {}, found {}", s.inputs[i].name, s.name, text(s.inputs[i].type), text(tensors[i].type()))});
+            .message = fmt::format("input '{}' of '{}' is {}, found {}", s.inputs[i].name, s.name, text(s.inputs[i].type),
+                                   text(tensors[i].type()))});
   std::vector<Handle> in, out;
   for (std::size_t i = 0; i < tensors.size(); ++i) s.put(tensors[i], in.emplace_back(s.in[i].buffer));
   for (const Terminal& terminal : s.out) out.push_back(terminal.buffer);

@@ -32,7 +32,7 @@ std::optional<LiteRtLibrary> find_litert();
 // A .tflite file ready to run on the CPU. Every fault that LiteRT reports is E702, no library E701, unsuitable inputs E705.
 class LiteRtModel {
  public:
-  static void require();   // fails with E701 where LiteRT cannot be loaded
+  static void require();  // fails with E701 where LiteRT cannot be loaded
   static std::unique_ptr<LiteRtModel> from_file(const std::filesystem::path& file, int threads = 1);
   // `name` stands for the file in messages.
   static std::unique_ptr<LiteRtModel> from_bytes(std::string bytes, const std::string& name, int threads = 1);

@@ -34,33 +34,33 @@ inline constexpr int cpu = 1;
 inline constexpr int lock_to_read = 0, lock_to_write = 1;
 
 // X(name without "LiteRt", result, parameters)
-#define WHERRY_LITERT_FUNCTIONS(X)                                                                             \
-  X(CreateEnvironment, int, (int count, const EnvironmentOption* options, Handle* environment))                \
-  X(DestroyEnvironment, void, (Handle environment))                                                            \
-  X(CreateModelFromBuffer, int, (Handle environment, const void* bytes, std::size_t size, Handle* model))      \
-  X(DestroyModel, void, (Handle model))                                                                        \
-  X(GetModelSignature, int, (Handle model, Index index, Handle* signature))                                    \
-  X(GetNumSignatureInputs, int, (Handle signature, Index* count))                                              \
-  X(GetNumSignatureOutputs, int, (Handle signature, Index* count))                                             \
-  X(GetSignatureInputName, int, (Handle signature, Index index, const char** name))                            \
-  X(GetSignatureOutputName, int, (Handle signature, Index index, const char** name))                           \
-  X(GetSignatureInputTensorByIndex, int, (Handle signature, Index index, Handle* tensor))                      \
-  X(GetSignatureOutputTensorByIndex, int, (Handle signature, Index index, Handle* tensor))                     \
-  X(GetRankedTensorType, int, (Handle tensor, RankedType* type))                                               \
-  X(CreateOptions, int, (Handle * options))                                                                    \
-  X(DestroyOptions, void, (Handle options))                                                                    \
-  X(SetOptionsHardwareAccelerators, int, (Handle options, int accelerators))                                   \
-  X(CreateOpaqueOptions, int, (const char* name, void* payload, void (*deleter)(void*), Handle* opaque))       \
-  X(AddOpaqueOptions, int, (Handle options, Handle opaque))                                                    \
-  X(CreateCompiledModel, int, (Handle environment, Handle model, Handle options, Handle* compiled))            \
-  X(DestroyCompiledModel, void, (Handle compiled))                                                             \
-  X(GetCompiledModelInputBufferRequirements, int, (Handle compiled, Index signature, Index index, Handle* requirements))   \
-  X(GetCompiledModelOutputBufferRequirements, int, (Handle compiled, Index signature, Index index, Handle* requirements))  \
+#define WHERRY_LITERT_FUNCTIONS(X)                                                                                                     \
+  X(CreateEnvironment, int, (int count, const EnvironmentOption* options, Handle* environment))                                        \
+  X(DestroyEnvironment, void, (Handle environment))                                                                                    \
+  X(CreateModelFromBuffer, int, (Handle environment, const void* bytes, std::size_t size, Handle* model))                              \
+  X(DestroyModel, void, (Handle model))                                                                                                \
+  X(GetModelSignature, int, (Handle model, Index index, Handle * signature))                                                           \
+  X(GetNumSignatureInputs, int, (Handle signature, Index * count))                                                                     \
+  X(GetNumSignatureOutputs, int, (Handle signature, Index * count))                                                                    \
+  X(GetSignatureInputName, int, (Handle signature, Index index, const char** name))                                                    \
+  X(GetSignatureOutputName, int, (Handle signature, Index index, const char** name))                                                   \
+  X(GetSignatureInputTensorByIndex, int, (Handle signature, Index index, Handle * tensor))                                             \
+  X(GetSignatureOutputTensorByIndex, int, (Handle signature, Index index, Handle * tensor))                                            \
+  X(GetRankedTensorType, int, (Handle tensor, RankedType * type))                                                                      \
+  X(CreateOptions, int, (Handle * options))                                                                                            \
+  X(DestroyOptions, void, (Handle options))                                                                                            \
+  X(SetOptionsHardwareAccelerators, int, (Handle options, int accelerators))                                                           \
+  X(CreateOpaqueOptions, int, (const char* name, void* payload, void (*deleter)(void*), Handle* opaque))                               \
+  X(AddOpaqueOptions, int, (Handle options, Handle opaque))                                                                            \
+  X(CreateCompiledModel, int, (Handle environment, Handle model, Handle options, Handle * compiled))                                   \
+  X(DestroyCompiledModel, void, (Handle compiled))                                                                                     \
+  X(GetCompiledModelInputBufferRequirements, int, (Handle compiled, Index signature, Index index, Handle * requirements))              \
+  X(GetCompiledModelOutputBufferRequirements, int, (Handle compiled, Index signature, Index index, Handle * requirements))             \
   X(CreateManagedTensorBufferFromRequirements, int, (Handle environment, const RankedType* type, Handle requirements, Handle* buffer)) \
-  X(DestroyTensorBuffer, void, (Handle buffer))                                                                \
-  X(LockTensorBuffer, int, (Handle buffer, void** host, int mode))                                             \
-  X(UnlockTensorBuffer, int, (Handle buffer))                                                                  \
-  X(RunCompiledModel, int, (Handle compiled, Index signature, std::size_t inputs, Handle* in, std::size_t outputs, Handle* out))
+  X(DestroyTensorBuffer, void, (Handle buffer))                                                                                        \
+  X(LockTensorBuffer, int, (Handle buffer, void** host, int mode))                                                                     \
+  X(UnlockTensorBuffer, int, (Handle buffer))                                                                                          \
+  X(RunCompiledModel, int, (Handle compiled, Index signature, std::size_t inputs, Handle * in, std::size_t outputs, Handle * out))
 
 // The functions as pointers; open() fills them.
 struct Api {

@@ -8,7 +8,7 @@ namespace wherry {
 class QuietStderr {
  public:
   QuietStderr();
-  ~QuietStderr();      // gives stderr back, and passes on what other threads wrote to it meanwhile
+  ~QuietStderr();  // gives stderr back, and passes on what other threads wrote to it meanwhile
   QuietStderr(const QuietStderr&) = delete;
   QuietStderr& operator=(const QuietStderr&) = delete;
 

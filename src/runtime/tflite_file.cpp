@@ -33,7 +33,8 @@ struct Named {
 };
 
 // A graph's inputs or outputs under the names of its signature, or of its tensors where it has none.
-template <class Maps> std::vector<Named> ports(const Maps* maps, const flatbuffers::Vector<std::int32_t>* indices, const tflite::SubGraph& graph) {
+template <class Maps>
+std::vector<Named> ports(const Maps* maps, const flatbuffers::Vector<std::int32_t>* indices, const tflite::SubGraph& graph) {
   std::vector<Named> out;
   if (maps)
     for (const tflite::TensorMap* map : *maps) out.push_back({map->name()->str(), static_cast<std::int32_t>(map->tensor_index())});
@@ -88,7 +89,8 @@ std::size_t weight_bytes(const tflite::Model& model) {
 
 std::uint64_t little_endian(std::string_view bytes, std::size_t at, std::size_t count) {
   std::uint64_t out = 0;
-  for (std::size_t i = 0; i < count && at + i < bytes.size(); ++i) out |= std::uint64_t{static_cast<unsigned char>(bytes[at + i])} << (8 * i);
+  for (std::size_t i = 0; i < count && at + i < bytes.size(); ++i)
+    out |= std::uint64_t{static_cast<unsigned char>(bytes[at + i])} << (8 * i);
   return out;
 }
 
@@ -101,7 +103,8 @@ std::vector<std::string> zip_names(std::string_view bytes) {
   std::size_t at = little_endian(bytes, end + 16, 4);
   for (std::uint64_t left = little_endian(bytes, end + 10, 2); left > 0; --left) {
     if (at + entry > end || bytes.substr(at, 4) != std::string_view("PK\1\2", 4)) return out;
-    const std::size_t name = little_endian(bytes, at + 28, 2), extra = little_endian(bytes, at + 30, 2), comment = little_endian(bytes, at + 32, 2);
+    const std::size_t name = little_endian(bytes, at + 28, 2), extra = little_endian(bytes, at + 30, 2),
+                      comment = little_endian(bytes, at + 32, 2);
     if (at + entry + name > end) return out;
     out.emplace_back(bytes.substr(at + entry, name));
     at += entry + name + extra + comment;
@@ -145,13 +148,13 @@ std::size_t append_maps(Appender& out, const std::vector<Named>& ports) {
   out.add(static_cast<std::uint32_t>(ports.size()));
   for (std::size_t i = 0; i < ports.size(); ++i) out.add(0U);
   const std::size_t layout = out.align();
-  out.add(8U | 12U << 16U);      // the layout's own size and the table's, then where its two fields are
+  out.add(8U | 12U << 16U);  // the layout's own size and the table's, then where its two fields are
   out.add(4U | 8U << 16U);
   for (std::size_t i = 0; i < ports.size(); ++i) {
     const std::size_t table = out.align();
     out.point(start + 4 + 4 * i, table);
     out.add(static_cast<std::uint32_t>(table - layout));
-    out.add(8U);                 // the name begins eight bytes from here
+    out.add(8U);  // the name begins eight bytes from here
     out.add(static_cast<std::uint32_t>(ports[i].tensor));
     out.add(ports[i].name);
   }
@@ -159,7 +162,8 @@ std::size_t append_maps(Appender& out, const std::vector<Named>& ports) {
 }
 
 // The position in the file of a table's field that holds an offset, or 0 where the table lacks it.
-template <class T> std::size_t field_position(const std::string& bytes, const T* table, flatbuffers::voffset_t field) {
+template <class T>
+std::size_t field_position(const std::string& bytes, const T* table, flatbuffers::voffset_t field) {
   const std::uint8_t* at = reinterpret_cast<const flatbuffers::Table*>(table)->GetAddressOf(field);
   return at ? static_cast<std::size_t>(at - reinterpret_cast<const std::uint8_t*>(bytes.data())) : 0;
 }
@@ -173,7 +177,9 @@ std::set<std::int32_t> made_by_operators(const tflite::SubGraph& graph) {
 }
 
 std::string unused_name(const std::string& wanted, const std::vector<Named>& taken) {
-  const auto is_taken = [&](const std::string& name) { return std::any_of(taken.begin(), taken.end(), [&](const Named& n) { return n.name == name; }); };
+  const auto is_taken = [&](const std::string& name) {
+    return std::any_of(taken.begin(), taken.end(), [&](const Named& n) { return n.name == name; });
+  };
   std::string name = wanted;
   for (int i = 2; is_taken(name); ++i) name = fmt::format("{}#{}", wanted, i);
   return name;
@@ -184,7 +190,9 @@ std::string unused_name(const std::string& wanted, const std::vector<Named>& tak
 TfliteSummary summarize_tflite(const std::filesystem::path& file) {
   const auto mapped = MappedFile::open(file);
   if (const std::string reason = why_not_tflite(mapped->bytes()); !reason.empty())
-    fail({.code = "E107", .message = fmt::format("'{}' is no .tflite file: {}", file.string(), reason), .next = "check that the file is whole"});
+    fail({.code = "E107",
+          .message = fmt::format("'{}' is no .tflite file: {}", file.string(), reason),
+          .next = "check that the file is whole"});
   const tflite::Model& model = tflite_model(mapped->bytes());
   TfliteSummary out;
   out.bytes = mapped->bytes().size();
@@ -193,7 +201,8 @@ TfliteSummary summarize_tflite(const std::filesystem::path& file) {
   count_operators(model, out);
   for (const bool outputs : {false, true})
     for (const Named& port : ports(model, outputs))
-      (outputs ? out.outputs : out.inputs).push_back({port.name, type_of(*graph_of(model).tensors()->Get(static_cast<uoffset_t>(port.tensor)))});
+      (outputs ? out.outputs : out.inputs)
+          .push_back({port.name, type_of(*graph_of(model).tensors()->Get(static_cast<uoffset_t>(port.tensor)))});
   if (model.metadata())
     for (const tflite::Metadata* entry : *model.metadata()) {
       std::string bytes(buffer_bytes(model, entry->buffer()));

@@ -12,12 +12,12 @@ struct TfliteSummary {
   struct Operator {
     int count = 0, version = 0;
   };
-  std::map<std::string, Operator> operators;     // by name: "CONV_2D", or a custom operator's own
-  std::vector<TensorInfo> inputs, outputs;       // of the first signature, by its names
+  std::map<std::string, Operator> operators;  // by name: "CONV_2D", or a custom operator's own
+  std::vector<TensorInfo> inputs, outputs;    // of the first signature, by its names
   std::size_t tensors = 0, bytes = 0, weight_bytes = 0;
   std::string description;
-  std::map<std::string, std::string> metadata;   // by name, as the file has it (min_runtime_version without its padding)
-  std::vector<std::string> files;                // what the ZIP behind the model holds: "labels.txt"
+  std::map<std::string, std::string> metadata;  // by name, as the file has it (min_runtime_version without its padding)
+  std::vector<std::string> files;               // what the ZIP behind the model holds: "labels.txt"
 };
 
 // Fails with E101 or E107.
@@ -25,7 +25,7 @@ TfliteSummary summarize_tflite(const std::filesystem::path& file);
 
 struct TappedTflite {
   std::string bytes;
-  std::vector<int> output;     // by tap: its place among the outputs, or -1 where no operator of the file makes the tensor
+  std::vector<int> output;  // by tap: its place among the outputs, or -1 where no operator of the file makes the tensor
 };
 
 // The file with tensors of its first signature's graph as outputs behind its own: Port::value is a tensor's index in the file.

@@ -9,16 +9,30 @@ namespace {
 
 using tflite::TensorType;
 constexpr std::pair<DType, TensorType> types[] = {
-    {DType::float32, TensorType::FLOAT32},       {DType::float16, TensorType::FLOAT16},         {DType::bfloat16, TensorType::BFLOAT16},
-    {DType::float64, TensorType::FLOAT64},       {DType::int8, TensorType::INT8},               {DType::uint8, TensorType::UINT8},
-    {DType::int16, TensorType::INT16},           {DType::int32, TensorType::INT32},             {DType::int64, TensorType::INT64},
-    {DType::boolean, TensorType::BOOL},          {DType::complex64, TensorType::COMPLEX64},     {DType::complex128, TensorType::COMPLEX128},
-    {DType::uint16, TensorType::UINT16},         {DType::uint32, TensorType::UINT32},           {DType::uint64, TensorType::UINT64},
-    {DType::int4, TensorType::INT4},             {DType::float8_e4m3fn, TensorType::FLOAT8_E4M3FN},
+    {DType::float32, TensorType::FLOAT32},
+    {DType::float16, TensorType::FLOAT16},
+    {DType::bfloat16, TensorType::BFLOAT16},
+    {DType::float64, TensorType::FLOAT64},
+    {DType::int8, TensorType::INT8},
+    {DType::uint8, TensorType::UINT8},
+    {DType::int16, TensorType::INT16},
+    {DType::int32, TensorType::INT32},
+    {DType::int64, TensorType::INT64},
+    {DType::boolean, TensorType::BOOL},
+    {DType::complex64, TensorType::COMPLEX64},
+    {DType::complex128, TensorType::COMPLEX128},
+    {DType::uint16, TensorType::UINT16},
+    {DType::uint32, TensorType::UINT32},
+    {DType::uint64, TensorType::UINT64},
+    {DType::int4, TensorType::INT4},
+    {DType::float8_e4m3fn, TensorType::FLOAT8_E4M3FN},
     {DType::float8_e5m2, TensorType::FLOAT8_E5M2},
 };
 
-template <class T> std::size_t length(const flatbuffers::Vector<T>* vector) { return vector ? vector->size() : 0; }
+template <class T>
+std::size_t length(const flatbuffers::Vector<T>* vector) {
+  return vector ? vector->size() : 0;
+}
 
 // Every index is one of a tensor, or -1 where that is allowed.
 bool within(const flatbuffers::Vector<std::int32_t>* indices, std::size_t tensors, int least) {
@@ -45,7 +59,8 @@ std::string why_not_subgraph(const tflite::Model& model, const tflite::SubGraph&
   return {};
 }
 
-template <class Maps> bool signature_within(const Maps* maps, std::size_t tensors) {
+template <class Maps>
+bool signature_within(const Maps* maps, std::size_t tensors) {
   for (std::size_t i = 0; i < length(maps); ++i) {
     const tflite::TensorMap& map = *maps->Get(static_cast<flatbuffers::uoffset_t>(i));
     if (!map.name() || map.tensor_index() >= tensors) return false;

@@ -25,6 +25,6 @@ std::string why_not_tflite(std::span<const std::byte> bytes);
 inline const tflite::Model& tflite_model(std::span<const std::byte> bytes) { return *tflite::GetModel(bytes.data()); }
 
 tflite::TensorType tensor_type(DType dtype);
-std::optional<DType> dtype_of(tflite::TensorType type);   // nullopt: strings and other types that no tensor of Wherry's holds
+std::optional<DType> dtype_of(tflite::TensorType type);  // nullopt: strings and other types that no tensor of Wherry's holds
 
 }  // namespace wherry

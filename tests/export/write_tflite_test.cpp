@@ -79,9 +79,9 @@ TEST(WriteTflite, SharesEqualConstants) {
   const Written file = written(g.graph);
   const auto buffer = [&](std::size_t i) { return file.graph().tensors()->Get(static_cast<std::uint32_t>(ids[i]))->buffer(); };
   EXPECT_EQ(buffer(1), buffer(2));
-  EXPECT_NE(buffer(1), buffer(3));    // the same memory in another order
+  EXPECT_NE(buffer(1), buffer(3));  // the same memory in another order
   EXPECT_NE(buffer(1), buffer(4));
-  EXPECT_EQ(buffer(5), buffer(6));    // small: equal bytes suffice
+  EXPECT_EQ(buffer(5), buffer(6));  // small: equal bytes suffice
 }
 
 TEST(WriteTflite, PacksFourBitElements) {
@@ -111,8 +111,11 @@ std::string metadata_bytes(const Written& file, std::string_view name) {
 }
 
 TEST(WriteTflite, DescribesInputsAndLabels) {
-  const TfliteMetadata metadata{.description = "three classes", .mean = {123.675F, 116.28F, 103.53F}, .std = {58.4F, 57.1F, 57.4F},
-                                .labels = {"cat", "dog", "wherry"}, .provenance = R"({"tool": "wherry"})"};
+  const TfliteMetadata metadata{.description = "three classes",
+                                .mean = {123.675F, 116.28F, 103.53F},
+                                .std = {58.4F, 57.1F, 57.4F},
+                                .labels = {"cat", "dog", "wherry"},
+                                .provenance = R"({"tool": "wherry"})"};
   HandGraph g;
   const int x = g.input("image", {1, 8, 6, 3});
   g.output("logits", g.add("RELU", {x}, {1, 8, 6, 3}));

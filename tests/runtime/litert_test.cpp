@@ -87,7 +87,9 @@ TEST(LiteRt, RunsFromMemoryWithTwoThreads) {
 TEST(LiteRt, RefusesInputsThatDoNotFit) {
   NEEDS_LITERT();
   const auto model = LiteRtModel::from_file(write(small_convolution()));
-  EXPECT_THAT(failure([&] { model->run(std::vector{Tensor::allocate(DType::float32, {1, 2, 2, 3})}); }),
+  EXPECT_THAT(failure([&] {
+                model->run(std::vector{Tensor::allocate(DType::float32, {1, 2, 2, 3})});
+              }),
               testing::HasSubstr("E705: input 'image' of"));
   EXPECT_THAT(failure([&] { model->run({}); }), testing::HasSubstr("takes 1 inputs, found 0"));
 }
@@ -98,13 +100,14 @@ TEST(LiteRt, RefusesWhatIsNoModel) {
   const std::string whole = read_text(write(small_convolution()));
   EXPECT_EQ(refuse("hello, this is no model"), "E702: 'broken.tflite' is no .tflite file that LiteRT can read: it lacks the mark TFL3");
   EXPECT_THAT(refuse(""), testing::HasSubstr("E702"));
-  EXPECT_EQ(refuse(whole.substr(0, whole.size() / 2)), "E702: 'broken.tflite' is no .tflite file that LiteRT can read: its tables are damaged or cut off");
+  EXPECT_EQ(refuse(whole.substr(0, whole.size() / 2)),
+            "E702: 'broken.tflite' is no .tflite file that LiteRT can read: its tables are damaged or cut off");
 }
 
 TEST(LiteRt, RefusesAGraphThatItsKernelsRefuse) {
   NEEDS_LITERT();
   TflGraph graph = small_convolution();
-  graph.tensors[0].sizes = {1, 2, 2, 5};    // no multiple of the filter's channels
+  graph.tensors[0].sizes = {1, 2, 2, 5};  // no multiple of the filter's channels
   const auto run = [&] { LiteRtModel::from_file(write(graph))->run(std::vector{Tensor::allocate(DType::float32, {1, 2, 2, 5})}); };
   EXPECT_THAT(failure(run), testing::HasSubstr("E702: LiteRT refuses"));
 }
@@ -120,7 +123,7 @@ TEST(LiteRt, SurvivesDamagedBytes) {
       const auto model = LiteRtModel::from_bytes(damaged, "damaged");
       std::vector<Tensor> inputs;
       for (const TensorInfo& input : model->inputs()) {
-        if (element_count(input.type.shape).size() > 1000) return;    // a damaged size that is merely large
+        if (element_count(input.type.shape).size() > 1000) return;  // a damaged size that is merely large
         inputs.push_back(Tensor::allocate(input.type.dtype, sizes(input.type.shape)));
       }
       model->run(inputs);

@@ -47,7 +47,7 @@ TEST(TfliteFile, GivesInnerTensorsAsOutputs) {
   const TflGraph graph = three_steps();
   const auto file = MappedFile::open(write(graph, "taps.tflite", {.labels = {"a"}}));
   const TappedTflite tapped = with_outputs(file->bytes(), {{"a", 0}, {"difference", 2}, {"y", 3}, {"sum", 4}, {"none", 99}});
-  EXPECT_EQ(tapped.output, (std::vector<int>{-1, 1, 2, 0, -1}));     // an input is made by no operator; the sum is an output already
+  EXPECT_EQ(tapped.output, (std::vector<int>{-1, 1, 2, 0, -1}));  // an input is made by no operator; the sum is an output already
   ASSERT_EQ(why_not_tflite(std::as_bytes(std::span(tapped.bytes))), "");
   if (!find_litert()) GTEST_SKIP() << "ai-edge-litert is not installed";
   const auto model = LiteRtModel::from_bytes(tapped.bytes, "tapped");

@@ -48,15 +48,15 @@ Offset<tflite::TensorMetadata> input(FlatBufferBuilder& builder, const std::stri
 Offset<tflite::TensorMetadata> output(FlatBufferBuilder& builder, const std::string& name, bool labelled) {
   if (!labelled) return tflite::CreateTensorMetadataDirect(builder, name.c_str());
   const std::string file(tflite_label_file);
-  const std::vector<Offset<tflite::AssociatedFile>> files = {
-      tflite::CreateAssociatedFileDirect(builder, file.c_str(), "the classes by number, one a line", tflite::AssociatedFileType::TENSOR_AXIS_LABELS)};
+  const std::vector<Offset<tflite::AssociatedFile>> files = {tflite::CreateAssociatedFileDirect(
+      builder, file.c_str(), "the classes by number, one a line", tflite::AssociatedFileType::TENSOR_AXIS_LABELS)};
   return tflite::CreateTensorMetadataDirect(builder, name.c_str(), nullptr, nullptr, 0, nullptr, 0, &files);
 }
 
 // One stored entry of a ZIP archive; all times are the format's first.
 struct Entry {
   std::string name, content;
-  std::size_t offset = 0;     // of its header in the file
+  std::size_t offset = 0;  // of its header in the file
 };
 
 std::string little_endian(std::initializer_list<std::pair<std::size_t, int>> numbers) {
@@ -71,8 +71,16 @@ constexpr std::size_t version = 20, utf8_names = 0x800, stored = 0, midnight = 0
 // What the local and the central header have in common, from "version needed" on.
 std::string entry_fields(const Entry& entry) {
   const std::size_t crc = libdeflate_crc32(0, entry.content.data(), entry.content.size()), size = entry.content.size();
-  return little_endian({{version, 2}, {utf8_names, 2}, {stored, 2}, {midnight, 2}, {first_of_january_1980, 2}, {crc, 4}, {size, 4}, {size, 4},
-                        {entry.name.size(), 2}, {0, 2}});
+  return little_endian({{version, 2},
+                        {utf8_names, 2},
+                        {stored, 2},
+                        {midnight, 2},
+                        {first_of_january_1980, 2},
+                        {crc, 4},
+                        {size, 4},
+                        {size, 4},
+                        {entry.name.size(), 2},
+                        {0, 2}});
 }
 
 void append_zip(std::vector<Entry> entries, AtomicFile& file) {
@@ -82,8 +90,8 @@ void append_zip(std::vector<Entry> entries, AtomicFile& file) {
   }
   const std::size_t directory = file.size();
   for (const Entry& entry : entries)
-    file.write(little_endian({{0x02014b50, 4}, {version, 2}}) + entry_fields(entry) + little_endian({{0, 2}, {0, 2}, {0, 2}, {0, 4}, {entry.offset, 4}}) +
-               entry.name);
+    file.write(little_endian({{0x02014b50, 4}, {version, 2}}) + entry_fields(entry) +
+               little_endian({{0, 2}, {0, 2}, {0, 2}, {0, 4}, {entry.offset, 4}}) + entry.name);
   const std::size_t size = file.size() - directory;
   file.write(little_endian({{0x06054b50, 4}, {0, 2}, {0, 2}, {entries.size(), 2}, {entries.size(), 2}, {size, 4}, {directory, 4}, {0, 2}}));
 }
@@ -103,7 +111,8 @@ std::string model_metadata(const TflGraph& graph, const TfliteMetadata& metadata
   const std::vector<Offset<tflite::SubGraphMetadata>> graphs = {
       tflite::CreateSubGraphMetadataDirect(builder, graph.name.c_str(), nullptr, &inputs, &outputs)};
   const char* description = metadata.description.empty() ? nullptr : metadata.description.c_str();
-  const auto root = tflite::CreateModelMetadataDirect(builder, graph.name.c_str(), description, nullptr, &graphs, nullptr, nullptr, nullptr, "1.0.0");
+  const auto root =
+      tflite::CreateModelMetadataDirect(builder, graph.name.c_str(), description, nullptr, &graphs, nullptr, nullptr, nullptr, "1.0.0");
   tflite::FinishModelMetadataBuffer(builder, root);
   return {reinterpret_cast<const char*>(builder.GetBufferPointer()), builder.GetSize()};
 }

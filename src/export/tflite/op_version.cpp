@@ -35,12 +35,21 @@ struct Operands {
 using Feature = bool (*)(const Operands&);
 
 bool any(const Operands&) { return true; }
-template <std::size_t I, DType D> bool in(const Operands& o) { return o.takes(I, D); }
-template <DType D> bool out(const Operands& o) { return o.gives(D); }
+template <std::size_t I, DType D>
+bool in(const Operands& o) {
+  return o.takes(I, D);
+}
+template <DType D>
+bool out(const Operands& o) {
+  return o.gives(D);
+}
 constexpr Feature int8 = in<0, DType::int8>, uint8 = in<0, DType::uint8>, int16 = in<0, DType::int16>, int32 = in<0, DType::int32>,
                   int64 = in<0, DType::int64>, uint32 = in<0, DType::uint32>, boolean = in<0, DType::boolean>, int4 = in<0, DType::int4>,
                   half = in<0, DType::float16>;
-template <std::size_t Rank> bool above_rank(const Operands& o) { return o.rank(0) > Rank; }
+template <std::size_t Rank>
+bool above_rank(const Operands& o) {
+  return o.rank(0) > Rank;
+}
 bool broadcast_above_4(const Operands& o) {
   return o.input(0) && o.input(1) && o.input(0)->sizes != o.input(1)->sizes && std::max(o.rank(0), o.rank(1)) > 4;
 }
@@ -56,7 +65,9 @@ bool bias_type(const Operands& o) { return o.takes(0, DType::int16) && o.node.fi
 bool asymmetric(const Operands& o) { return weight8(o) && o.flag("asymmetric_quantize_inputs"); }
 bool no_bias(const Operands& o) { return !o.input(2); }
 bool has_bias(const Operands& o) { return o.input(3) != nullptr; }
-bool fused(const Operands& o) { return o.node.find("fused_activation_function") && !o.is("fused_activation_function", std::string("NONE")); }
+bool fused(const Operands& o) {
+  return o.node.find("fused_activation_function") && !o.is("fused_activation_function", std::string("NONE"));
+}
 bool keep_dims(const Operands& o) { return o.flag("keep_num_dims"); }
 bool half_pixel(const Operands& o) { return o.flag("half_pixel_centers"); }
 bool aligned(const Operands& o) { return o.flag("align_corners"); }
@@ -64,7 +75,10 @@ bool batched(const Operands& o) { return o.flag("batch_dims"); }
 bool free_scale(const Operands& o) { return o.takes(0, DType::int16) && o.is("pot_scale_int16", false); }
 bool new_axes(const Operands& o) { return o.flag("ellipsis_mask") || o.flag("new_axis_mask"); }
 bool offsets(const Operands& o) { return o.flag("offset"); }
-template <DType D> bool either(const Operands& o) { return o.takes(0, D) || o.gives(D); }
+template <DType D>
+bool either(const Operands& o) {
+  return o.takes(0, D) || o.gives(D);
+}
 
 struct Need {
   Feature feature;
@@ -73,20 +87,33 @@ struct Need {
 };
 
 struct Row {
-  std::string_view builtins;      // one or more that share the row
+  std::string_view builtins;  // one or more that share the row
   std::vector<Need> needs;
 };
 
 // The version is the highest that one of the features asks for.
 const std::vector<Row>& rows() {
   static const std::vector<Row> all = {
-      {"CONV_2D", {{any, 1, "1.5.0"}, {weight8, 2, "1.14.0"}, {int8, 3, "1.14.0"}, {grouped, 6, "2.9.0"}, {weight4, 7, "2.11.0"},
-                   {bias_type, 8, "2.15.0"}}},
-      {"DEPTHWISE_CONV_2D", {{any, 1, "1.5.0"}, {dilated, 2, "1.12.0"}, {int8, 3, "1.14.0"}, {weight8, 4, "2.2.0"}, {weight4, 7, "2.11.0"}}},
-      {"TRANSPOSE_CONV", {{any, 1, "1.9.0"}, {in<1, DType::int8>, 2, "2.2.0"}, {has_bias, 3, "2.3.0"}, {fused, 4, "2.13.0"},
-                          {bias_type, 5, "2.15.0"}}},
-      {"FULLY_CONNECTED", {{any, 1, "1.5.0"}, {weight8, 3, "1.14.0"}, {int8, 4, "1.14.0"}, {keep_dims, 5, "2.0.0"}, {no_bias, 6, "2.1.0"},
-                           {asymmetric, 9, "2.3.0"}, {weight4, 10, "2.11.0"}, {bias_type, 11, "2.15.0"}}},
+      {"CONV_2D",
+       {{any, 1, "1.5.0"},
+        {weight8, 2, "1.14.0"},
+        {int8, 3, "1.14.0"},
+        {grouped, 6, "2.9.0"},
+        {weight4, 7, "2.11.0"},
+        {bias_type, 8, "2.15.0"}}},
+      {"DEPTHWISE_CONV_2D",
+       {{any, 1, "1.5.0"}, {dilated, 2, "1.12.0"}, {int8, 3, "1.14.0"}, {weight8, 4, "2.2.0"}, {weight4, 7, "2.11.0"}}},
+      {"TRANSPOSE_CONV",
+       {{any, 1, "1.9.0"}, {in<1, DType::int8>, 2, "2.2.0"}, {has_bias, 3, "2.3.0"}, {fused, 4, "2.13.0"}, {bias_type, 5, "2.15.0"}}},
+      {"FULLY_CONNECTED",
+       {{any, 1, "1.5.0"},
+        {weight8, 3, "1.14.0"},
+        {int8, 4, "1.14.0"},
+        {keep_dims, 5, "2.0.0"},
+        {no_bias, 6, "2.1.0"},
+        {asymmetric, 9, "2.3.0"},
+        {weight4, 10, "2.11.0"},
+        {bias_type, 11, "2.15.0"}}},
       {"CONV_3D", {{any, 1, "2.5.0"}}},
       {"CONV_3D_TRANSPOSE", {{any, 1, "2.6.0"}}},
       {"BATCH_MATMUL", {{any, 1, "2.3.0"}, {int8, 2, "2.3.0"}, {int16, 3, "2.4.0"}, {asymmetric, 4, "2.5.0"}}},
@@ -115,13 +142,26 @@ const std::vector<Row>& rows() {
       {"CONCATENATION", {{any, 1, "1.5.0"}, {int8, 2, "1.14.0"}, {int16, 3, "2.3.0"}, {uint32, 4, "2.14.0"}}},
       {"PACK", {{any, 1, "1.11.0"}, {int8, 2, "1.14.0"}, {int16, 3, "2.3.0"}, {uint32, 4, "2.13.0"}}},
       {"UNPACK", {{any, 1, "1.11.0"}, {int8, 2, "1.14.0"}, {uint8, 2, "1.14.0"}, {boolean, 3, "2.2.0"}, {int16, 4, "2.3.0"}}},
-      {"SPLIT", {{any, 1, "1.5.0"}, {in<1, DType::int8>, 2, "1.14.0"}, {in<1, DType::int32>, 3, "1.14.0"}, {in<1, DType::int16>, 4, "2.3.0"}}},
+      {"SPLIT",
+       {{any, 1, "1.5.0"}, {in<1, DType::int8>, 2, "1.14.0"}, {in<1, DType::int32>, 3, "1.14.0"}, {in<1, DType::int16>, 4, "2.3.0"}}},
       {"SPLIT_V", {{any, 1, "1.13.1"}, {int8, 2, "2.3.0"}}},
       {"SLICE", {{any, 1, "1.14.0"}, {int8, 2, "1.14.0"}, {int16, 4, "2.4.0"}, {above_rank<4>, 5, "2.5.0"}, {uint32, 6, "2.14.0"}}},
-      {"STRIDED_SLICE", {{any, 1, "1.6.0"}, {int8, 2, "1.14.0"}, {boolean, 3, "2.1.0"}, {above_rank<4>, 4, "2.2.0"}, {new_axes, 6, "2.6.0"},
-                         {uint32, 7, "2.14.0"}, {offsets, 8, "2.14.0"}}},
-      {"GATHER", {{any, 1, "1.6.0"}, {int8, 2, "1.14.0"}, {boolean, 3, "1.15.0"}, {int16, 4, "2.4.0"}, {batched, 5, "2.5.0"},
-                  {in<1, DType::int16>, 6, "2.13.0"}, {int4, 7, "2.15.0"}}},
+      {"STRIDED_SLICE",
+       {{any, 1, "1.6.0"},
+        {int8, 2, "1.14.0"},
+        {boolean, 3, "2.1.0"},
+        {above_rank<4>, 4, "2.2.0"},
+        {new_axes, 6, "2.6.0"},
+        {uint32, 7, "2.14.0"},
+        {offsets, 8, "2.14.0"}}},
+      {"GATHER",
+       {{any, 1, "1.6.0"},
+        {int8, 2, "1.14.0"},
+        {boolean, 3, "1.15.0"},
+        {int16, 4, "2.4.0"},
+        {batched, 5, "2.5.0"},
+        {in<1, DType::int16>, 6, "2.13.0"},
+        {int4, 7, "2.15.0"}}},
       {"GATHER_ND", {{any, 1, "1.14.0"}, {int16, 3, "2.5.0"}, {in<1, DType::int16>, 4, "2.13.0"}, {boolean, 5, "2.16.0"}}},
       {"PAD", {{any, 1, "1.5.0"}, {int8, 2, "1.14.0"}, {int16, 3, "2.4.0"}, {above_rank<4>, 4, "2.6.0"}, {boolean, 5, "2.19.0"}}},
       {"PADV2", {{any, 1, "1.9.0"}, {int8, 2, "1.14.0"}, {int16, 3, "2.4.0"}, {above_rank<4>, 4, "2.6.0"}, {boolean, 5, "2.19.0"}}},
@@ -132,17 +172,28 @@ const std::vector<Row>& rows() {
       {"REDUCE_PROD", {{any, 1, "1.11.0"}, {int8, 2, "2.6.0"}, {int16, 2, "2.6.0"}}},
       {"ARG_MAX ARG_MIN", {{any, 1, "1.9.0"}, {int8, 2, "1.14.0"}, {boolean, 3, "2.9.0"}}},
       {"TOPK_V2", {{any, 1, "1.7.0"}, {int8, 2, "1.14.0"}, {int16, 3, "2.13.0"}}},
-      {"TRANSPOSE", {{any, 1, "1.6.0"}, {int8, 2, "1.14.0"}, {boolean, 3, "1.15.0"}, {above_rank<4>, 4, "2.3.0"}, {int16, 5, "2.4.0"},
-                     {above_rank<5>, 6, "2.12.0"}, {int4, 7, "2.14.4"}}},
+      {"TRANSPOSE",
+       {{any, 1, "1.6.0"},
+        {int8, 2, "1.14.0"},
+        {boolean, 3, "1.15.0"},
+        {above_rank<4>, 4, "2.3.0"},
+        {int16, 5, "2.4.0"},
+        {above_rank<5>, 6, "2.12.0"},
+        {int4, 7, "2.14.4"}}},
       {"DEPTH_TO_SPACE", {{any, 1, "2.1.0"}, {int8, 2, "2.5.0"}}},
       {"SPACE_TO_DEPTH", {{any, 1, "1.5.0"}, {int8, 2, "1.14.0"}}},
       {"SPACE_TO_BATCH_ND BATCH_TO_SPACE_ND", {{any, 1, "1.6.0"}, {int8, 2, "1.14.0"}, {not_rank_4, 3, "2.3.0"}, {int16, 4, "2.12.0"}}},
       {"RESIZE_BILINEAR", {{any, 1, "1.7.0"}, {int8, 2, "1.14.0"}, {half_pixel, 3, "2.2.0"}, {int16, 4, "2.5.0"}}},
-      {"RESIZE_NEAREST_NEIGHBOR", {{any, 1, "1.13.1"}, {int8, 2, "1.14.0"}, {half_pixel, 3, "2.3.0"}, {aligned, 3, "2.3.0"}, {int16, 4, "2.4.0"}}},
+      {"RESIZE_NEAREST_NEIGHBOR",
+       {{any, 1, "1.13.1"}, {int8, 2, "1.14.0"}, {half_pixel, 3, "2.3.0"}, {aligned, 3, "2.3.0"}, {int16, 4, "2.4.0"}}},
       {"BROADCAST_TO", {{any, 2, "2.5.0"}, {int8, 3, "2.5.0"}, {int16, 3, "2.5.0"}}},
       {"TILE", {{any, 1, "1.10.1"}, {int8, 3, "2.8.0"}}},
-      {"FILL", {{any, 1, "1.13.0"}, {in<1, DType::boolean>, 2, "2.3.0"}, {in<1, DType::int8>, 3, "2.5.0"}, {in<1, DType::int16>, 3, "2.5.0"},
-                {in<1, DType::float16>, 4, "2.12.0"}}},
+      {"FILL",
+       {{any, 1, "1.13.0"},
+        {in<1, DType::boolean>, 2, "2.3.0"},
+        {in<1, DType::int8>, 3, "2.5.0"},
+        {in<1, DType::int16>, 3, "2.5.0"},
+        {in<1, DType::float16>, 4, "2.12.0"}}},
       {"REVERSE_V2", {{any, 1, "1.14.0"}, {boolean, 2, "2.2.0"}, {int8, 3, "2.5.0"}}},
       {"EQUAL", {{any, 1, "1.14.0"}, {int8, 2, "1.14.0"}, {int16, 4, "2.13.0"}}},
       {"NOT_EQUAL GREATER LESS_EQUAL", {{any, 1, "1.14.0"}, {int8, 2, "1.14.0"}}},
@@ -151,9 +202,15 @@ const std::vector<Row>& rows() {
       {"SELECT_V2", {{any, 1, "2.2.0"}, {in<1, DType::uint32>, 2, "2.12.0"}}},
       {"DEQUANTIZE", {{any, 1, "1.13.1"}, {int8, 2, "1.14.0"}, {half, 3, "1.15.0"}, {int16, 3, "1.15.0"}, {int4, 6, "2.18.0"}}},
       {"QUANTIZE", {{any, 1, "1.14.0"}, {out<DType::int16>, 2, "1.15.0"}, {either<DType::int4>, 4, "2.18.0"}}},
-      {"CAST", {{any, 1, "1.5.0"}, {either<DType::uint32>, 2, "2.7.0"}, {either<DType::int8>, 3, "2.8.0"}, {either<DType::uint16>, 4, "2.9.0"},
-                {either<DType::float16>, 5, "2.12.0"}, {either<DType::float64>, 5, "2.12.0"}, {int4, 6, "2.15.0"},
-                {either<DType::bfloat16>, 7, "2.17.0"}}},
+      {"CAST",
+       {{any, 1, "1.5.0"},
+        {either<DType::uint32>, 2, "2.7.0"},
+        {either<DType::int8>, 3, "2.8.0"},
+        {either<DType::uint16>, 4, "2.9.0"},
+        {either<DType::float16>, 5, "2.12.0"},
+        {either<DType::float64>, 5, "2.12.0"},
+        {int4, 6, "2.15.0"},
+        {either<DType::bfloat16>, 7, "2.17.0"}}},
       {"DYNAMIC_UPDATE_SLICE", {{any, 1, "2.9.0"}, {in<2, DType::int64>, 2, "2.17.0"}, {half, 3, "2.19.0"}, {int16, 4, "2.20.0"}}},
       {"EMBEDDING_LOOKUP", {{any, 1, "1.13.0"}, {in<1, DType::int4>, 4, "2.18.0"}}},
       {"RANGE", {{any, 1, "1.13.0"}, {int64, 2, "2.14.0"}}},

@@ -8,7 +8,7 @@ namespace wherry {
 
 struct OpVersion {
   int version = 1;
-  std::string_view runtime;    // "2.3.0"
+  std::string_view runtime;  // "2.3.0"
 };
 
 // CHECKs that the table has a row for the node's builtin.

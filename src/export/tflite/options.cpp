@@ -13,11 +13,20 @@ using flatbuffers::TypeTable;
 
 // Operators whose table bears another name than theirs.
 constexpr std::pair<std::string_view, std::string_view> shared_tables[] = {
-    {"AVERAGE_POOL_2D", "Pool2DOptions"},  {"MAX_POOL_2D", "Pool2DOptions"},         {"L2_POOL_2D", "Pool2DOptions"},
-    {"MEAN", "ReducerOptions"},            {"SUM", "ReducerOptions"},                {"REDUCE_MAX", "ReducerOptions"},
-    {"REDUCE_MIN", "ReducerOptions"},      {"REDUCE_PROD", "ReducerOptions"},        {"REDUCE_ANY", "ReducerOptions"},
-    {"REDUCE_ALL", "ReducerOptions"},      {"MAXIMUM", "MaximumMinimumOptions"},     {"MINIMUM", "MaximumMinimumOptions"},
-    {"L2_NORMALIZATION", "L2NormOptions"}, {"CONV_3D_TRANSPOSE", "Conv3DOptions"},
+    {"AVERAGE_POOL_2D", "Pool2DOptions"},
+    {"MAX_POOL_2D", "Pool2DOptions"},
+    {"L2_POOL_2D", "Pool2DOptions"},
+    {"MEAN", "ReducerOptions"},
+    {"SUM", "ReducerOptions"},
+    {"REDUCE_MAX", "ReducerOptions"},
+    {"REDUCE_MIN", "ReducerOptions"},
+    {"REDUCE_PROD", "ReducerOptions"},
+    {"REDUCE_ANY", "ReducerOptions"},
+    {"REDUCE_ALL", "ReducerOptions"},
+    {"MAXIMUM", "MaximumMinimumOptions"},
+    {"MINIMUM", "MaximumMinimumOptions"},
+    {"L2_NORMALIZATION", "L2NormOptions"},
+    {"CONV_3D_TRANSPOSE", "Conv3DOptions"},
 };
 
 // "CONV_2D" is what "Conv2DOptions" is for: the same letters but for case, underscores and the ending.
@@ -33,11 +42,12 @@ bool is_for(std::string_view table, std::string_view builtin) {
 }
 
 struct Member {
-  int type;                   // its number in the union
+  int type;  // its number in the union
   const TypeTable* fields;
 };
 
-template <class Wanted> std::optional<Member> member(const TypeTable& options, Wanted wanted) {
+template <class Wanted>
+std::optional<Member> member(const TypeTable& options, Wanted wanted) {
   for (std::size_t i = 1; i < options.num_elems; ++i)
     if (wanted(options.names[i]))
       return Member{static_cast<int>(options.values ? options.values[i] : static_cast<std::int64_t>(i)),
@@ -123,13 +133,17 @@ flatbuffers::Offset<void> write_table(FlatBufferBuilder& builder, const TypeTabl
 tflite::BuiltinOperator builtin_operator(std::string_view builtin) {
   const TypeTable& words = *tflite::BuiltinOperatorTypeTable();
   for (std::size_t i = 0; i < words.num_elems; ++i)
-    if (builtin == words.names[i]) return static_cast<tflite::BuiltinOperator>(words.values ? words.values[i] : static_cast<std::int64_t>(i));
+    if (builtin == words.names[i])
+      return static_cast<tflite::BuiltinOperator>(words.values ? words.values[i] : static_cast<std::int64_t>(i));
   WHERRY_CHECK(false, "the schema has no operator {}", builtin);
 }
 
 WrittenOptions write_options(FlatBufferBuilder& builder, const TflNode& node) {
-  const auto* shared = std::find_if(std::begin(shared_tables), std::end(shared_tables), [&](const auto& row) { return row.first == node.builtin; });
-  const auto wanted = [&](std::string_view table) { return shared == std::end(shared_tables) ? is_for(table, node.builtin) : table == shared->second; };
+  const auto* shared =
+      std::find_if(std::begin(shared_tables), std::end(shared_tables), [&](const auto& row) { return row.first == node.builtin; });
+  const auto wanted = [&](std::string_view table) {
+    return shared == std::end(shared_tables) ? is_for(table, node.builtin) : table == shared->second;
+  };
   WrittenOptions out;
   if (const auto first = member(*tflite::BuiltinOptionsTypeTable(), wanted)) {
     out.type = static_cast<tflite::BuiltinOptions>(first->type);

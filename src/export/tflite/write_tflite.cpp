@@ -18,7 +18,7 @@ using flatbuffers::Offset;
 using flatbuffers::uoffset_t;
 
 constexpr std::size_t alignment = 16;
-constexpr std::size_t small = 4096;      // constants up to this size share a buffer when their bytes are equal
+constexpr std::size_t small = 4096;  // constants up to this size share a buffer when their bytes are equal
 
 std::size_t aligned(std::size_t position) { return (position + alignment - 1) / alignment * alignment; }
 
@@ -48,7 +48,8 @@ class Buffers {
  public:
   std::uint32_t add(const Tensor& tensor) {
     const bool is_small = tensor.bytes() <= small;
-    const auto [found, is_new] = known_.try_emplace(is_small ? elements(tensor) + fmt::format("{}", tensor.dtype() == DType::int4) : view(tensor), count());
+    const auto [found, is_new] =
+        known_.try_emplace(is_small ? elements(tensor) + fmt::format("{}", tensor.dtype() == DType::int4) : view(tensor), count());
     if (is_new) all_.push_back({&tensor});
     return found->second;
   }
@@ -128,7 +129,8 @@ auto write_operators(FlatBufferBuilder& builder, const TflGraph& graph, Operator
 
 auto write_ports(FlatBufferBuilder& builder, const std::vector<Port>& ports) {
   std::vector<Offset<tflite::TensorMap>> out;
-  for (const Port& port : ports) out.push_back(tflite::CreateTensorMapDirect(builder, port.name.c_str(), static_cast<std::uint32_t>(port.value)));
+  for (const Port& port : ports)
+    out.push_back(tflite::CreateTensorMapDirect(builder, port.name.c_str(), static_cast<std::uint32_t>(port.value)));
   return builder.CreateVector(out);
 }
 
@@ -139,12 +141,13 @@ auto write_signature(FlatBufferBuilder& builder, const TflGraph& graph) {
   return builder.CreateVector(one);
 }
 
-auto write_metadata(FlatBufferBuilder& builder, const TflGraph& graph, const TfliteMetadata& metadata, std::string runtime, Buffers& buffers) {
+auto write_metadata(FlatBufferBuilder& builder, const TflGraph& graph, const TfliteMetadata& metadata, std::string runtime,
+                    Buffers& buffers) {
   std::vector<Offset<tflite::Metadata>> out;
   const auto add = [&](std::string_view name, std::string bytes) {
     out.push_back(tflite::CreateMetadataDirect(builder, std::string(name).c_str(), buffers.add(std::move(bytes))));
   };
-  runtime.resize(16, '\0');    // the convention's fixed size
+  runtime.resize(16, '\0');  // the convention's fixed size
   add(tflite_min_runtime_version, std::move(runtime));
   add(tflite_model_metadata, model_metadata(graph, metadata));
   if (!metadata.provenance.empty()) add(tflite_provenance, metadata.provenance);
@@ -176,7 +179,8 @@ void build_tables(FlatBufferBuilder& builder, const TflGraph& graph, const Tflit
   const auto description = builder.CreateString(metadata.description);
   const auto written_codes = codes.write(builder);
   const auto written_buffers = write_buffers(builder, buffers.all());
-  builder.Finish(tflite::CreateModel(builder, 3, written_codes, subgraphs, description, written_buffers, 0, entries, signatures), tflite::ModelIdentifier());
+  builder.Finish(tflite::CreateModel(builder, 3, written_codes, subgraphs, description, written_buffers, 0, entries, signatures),
+                 tflite::ModelIdentifier());
 }
 
 // Lets each Buffer point to where its vector will lie: first a length word, then the bytes, these 16-byte aligned.
@@ -198,7 +202,7 @@ std::vector<std::size_t> place_data(FlatBufferBuilder& builder, const std::vecto
 }
 
 void write_data(const std::vector<Data>& buffers, const std::vector<std::size_t>& positions, AtomicFile& file) {
-  std::string scratch;      // as large as the largest tensor that has to be put in order
+  std::string scratch;  // as large as the largest tensor that has to be put in order
   for (std::size_t i = 1; i < buffers.size(); ++i) {
     const std::string zeros(positions[i] - sizeof(uoffset_t) - file.size(), '\0');
     const auto length = static_cast<uoffset_t>(buffers[i].size());

@@ -10,9 +10,9 @@ namespace wherry {
 // What travels with the file: the TFLite Metadata convention (normalisation, associated label file) and Wherry's provenance.
 struct TfliteMetadata {
   std::string description;
-  std::vector<float> mean, std;            // of the image input, in units of 0..255 as the convention wants; empty: none
-  std::vector<std::string> labels;         // by class; empty: none
-  std::string provenance;                  // JSON: source hash, tool version, layers; stored as metadata "WHERRY_PROVENANCE"
+  std::vector<float> mean, std;     // of the image input, in units of 0..255 as the convention wants; empty: none
+  std::vector<std::string> labels;  // by class; empty: none
+  std::string provenance;           // JSON: source hash, tool version, layers; stored as metadata "WHERRY_PROVENANCE"
 };
 
 // Streams the file: the tables first, then each buffer, 16-byte aligned, straight from its tensor. The same graph gives the

@@ -109,6 +109,13 @@ struct LiteRtModel::State {
   std::vector<TensorInfo> inputs, outputs;
   std::vector<Terminal> in, out;
 
+  struct Silence {
+    explicit Silence(State& state) : owner(state) { owner.quiet = &collected; }
+    ~Silence() { owner.quiet = nullptr; }
+    State& owner;
+    QuietStderr collected;
+  };
+
   ~State() {
     for (const auto* side : {&in, &out})
       for (const Terminal& terminal : *side)
@@ -119,7 +126,8 @@ struct LiteRtModel::State {
     if (environment) api.DestroyEnvironment(environment);
   }
 
-  const QuietStderr* quiet = nullptr;  // while the model is loaded
+  const QuietStderr* quiet = nullptr;  // while the model is loaded and first run: where LiteRT says why it refuses
+  bool has_run = false;
 
   void check(int status, const char* function) const {
     if (status == 0) return;
@@ -136,15 +144,13 @@ struct LiteRtModel::State {
       fail({.code = "E702",
             .message = fmt::format("'{}' is no .tflite file that LiteRT can read: {}", name, reason),
             .next = "convert the model again"});
-    const QuietStderr silence;
-    quiet = &silence;
+    const Silence silence(*this);
     const litert::EnvironmentOption severity = {litert::minimum_severity_tag, {litert::any_int, litert::silent}};
     WHERRY_LITERT_CALL(CreateEnvironment, 1, &severity, &environment);
     WHERRY_LITERT_CALL(CreateModelFromBuffer, environment, file.data(), file.size(), &model);
     set_options(threads);
     WHERRY_LITERT_CALL(CreateCompiledModel, environment, model, options, &compiled);
     read_signature();
-    quiet = nullptr;
   }
 
   void set_options(int threads) {
@@ -255,10 +261,13 @@ std::vector<Tensor> LiteRtModel::run(std::span<const Tensor> tensors) {
       fail({.code = "E705",
             .message = fmt::format("input '{}' of '{}' is {}, found {}", s.inputs[i].name, s.name, text(s.inputs[i].type),
                                    text(tensors[i].type()))});
+  std::optional<State::Silence> silence;
+  if (!s.has_run) silence.emplace(s);
   std::vector<Handle> in, out;
   for (std::size_t i = 0; i < tensors.size(); ++i) s.put(tensors[i], in.emplace_back(s.in[i].buffer));
   for (const Terminal& terminal : s.out) out.push_back(terminal.buffer);
   s.check(s.api.RunCompiledModel(s.compiled, 0, in.size(), in.data(), out.size(), out.data()), "RunCompiledModel");
+  s.has_run = true;
   std::vector<Tensor> results;
   for (std::size_t i = 0; i < out.size(); ++i) results.push_back(s.take(s.outputs[i], out[i]));
   return results;

@@ -46,7 +46,7 @@ class Model:
         dims: Mapping[str, int] | None = None,
     ) -> None:
         self.file = Path(file)
-        self._options = {"weights": Path(weights) if weights else Path(), "seed": seed, "dims": dict(dims or {})}
+        self._options = {"weights": str(weights or ""), "seed": seed, "dims": dict(dims or {})}
         self._native = _wherry.Loaded(self.file, *self._options.values())
 
     @property
@@ -89,7 +89,7 @@ class Model:
         """Writes `out`; see wherry.convert."""
         from wherry._convert import convert
 
-        given = {key: value for key, value in self._options.items() if value and value != Path()}
+        given = {key: value for key, value in self._options.items() if value not in ("", None, {})}
         return convert(self.file, out=out, **(given | options))
 
 

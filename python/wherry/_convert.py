@@ -66,7 +66,7 @@ def convert(
         raise WherryError("say where to write: wherry.convert(source, out='model.tflite')")
     options = {
         "precision": precision, "io": io or "", "verify": verify, "tolerance": tolerance, "threads": threads,
-        "weights": Path(weights) if weights else Path(), "seed": seed, "dims": dict(dims or {}),
+        "weights": str(weights or ""), "seed": seed, "dims": dict(dims or {}),
     }  # fmt: skip
     if isinstance(source, str | PathLike):
         return _convert_file(Path(source), Path(out), options)

@@ -32,6 +32,26 @@ std::string operand(const Dim& d) {
 
 Dim symbolic(const Dim& a, const char* sign, const Dim& b) { return Dim::symbol(operand(a) + " " + sign + " " + operand(b)); }
 
+// "h - 2" as "h" and -2; an expression that ends in no number as itself and 0.
+std::pair<Dim, std::int64_t> without_constant(const Dim& d) {
+  const std::string& e = d.expression();
+  const std::size_t digits = e.find_last_not_of("0123456789") + 1;
+  if (digits == e.size() || digits < 4 || e.size() - digits > 15) return {d, 0};
+  const std::string_view sign = std::string_view(e).substr(digits - 3, 3);
+  if (sign != " + " && sign != " - ") return {d, 0};
+  std::string base = e.substr(0, digits - 3);
+  const std::int64_t size = std::stoll(e.substr(digits));
+  int depth = 0;
+  bool wrapped = base.front() == '(';
+  for (std::size_t i = 0; i < base.size(); ++i) {
+    depth += base[i] == '(' ? 1 : base[i] == ')' ? -1 : 0;
+    if (depth == 0 && i + 1 < base.size()) wrapped = false;
+  }
+  if (depth != 0) return {d, 0};
+  if (wrapped) base = base.substr(1, base.size() - 2);
+  return {Dim::symbol(std::move(base)), sign == " + " ? size : -size};
+}
+
 // INT64_MAX on overflow: verify and infer refuse such a size (E503), so that no later arithmetic can wrap.
 constexpr std::int64_t too_large = std::numeric_limits<std::int64_t>::max();
 
@@ -44,8 +64,12 @@ Dim operator+(const Dim& a, const Dim& b) {
   }
   if (a.known() && a.size() == 0) return b;
   if (b.known() && b.size() == 0) return a;
-  if (b.known() && b.size() < 0) return symbolic(a, "-", Dim(-b.size()));
-  return symbolic(a, "+", b);
+  if (a.known()) return b + a;
+  if (!b.known()) return symbolic(a, "+", b);
+  const auto [base, constant] = without_constant(a);
+  std::int64_t sum = 0;
+  if (__builtin_add_overflow(constant, b.size(), &sum)) return too_large;
+  return sum == 0 ? base : sum < 0 ? symbolic(base, "-", Dim(-sum)) : symbolic(base, "+", Dim(sum));
 }
 
 Dim operator-(const Dim& a, const Dim& b) {
@@ -72,7 +96,7 @@ Dim floor_div(const Dim& a, const Dim& b) {
   return symbolic(a, "//", b);
 }
 
-Dim ceil_div(const Dim& a, const Dim& b) { return floor_div(a + b - Dim(1), b); }
+Dim ceil_div(const Dim& a, const Dim& b) { return b == Dim(1) ? a : floor_div(a + b - Dim(1), b); }
 
 std::string text(const Shape& shape) {
   std::string out = "[";

@@ -96,6 +96,7 @@ template <Word argument> std::vector<ValueId> convert_div(Builder& b, const Fore
   std::vector<ValueId> xy = promoted(b, node, {"self", "other"});
   const std::string_view fixed = argument;
   const std::string mode = fixed.empty() ? word(node, "rounding_mode", "") : std::string(fixed);
+  if (!mode.empty() && mode != "floor" && mode != "trunc") refuse(node, fmt::format("rounding_mode '{}' of '{}' is not known", mode, node.target));
   if (!mode.empty()) return {b("div", xy, {{"rounding_mode", mode}})};
   if (!is_float(b.type(xy[0]).dtype)) xy = {cast(b, xy[0], DType::float32), cast(b, xy[1], DType::float32)};
   return {b("div", xy)};

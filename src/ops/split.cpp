@@ -14,6 +14,12 @@ std::size_t axis_of(const Node& node, std::size_t rank) {
   return static_cast<std::size_t>(infer::axis(node.integer("dim"), static_cast<int>(rank)));
 }
 
+constexpr std::int64_t most_parts = 1 << 16;
+
+[[noreturn]] void too_many(const Node& node, std::int64_t parts) {
+  infer::fault(fmt::format("{} would give {} parts, more than {}", node.op->name, parts, most_parts), "E503");
+}
+
 std::int64_t known_size(const OpTypes& t, std::size_t axis) {
   const Dim& d = t["x"].shape[axis];
   if (!d.known()) infer::fault(fmt::format("{} of an axis of size {}: how many parts it gives is not known", t.node.op->name, d.text()), "E504");
@@ -40,6 +46,7 @@ Ints part_sizes(const Node& node, std::int64_t size) {
     return list;
   }
   if (list[0] < 1) infer::fault(fmt::format("a part's size of {} is not positive", list[0]));
+  if (const std::int64_t count = (size - 1) / list[0] + 1; count > most_parts) too_many(node, count);
   Ints parts;
   for (std::int64_t at = 0; at < size; at += list[0]) parts.push_back(std::min(list[0], size - at));
   if (parts.empty()) parts = {0};
@@ -99,7 +106,9 @@ std::vector<Type> infer_unbind(const OpTypes& t) {
   const std::size_t axis = axis_of(t.node, t["x"].shape.size());
   Type part = t["x"];
   part.shape.erase(part.shape.begin() + static_cast<std::ptrdiff_t>(axis));
-  return std::vector<Type>(static_cast<std::size_t>(known_size(t, axis)), part);
+  const std::int64_t count = known_size(t, axis);
+  if (count > most_parts) too_many(t.node, count);
+  return std::vector<Type>(static_cast<std::size_t>(count), part);
 }
 
 void eval_unbind(OpValues& v) {

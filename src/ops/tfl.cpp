@@ -29,7 +29,8 @@ std::string operand(const TflGraph& graph, int id) {
   return values.empty() ? fmt::format("{}: {}", tensor.name, type_text(tensor)) : values;
 }
 
-template <class Each> std::string listed(const std::vector<int>& ids, Each each) {
+template <class Each>
+std::string listed(const std::vector<int>& ids, Each each) {
   std::vector<std::string> parts;
   for (const int id : ids) parts.push_back(each(id));
   return join(parts, ", ");

@@ -7,8 +7,8 @@
 namespace wherry {
 
 struct TflOption {
-  std::string name;        // a field of the builtin's options table: "stride_w"
-  Attr value;              // enum fields by word: "SAME", "RELU6"
+  std::string name;  // a field of the builtin's options table: "stride_w"
+  Attr value;        // enum fields by word: "SAME", "RELU6"
 };
 
 struct TflTensor {
@@ -19,10 +19,10 @@ struct TflTensor {
 };
 
 struct TflNode {
-  std::string builtin;     // "CONV_2D"
-  std::vector<int> inputs, outputs;    // tensors; -1: an optional input left out
+  std::string builtin;               // "CONV_2D"
+  std::vector<int> inputs, outputs;  // tensors; -1: an optional input left out
   std::vector<TflOption> options;
-  std::string path;        // of the node it comes from
+  std::string path;  // of the node it comes from
   Source source;
   const TflOption* find(std::string_view option) const;
   TflOption* find(std::string_view option);
@@ -32,7 +32,7 @@ struct TflGraph {
   std::string name;
   std::vector<TflTensor> tensors;
   std::vector<TflNode> nodes;
-  std::vector<Port> inputs, outputs;   // signature: names and tensors
+  std::vector<Port> inputs, outputs;  // signature: names and tensors
 };
 // A readable listing, one line a node: conv = CONV_2D(x, w: float32[16, 3, 3, 3]) stride_w=2 -> float32[1, 112, 112, 16]
 std::string text(const TflGraph& graph);
@@ -48,11 +48,11 @@ class TflLowering {
   const Graph& graph;
 
   // The tensor of input i with its axes in the order wanted; a TRANSPOSE (or RESHAPE, where it only moves ones) is added at need.
-  virtual int source_order(ValueId value) = 0;                     // as the source has it
-  virtual int channels_last(ValueId value) = 0;                    // [N, C, spatial…] as [N, spatial…, C]
+  virtual int source_order(ValueId value) = 0;   // as the source has it
+  virtual int channels_last(ValueId value) = 0;  // [N, C, spatial…] as [N, spatial…, C]
   virtual int in_order(ValueId value, const std::vector<int>& order) = 0;
-  virtual const std::vector<int>& order(ValueId value) = 0;        // as it stands now
-  virtual int as_is(ValueId value) = 0;                            // the tensor in that order, nothing added
+  virtual const std::vector<int>& order(ValueId value) = 0;  // as it stands now
+  virtual int as_is(ValueId value) = 0;                      // the tensor in that order, nothing added
   // Values that broadcast together, all brought into one order (channels last if one of them is), which `order` tells. Lower
   // ranks get leading ones, constant scalars the data type of the others; an absent value stays -1.
   virtual std::vector<int> same_order(const std::vector<ValueId>& values, std::vector<int>& order) = 0;
@@ -63,7 +63,7 @@ class TflLowering {
   virtual std::vector<int> add_multi(std::string_view builtin, std::vector<int> inputs, const std::vector<Type>& outs,
                                      std::vector<TflOption> options = {}) = 0;
   virtual const TflTensor& tensor(int id) = 0;
-  virtual const TflNode* producer(int tensor) = 0;                 // the node that makes it, or nullptr
+  virtual const TflNode* producer(int tensor) = 0;  // the node that makes it, or nullptr
 
   // Says what stands for the node's output: a tensor and the order of its axes.
   virtual void give_source_order(ValueId output, int tensor) = 0;
@@ -72,7 +72,7 @@ class TflLowering {
 
   // [N, spatial…, C] order of a value of this rank: rank 4 → {0, 3, 1, 2}.
   static std::vector<int> channels_last_order(int rank);
-  [[noreturn]] virtual void refuse(const Node& node, const std::string& reason) = 0;   // E202 with path, types and next step
+  [[noreturn]] virtual void refuse(const Node& node, const std::string& reason) = 0;  // E202 with path, types and next step
 
  protected:
   explicit TflLowering(const Graph& g) : graph(g) {}

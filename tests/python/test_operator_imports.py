@@ -30,7 +30,7 @@ UNARY = {
     "clamp": lambda x: x.clamp(-0.5, 0.5), "clamp_none": lambda x: x.clamp(max=0.5), "clamp_": lambda x: (x + 0).clamp_(0, 1),
     "clamp_min": lambda x: x.clamp_min(0.1), "clamp_max": lambda x: torch.clamp_max(x, 0.1), "clip": lambda x: torch.clip(x, -1, 1),
     "clamp_tensor": lambda x: torch.clamp(x, min=x.mean(), max=x * 0 + 1), "leaky_relu": lambda x: F.leaky_relu(x, 0.2),
-    "leaky_relu_": nn.LeakyReLU(0.1, inplace=True).__call__, "elu": lambda x: F.elu(x, 0.7), "selu": F.selu, "celu": lambda x: F.celu(x, 0.5),
+    "leaky_relu_": lambda x: F.leaky_relu(x + 0, 0.1, inplace=True), "elu": lambda x: F.elu(x, 0.7), "selu": F.selu, "celu": lambda x: F.celu(x, 0.5),
     "gelu": F.gelu, "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "silu": F.silu, "silu_": lambda x: F.silu(x + 0, inplace=True),
     "mish": F.mish, "glu": lambda x: F.glu(x, 1), "tril": lambda x: x.tril(), "triu": lambda x: torch.triu(x, 1),
     "interleave": lambda x: x.repeat_interleave(2, dim=1), "vstack": lambda x: torch.vstack((x, x)), "hardswish": F.hardswish, "hardswish_": lambda x: F.hardswish(x + 0, inplace=True), "hardsigmoid": F.hardsigmoid,

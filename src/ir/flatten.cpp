@@ -258,6 +258,7 @@ class Flattener {
     if (!op.parameters) return;
     std::vector<Shape> shapes;
     try {
+      for (const auto& [name, attr] : hyper) check_hyper(name, attr);
       shapes = op.parameters(hyper, node);
       for (const Shape& shape : shapes) check_shape(shape);
     } catch (const TypeFault& fault) {
@@ -265,7 +266,6 @@ class Flattener {
       throw Abandoned{};
     }
     std::size_t next = 0;
-    bool complete = true;
     for (std::size_t i = 0; i < op.inputs.size() && next < shapes.size(); ++i) {
       if (op.inputs[i].role != Role::parameter && op.inputs[i].role != Role::optional_parameter) continue;
       const Shape& shape = shapes[next++];
@@ -274,19 +274,23 @@ class Flattener {
       node.inputs[i] = weight(key, {DType::float32, shape}, layer, frame, node, [&] {
         return initialise(op, op.inputs[i].name, sizes(shape), sizes(shapes[0]), options_.seed, key);
       });
-      complete &= node.inputs[i] != unknown;
     }
-    if (!complete) throw Abandoned{};
   }
 
   static bool is_left_out(const Shape& shape) { return shape.size() == 1 && shape[0] == Dim(-1); }
+
+  static void check_hyper(const std::string& name, const Attr& attr) {
+    const auto* one = std::get_if<std::int64_t>(&attr);
+    const auto* list = std::get_if<Ints>(&attr);
+    if ((one && *one < 0) || (list && std::any_of(list->begin(), list->end(), [](std::int64_t i) { return i < 0; })))
+      throw TypeFault{"E503", fmt::format("{} is {}; the size of a weight cannot be negative", name, text(attr))};
+  }
 
   void check_shape(const Shape& shape) const {
     if (is_left_out(shape)) return;
     for (const Dim& d : shape)
       if (!d.known() || d.size() < 0) throw TypeFault{"E503", fmt::format("a weight of shape {} cannot be", text(shape))};
-    const Dim count = element_count(shape);
-    if (!options_.weights && count.size() > most_initialised) throw TypeFault{"E503", fmt::format("a weight of shape {} is too large to make", text(shape))};
+    if (!options_.weights && element_count(shape).size() > most_initialised) throw TypeFault{"E503", fmt::format("a weight of shape {} is too large to make", text(shape))};
   }
 
   // A leading dot means: within the block.
@@ -303,6 +307,12 @@ class Flattener {
     return path + "." + parameter;
   }
 
+  // Stands for a weight that is not there, so that the layers after it can be judged: zeros without memory.
+  ValueId placeholder(const Type& type) {
+    static const std::byte zero[16] = {};
+    return graph_.add_constant(Tensor(type.dtype, sizes(type.shape), Sizes(type.shape.size()), zero, nullptr), {});
+  }
+
   // One constant for each key, however many layers share it.
   template <class Make>
   ValueId weight(const std::string& key, const Type& wanted, const Layer& layer, Frame& frame, const Node& node, Make make) {
@@ -312,24 +322,22 @@ class Flattener {
                              .at = node.path,
                              .next = "correct the layer's hyperparameters, or load the weights of this model"},
                   frame.origin, layer.line, layer.column);
-      return unknown;
+      return placeholder(wanted);
     };
     const auto fits_type = [&](const Type& found) {
       return found.shape == wanted.shape && (found.dtype == wanted.dtype || (is_float(found.dtype) && is_float(wanted.dtype)));
     };
     if (const auto it = weights_.find(key); it != weights_.end()) {
-      if (it->second == unknown) return unknown;
       return fits_type(graph_.type(it->second)) ? it->second : mismatch(graph_.type(it->second));
     }
     ValueId& id = weights_[key];
-    id = unknown;
     if (!options_.weights) return id = graph_.add_constant(make(), key);
     const auto it = options_.weights->find(key);
     if (it == options_.weights->end()) {
       missing_.push_back({key, wanted, node.path, frame.origin, layer.line, layer.column});
-      return unknown;
+      return id = placeholder(wanted);
     }
-    if (!fits_type(it->second.type())) return mismatch(it->second.type());
+    if (!fits_type(it->second.type())) return id = mismatch(it->second.type());
     return id = graph_.add_constant(it->second, key);
   }
 
@@ -346,14 +354,14 @@ class Flattener {
     if (!missing_.empty())
       for (const auto& [key, tensor] : *options_.weights)
         if (!weights_.count(key)) unused.push_back(key);
-    const std::string source = model_.weights.empty() ? "the weights" : fmt::format("'{}'", model_.weights);
+    const std::string source = model_.weights.empty() ? "the weights lack" : fmt::format("'{}' lacks", model_.weights);
     for (std::size_t i = 0; i < missing_.size(); ++i) {
       const Missing& m = missing_[i];
       if (i == most_listed) {
         faults_.add("E401", fmt::format("{} more weights are missing", missing_.size() - i), m.origin, 0, 0, "these may be the weights of another model");
         return;
       }
-      faults_.add("E401", fmt::format("{} lack '{}': {}{}", source, m.key, text(m.type), did_you_mean(m.key, unused)), m.origin, m.line, m.column, {},
+      faults_.add("E401", fmt::format("{} '{}': {}{}", source, m.key, text(m.type), did_you_mean(m.key, unused)), m.origin, m.line, m.column, {},
                   m.path);
     }
   }

@@ -86,6 +86,32 @@ TfliteMetadata metadata_of(const LoadedSource& source, const Lowered& lowered, c
   return metadata;
 }
 
+// A pass that changes what the graph computes is found here, by name.
+void check_pass(const PassRecord& pass, const Graph& before, const Graph& after) {
+  const auto a = evaluator_side(before, all_ops(), "the graph before"), b = evaluator_side(after, all_ops(), "the graph behind it");
+  const VerifyReport report = verify_sides(*a, *b, seeded_inputs(a->inputs(), 0), tolerance_of("float32"), false);
+  if (report.match) return;
+  fail({.code = "E703",
+        .message = fmt::format("pass {} changes the result by {:.1e} of its scale", pass.name, report.worst.relative()),
+        .next = fmt::format("report this, and go on with --skip-pass {}", pass.name)});
+}
+
+// What --check-passes and --dump do after each pass.
+PassOptions watched(const ConvertOptions& options) {
+  PassOptions passes = options.passes;
+  if (!options.check_passes && options.dump.empty()) return passes;
+  if (!options.dump.empty()) {
+    std::error_code error;
+    fs::create_directories(options.dump, error);
+    if (error) fail({.code = "E601", .message = fmt::format("cannot make the folder '{}': {}", options.dump.string(), error.message()), .next = "choose another"});
+  }
+  passes.after_each = [&options, number = 0](const PassRecord& pass, const Graph& before, const Graph& after) mutable {
+    if (options.check_passes) check_pass(pass, before, after);
+    if (!options.dump.empty()) write_text(options.dump / fmt::format("{:02}-{}.yaml", ++number, pass.name), write_yaml(outline(after, all_ops())));
+  };
+  return passes;
+}
+
 VerifyReport verify_file(const Graph& graph, const fs::path& file, const ConvertOptions& options, const Stages& stages) {
   const auto reference = evaluator_side(graph, all_ops(), "the source", [&](int done, int total) { stages.progress(done, total); });
   const auto written = litert_side(file, reference->inputs(), reference->outputs(), options.threads);
@@ -101,13 +127,15 @@ void convert_to_tflite(const LoadedSource& source, const ConvertOptions& options
 
   stages.begin("passes");
   std::vector<PassRecord> records;
-  const Graph graph = run_passes(source.graph, all_ops(), options.passes, records);
+  const Graph graph = run_passes(source.graph, all_ops(), watched(options), records);
 
   stages.begin("lower");
   const Io io = options.io.value_or(Io::nhwc);
   Lowered lowered = lower_to_tfl(graph, all_ops(), {.io = io}, diagnostics);
   diagnostics.throw_if_errors();
   if (options.precision == Precision::float16) to_float16(lowered.graph, diagnostics);
+
+  if (!options.dump.empty()) write_text(options.dump / "tflite.txt", text(lowered.graph));
 
   stages.begin("write");
   const TfliteMetadata metadata = metadata_of(source, lowered, options, diagnostics);

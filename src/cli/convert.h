@@ -23,7 +23,8 @@ struct ConvertOptions {
   std::optional<double> tolerance;
   int threads = 2;
   PassOptions passes;
-  std::filesystem::path dump;              // a folder for the graph after each pass, "" : none
+  bool check_passes = false;               // compare the numbers before and after each pass; a difference is E703
+  std::filesystem::path dump;              // a folder for the graph after each pass and the target's form, "" : none
   std::function<void(const std::string& stage, double done, double total)> progress;
 };
 

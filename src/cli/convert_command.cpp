@@ -67,7 +67,8 @@ void add_convert(CLI::App& app, Session& session) {
   CLI::App* command = add_command(app, session, "convert", "Convert a model and verify the result in its runtime",
                                   "  wherry convert fbnet_a.pt2 -o fbnet_a.tflite\n"
                                   "  wherry convert model.yaml --weights model.pth -o model.tflite --precision float16\n"
-                                  "  wherry convert model.pt2 -o model.tflite --io nchw --dim batch=1 --json");
+                                  "  wherry convert model.pt2 -o model.tflite --io nchw --dim batch=1 --json\n"
+                                  "  wherry convert model.pt2 -o model.tflite --check-passes --dump passes/");
   auto options = std::make_shared<ConvertOptions>();
   command->add_option("source", options->source, "A .pt2 archive or a text (.yaml, .json)")->required()->type_name("SRC");
   command->add_option("-o,--output", options->out, "The file to write; its suffix names the target: .tflite, .yaml, .json")->required()->type_name("OUT");
@@ -83,6 +84,8 @@ void add_convert(CLI::App& app, Session& session) {
   command->add_option("--threads", options->threads, "Threads for verification")->check(CLI::Range(1, 64).description(""))->type_name("N");
   command->add_option("--skip-pass", options->passes.skip, "Leave a pass out, by name; may be repeated")->type_name("NAME")->allow_extra_args(false);
   command->add_option("--stop-after", options->passes.stop_after, "Run no pass behind this one")->type_name("NAME");
+  command->add_flag("--check-passes", options->check_passes, "Compare the numbers before and after each pass");
+  command->add_option("--dump", options->dump, "Write the graph after each pass, and the target's form, into this folder")->type_name("DIR");
   add_load_options(*command, options->load);
   command->callback([&session, options] { run(session, *options); });
 }

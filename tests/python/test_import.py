@@ -547,12 +547,63 @@ def test_no_grad_region(tmp_path):
 
 
 def test_decomposed_program(tmp_path):
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(4 * 36, 2))
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(4 * 36, 2))
     x = torch.randn(1, 3, 8, 8)
     program = torch.export.export(net.eval(), (x,)).run_decompositions({})
     torch.export.save(program, tmp_path / "m.pt2")
     found = wherry.load(tmp_path / "m.pt2").run([x.numpy()])[0]
     np.testing.assert_allclose(found, net(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.qkv, self.out = nn.LayerNorm(16), nn.Linear(16, 48), nn.Linear(16, 16)
+
+    def forward(self, x):
+        batch, length, width = x.shape
+        q, k, v = self.qkv(self.norm(x)).reshape(batch, length, 3, 4, 4).permute(2, 0, 3, 1, 4).unbind(0)
+        scores = (q @ k.transpose(-2, -1) * 0.5).softmax(-1)
+        return x + self.out((scores @ v).transpose(1, 2).reshape(batch, length, width))
+
+
+class Shuffle(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.branch = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
+
+    def forward(self, x):
+        a, b = x.chunk(2, 1)
+        y = torch.cat([a, self.branch(b)], 1)
+        n, c, h, w = y.shape
+        return y.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, -1, h, w)
+
+
+class Conv(nn.Module):
+    """An input of the name of a layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+
+    def forward(self, conv):
+        return self.conv(conv) * 2
+
+
+NETS = {
+    "attention": (Attention(), (2, 5, 16)),
+    "multihead": (nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), (2, 5, 16)),
+    "shuffle": (Shuffle(), (1, 8, 6, 6)),
+    "input_named_as_layer": (Conv(), (1, 3, 2, 2)),
+    "channels_last": (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(True), nn.Flatten()).to(memory_format=torch.channels_last), (1, 3, 8, 8)),
+    "indexing": (Calls(lambda x: (x[..., ::2], x[:, [0, 2]], x[0, 1:], x.flip(1), x[None].squeeze(0))), (2, 3, 4)),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_networks(name, tmp_path):
+    module, shape = NETS[name]
+    same_as_torch(module, (torch.randn(shape),), tmp_path / "m.pt2")
 
 
 # ---- refused operators -----------------------------------------------------------------------------------------------

@@ -78,7 +78,9 @@ Attr Importer::sizes(const Scope& scope, std::string_view name, const Argument& 
 std::vector<ValueId> Importer::call(const ForeignNode& node) {
   const OpTable::Foreign* meaning = ops_.torch(node.target);
   if (!meaning) return {};
-  builder_.at(builder_.unique_path(node.path), node.source);
+  const auto is_input = [&](const Port& port) { return port.name == node.path; };
+  const bool taken = std::any_of(graph_.inputs.begin(), graph_.inputs.end(), is_input);   // the text names inputs and layers alike
+  builder_.at(builder_.unique_path(taken ? node.path + "_1" : node.path), node.source);
   return convert_foreign(builder_, node, *meaning);
 }
 

@@ -114,5 +114,46 @@ TEST(TextDamage, EndsInAMessage) {
   EXPECT_GT(faults, 100);
 }
 
+// Every operator with arguments that nobody would write.
+TEST(TextDamage, NoArgumentsBreakAnOperator) {
+  const std::string_view whole[] = {"0", "-1", "1", "2", "3", "4", "8", "-9", "4294967296", "9223372036854775807", "-9223372036854775808"};
+  const std::string_view lists[] = {"0", "-1", "1", "2", "3", "9223372036854775807", "[]", "[0]", "[-1]", "[1, 1]", "[-1, 2]", "[0, 0, 0, 0]", "[1, 2, 3, 4]",
+                                    "[0, 1, 2, 3, 4, 5]", "[1, 2, 3, 4, 5, 6, 7]", "[9223372036854775807, 9223372036854775807]", "[4294967296, 4294967296]"};
+  const std::string_view numbers[] = {"0.5", "0", "-1", ".nan", ".inf", "1.0e+300"};
+  const std::string_view flags[] = {"true", "false"}, words[] = {"null", "same", "int64", "[a]", "[0.5, 2]"};
+  const std::string_view types[] = {"float32[1, 4, 8, 8]", "float32[]", "int64[4]", "float32[0, 4]", "float32[n, 4, h, 8]", "bool[2, 3, 4]"};
+  std::uint64_t random = 1;
+  const auto pick = [&](const auto& list) -> std::string_view {
+    random = random * 6364136223846793005U + 1442695040888963407U;
+    return list[(random >> 33U) % std::size(list)];
+  };
+  const auto value = [&](AttrKind kind, const std::vector<std::string_view>& choices) {
+    if (!choices.empty() && pick(flags) == "true") return pick(choices);
+    switch (kind) {
+      case AttrKind::boolean: return pick(flags);
+      case AttrKind::integer: return pick(whole);
+      case AttrKind::number: return pick(numbers);
+      case AttrKind::ints:
+      case AttrKind::ints1:
+      case AttrKind::ints2:
+      case AttrKind::ints3: return pick(lists);
+      default: return pick(words);
+    }
+  };
+  for (const OpDef* op : all_ops().all()) {
+    std::string inputs = "[$x";
+    for (std::size_t i = 1; i < op->inputs.size(); ++i)
+      if (op->inputs[i].role == Role::tensor) inputs += ", $x";
+    for (int round = 0; round < 300; ++round) {
+      std::string row = fmt::format("op: {}, inputs: {}]", op->name, inputs);
+      for (const HyperDef& def : op->hyper) row += fmt::format(", {}: {}", def.name, value(def.kind, {}));
+      for (const AttrDef& def : op->attrs)
+        if (!def.fallback || pick(flags) == "true") row += fmt::format(", {}: {}", def.name, value(def.kind, def.choices));
+      const std::string text = fmt::format("wherry: 1\nmodel: {{inputs: {{x: \"{}\"}}, layers: {{a: {{{}}}}}}}\n", pick(types), row);
+      ASSERT_NO_THROW(outcome(text)) << text;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace wherry

@@ -125,7 +125,7 @@ def _compare_with_pytorch(torch: Any, module: Any, args: tuple, kwargs: dict, fi
 
 def _is_image(array: np.ndarray) -> bool:
     """Whether a channels-last file takes or gives this array with its channels moved last."""
-    return array.ndim in (3, 4, 5) and array.dtype.kind == "f"
+    return array.ndim == 4 and array.dtype.kind == "f"
 
 
 def _move(draft: Path, out: Path) -> None:

@@ -10,6 +10,7 @@
 #include "runtime/evaluate.h"
 #include "runtime/litert.h"
 
+#include <fmt/format.h>
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/filesystem.h>

@@ -14,23 +14,25 @@ namespace {
 
 bool is_parameter(const Input& input) { return input.role == Role::parameter || input.role == Role::optional_parameter; }
 
-template <class Rows> std::vector<std::string> names_of(const Rows& rows) {
+template <class Rows>
+std::vector<std::string> names_of(const Rows& rows) {
   std::vector<std::string> names;
   for (const auto& row : rows) names.emplace_back(row.name);
   return names;
 }
 
-template <class Rows> bool has(const Rows& rows, std::string_view name) {
+template <class Rows>
+bool has(const Rows& rows, std::string_view name) {
   return std::any_of(rows.begin(), rows.end(), [&](const auto& row) { return row.name == name; });
 }
 
 // The layers of one block, or of the model's body.
 struct Body {
-  const Block* block;      // nullptr: the model
+  const Block* block;  // nullptr: the model
   const std::vector<Layer>& layers;
   std::vector<std::string> inputs;
   Origin origin;
-  std::unordered_map<std::string, std::size_t> index = {};   // layer's name → its position
+  std::unordered_map<std::string, std::size_t> index = {};  // layer's name → its position
 };
 
 class Checker {
@@ -44,7 +46,8 @@ class Checker {
       body({&block, block.layers, block.inputs, origin_of(model_, &block)}, block.outputs, block.outputs_line, block.outputs_column);
       result_.circular |= contains_itself(block);
     }
-    body({nullptr, model_.layers, names_of(model_.inputs), origin_of(model_, nullptr)}, model_.outputs, model_.outputs_line, model_.outputs_column);
+    body({nullptr, model_.layers, names_of(model_.inputs), origin_of(model_, nullptr)}, model_.outputs, model_.outputs_line,
+         model_.outputs_column);
     return std::move(result_);
   }
 
@@ -65,24 +68,29 @@ class Checker {
   void layer(const Body& body, std::size_t at) {
     const Layer& layer = body.layers[at];
     if (!layer.op.empty()) {
-      if (const OpDef* op = ops_.find(layer.op)) of_operator(body, layer, *op);
-      else unknown(body, layer, fmt::format("there is no operator '{}'{}", layer.op, did_you_mean(layer.op, ops_.names())), "'wherry ops' lists them");
+      if (const OpDef* op = ops_.find(layer.op))
+        of_operator(body, layer, *op);
+      else
+        unknown(body, layer, fmt::format("there is no operator '{}'{}", layer.op, did_you_mean(layer.op, ops_.names())),
+                "'wherry ops' lists them");
     } else if (!layer.block.empty()) {
       const auto it = blocks_.find(layer.block);
       std::vector<std::string> known;
       for (const Block& block : model_.blocks) known.push_back(block.name);
-      if (it != blocks_.end()) of_block(body, layer, *it->second);
-      else unknown(body, layer, fmt::format("there is no block '{}'{}", layer.block, did_you_mean(layer.block, known)),
-                   known.empty() ? "define it under 'blocks' or load a library with 'use'" : "there are: " + join(known, ", "));
+      if (it != blocks_.end())
+        of_block(body, layer, *it->second);
+      else
+        unknown(body, layer, fmt::format("there is no block '{}'{}", layer.block, did_you_mean(layer.block, known)),
+                known.empty() ? "define it under 'blocks' or load a library with 'use'" : "there are: " + join(known, ", "));
     } else {
-      result_.faulty.insert(&layer);    // the reader said so
+      result_.faulty.insert(&layer);  // the reader said so
     }
     for (const TextValue& input : layer.inputs) reference(body, at, input);
   }
 
   void unknown(const Body& body, const Layer& layer, std::string message, std::string next) {
-    faults_.add("E302", std::move(message), body.origin, layer.word_line ? layer.word_line : layer.line, layer.word_line ? layer.word_column : layer.column,
-                std::move(next));
+    faults_.add("E302", std::move(message), body.origin, layer.word_line ? layer.word_line : layer.line,
+                layer.word_line ? layer.word_column : layer.column, std::move(next));
   }
 
   void lacks(const Body& body, const Layer& layer, const std::string& what, const std::string& names) {
@@ -95,7 +103,8 @@ class Checker {
       if (!has(op.hyper, def.name)) known.emplace_back(def.name);
     arguments(body, layer, known, fmt::format("operator {}", op.name));
     for (const HyperDef& def : op.hyper)
-      if (!def.fallback && !has_argument(layer, def.name)) lacks(body, layer, fmt::format("operator {}", op.name), fmt::format("'{}'", def.name));
+      if (!def.fallback && !has_argument(layer, def.name))
+        lacks(body, layer, fmt::format("operator {}", op.name), fmt::format("'{}'", def.name));
     for (const AttrDef& def : op.attrs)
       if (!def.fallback && !has(op.hyper, def.name) && !has_argument(layer, def.name))
         lacks(body, layer, fmt::format("operator {}", op.name), fmt::format("'{}'", def.name));
@@ -118,10 +127,13 @@ class Checker {
       std::vector<std::string> names;
       for (const Input& input : op.inputs)
         if (input.role == Role::tensor || input.role == Role::variadic) names.emplace_back(input.name);
-      faults_.add("E303", fmt::format("operator {} takes {} inputs ({}), layer '{}' gives {}", op.name, plan.least, join(names, ", "), layer.name, given),
-                  body.origin, layer.line, layer.column, "write 'inputs: [first, second]'");
+      faults_.add(
+          "E303",
+          fmt::format("operator {} takes {} inputs ({}), layer '{}' gives {}", op.name, plan.least, join(names, ", "), layer.name, given),
+          body.origin, layer.line, layer.column, "write 'inputs: [first, second]'");
     } else if (plan.slots.size() < layer.inputs.size()) {
-      faults_.add("E304", fmt::format("operator {} takes at most {} inputs, layer '{}' gives {}", op.name, op.inputs.size(), layer.name, given),
+      faults_.add("E304",
+                  fmt::format("operator {} takes at most {} inputs, layer '{}' gives {}", op.name, op.inputs.size(), layer.name, given),
                   body.origin, layer.line, layer.column);
     }
   }
@@ -164,9 +176,9 @@ class Checker {
     const auto it = body.index.find(parse_reference(input.string_value).layer);
     const bool circle = it != body.index.end() && it->second >= at && waits_for(body, it->second, at);
     faults_.add(circle ? "E307" : "E306",
-                !circle                ? problem
+                !circle            ? problem
                 : it->second == at ? fmt::format("layer '{}' takes itself", it->first)
-                                       : fmt::format("layers '{}' and '{}' wait for each other", body.layers[at].name, it->first),
+                                   : fmt::format("layers '{}' and '{}' wait for each other", body.layers[at].name, it->first),
                 body.origin, input.line, input.column, circle ? "a layer can take only what stands above it" : "");
   }
 
@@ -184,7 +196,7 @@ class Checker {
     if (text.find('$') != std::string::npos) return {};
     const std::string name = parse_reference(text).layer;
     auto it = body.index.find(name);
-    if (it == body.index.end())      // one of a repeated layer: block.3
+    if (it == body.index.end())  // one of a repeated layer: block.3
       if (const std::size_t dot = name.rfind('.'); dot != std::string::npos) {
         it = body.index.find(name.substr(0, dot));
         if (it != body.index.end() && !body.layers[it->second].repeat) it = body.index.end();
@@ -220,7 +232,7 @@ class Checker {
 
   // Depth first over the blocks that `block` uses, without recursion: a chain of blocks may be long.
   bool contains_itself(const Block& block) {
-    std::map<const Block*, const Block*> user;      // who uses it, on the way from `block`
+    std::map<const Block*, const Block*> user;  // who uses it, on the way from `block`
     std::vector<const Block*> open = {&block};
     while (!open.empty()) {
       const Block* current = open.back();
@@ -231,8 +243,8 @@ class Checker {
         if (it->second == &block) {
           std::string chain = block.name;
           for (const Block* b = current; b != &block; b = user[b]) chain = b->name + " → " + chain;
-          faults_.add("E307", fmt::format("block '{}' contains itself: {} → {}", block.name, block.name, chain), origin_of(model_, current), layer.line, layer.column,
-                      "use 'repeat' for a stack of equal layers");
+          faults_.add("E307", fmt::format("block '{}' contains itself: {} → {}", block.name, block.name, chain), origin_of(model_, current),
+                      layer.line, layer.column, "use 'repeat' for a stack of equal layers");
           return true;
         }
         if (user.emplace(it->second, current).second) open.push_back(it->second);

@@ -12,7 +12,7 @@ namespace {
 class Reader {
  public:
   Floats numbers;
-  Ints integers;            // the same, exact, while all are integers
+  Ints integers;  // the same, exact, while all are integers
   bool all_integers = true, all_flags = true;
   std::string problem;
 

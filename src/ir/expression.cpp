@@ -109,9 +109,12 @@ class Evaluator {
     Attr left = product();
     while (true) {
       const std::size_t start = at_;
-      if (take("+")) left = arithmetic('+', left, product(), start);
-      else if (take("-")) left = arithmetic('-', left, product(), start);
-      else return left;
+      if (take("+"))
+        left = arithmetic('+', left, product(), start);
+      else if (take("-"))
+        left = arithmetic('-', left, product(), start);
+      else
+        return left;
     }
   }
 
@@ -119,11 +122,16 @@ class Evaluator {
     Attr left = unary();
     while (true) {
       const std::size_t start = at_;
-      if (take("//")) left = arithmetic('|', left, unary(), start);
-      else if (take("*")) left = arithmetic('*', left, unary(), start);
-      else if (take("/")) left = arithmetic('/', left, unary(), start);
-      else if (take("%")) left = arithmetic('%', left, unary(), start);
-      else return left;
+      if (take("//"))
+        left = arithmetic('|', left, unary(), start);
+      else if (take("*"))
+        left = arithmetic('*', left, unary(), start);
+      else if (take("/"))
+        left = arithmetic('/', left, unary(), start);
+      else if (take("%"))
+        left = arithmetic('%', left, unary(), start);
+      else
+        return left;
     }
   }
 
@@ -181,20 +189,24 @@ class Evaluator {
     if (const Attr* value = scope_.find(name)) return *value;
     const std::vector<std::string> names = scope_.names();
     const std::string guess = nearest(name, names);
-    throw ExpressionFault{fmt::format("there is no parameter '${}'{}", name, guess.empty() ? "" : fmt::format("; did you mean '${}'?", guess)), start,
-                          names.empty() ? "there are no parameters here" : "there are: $" + join(names, ", $")};
+    throw ExpressionFault{
+        fmt::format("there is no parameter '${}'{}", name, guess.empty() ? "" : fmt::format("; did you mean '${}'?", guess)), start,
+        names.empty() ? "there are no parameters here" : "there are: $" + join(names, ", $")};
   }
 
   Attr literal() {
     const std::size_t start = at_;
-    while (at_ < text_.size() && (is_name(text_[at_]) || text_[at_] == '.' || ((text_[at_] == '-' || text_[at_] == '+') && text_[at_ - 1] == 'e'))) ++at_;
+    while (at_ < text_.size() &&
+           (is_name(text_[at_]) || text_[at_] == '.' || ((text_[at_] == '-' || text_[at_] == '+') && text_[at_ - 1] == 'e')))
+      ++at_;
     const char *first = text_.data() + start, *last = text_.data() + at_;
     std::int64_t integer = 0;
     if (const auto [end, error] = std::from_chars(first, last, integer); error == std::errc() && end == last) return integer;
     double real = 0;
     const auto [end, error] = std::from_chars(first, last, real);
     const bool whole = std::all_of(first, last, is_digit);
-    if (error != std::errc() || end != last || whole) fault(fmt::format("'{}' is not a number that fits", text_.substr(start, at_ - start)), start);
+    if (error != std::errc() || end != last || whole)
+      fault(fmt::format("'{}' is not a number that fits", text_.substr(start, at_ - start)), start);
     return real;
   }
 
@@ -210,7 +222,8 @@ class Evaluator {
     const std::string_view shown = sign == '|' ? "//" : std::string_view(&sign, 1);
     const auto x = number(a), y = number(b);
     if (!x || !y) fault(fmt::format("'{}' takes numbers, not {} and {}", shown, text(a), text(b)), start);
-    if ((sign == '/' || sign == '|' || sign == '%') && *y == 0) fault(fmt::format("division by zero: {} {} {}", text(a), shown, text(b)), start);
+    if ((sign == '/' || sign == '|' || sign == '%') && *y == 0)
+      fault(fmt::format("division by zero: {} {} {}", text(a), shown, text(b)), start);
     if (sign == '/') return *x / *y;
     const auto *i = std::get_if<std::int64_t>(&a), *j = std::get_if<std::int64_t>(&b);
     if (i && j) return whole_numbers(sign, *i, *j, start);
@@ -226,10 +239,14 @@ class Evaluator {
   Attr whole_numbers(char sign, std::int64_t a, std::int64_t b, std::size_t start) const {
     std::int64_t result = 0;
     bool overflow = false;
-    if (sign == '+') overflow = __builtin_add_overflow(a, b, &result);
-    else if (sign == '-') overflow = __builtin_sub_overflow(a, b, &result);
-    else if (sign == '*') overflow = __builtin_mul_overflow(a, b, &result);
-    else if (b == -1) overflow = sign == '|' && __builtin_sub_overflow(std::int64_t{0}, a, &result);
+    if (sign == '+')
+      overflow = __builtin_add_overflow(a, b, &result);
+    else if (sign == '-')
+      overflow = __builtin_sub_overflow(a, b, &result);
+    else if (sign == '*')
+      overflow = __builtin_mul_overflow(a, b, &result);
+    else if (b == -1)
+      overflow = sign == '|' && __builtin_sub_overflow(std::int64_t{0}, a, &result);
     else {
       const std::int64_t rest = a % b, below = rest != 0 && (rest < 0) != (b < 0) ? 1 : 0;
       result = sign == '|' ? a / b - below : rest + below * b;

@@ -12,14 +12,14 @@ inline bool is_expression(std::string_view text) { return text.find('$') != std:
 
 struct ExpressionFault {
   std::string message;
-  std::size_t offset = 0;    // where in the expression
+  std::size_t offset = 0;  // where in the expression
   std::string next = {};
 };
 
 // The parameters in sight.
 struct Scope {
-  std::function<const Attr*(std::string_view)> find;      // nullptr: there is none of that name
-  std::function<std::vector<std::string>()> names;        // for "did you mean"
+  std::function<const Attr*(std::string_view)> find;  // nullptr: there is none of that name
+  std::function<std::vector<std::string>()> names;    // for "did you mean"
 };
 
 // From loosest to tightest: or, and, not, comparison (not chained), + -, * / // %, unary -, and numbers, true, false, null,

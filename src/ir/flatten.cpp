@@ -4,6 +4,7 @@
 #include "ir/check_model.h"
 #include "ir/constants.h"
 #include "ir/expression.h"
+#include "ir/flatten_weights.h"
 #include "ir/initialise.h"
 #include "ir/text/reference.h"
 
@@ -17,39 +18,21 @@ namespace wherry {
 
 namespace {
 
-constexpr ValueId unknown = -2;               // the result of a layer that has a fault: what takes it is not judged
+using namespace flattening;
+
 constexpr std::int64_t most_layers = 200'000;
 constexpr int deepest_blocks = 100;
-constexpr std::size_t most_listed = 20;       // weights missing or left over, before the rest is only counted
-constexpr std::int64_t most_initialised = std::int64_t{1} << 30;
-
-struct Result {
-  std::vector<ValueId> values;
-  std::vector<std::string> names;             // of a block's outputs
-};
-
-// One use of a block, or the model's body.
-struct Frame {
-  const Block* block = nullptr;
-  std::string path = {};
-  Origin origin = {};
-  std::string source_file = {};
-  int depth = 0;
-  std::map<std::string, Attr, std::less<>> params = {};
-  std::map<std::string, ValueId, std::less<>> inputs = {};
-  std::unordered_map<std::string, Result> layers = {};
-  Result last = {};
-
-  std::string path_of(const std::string& name) const { return path.empty() ? name : path + "." + name; }
-};
-
-// Ends the work on one layer; the fault has been said.
-struct Abandoned {};
 
 class Flattener {
  public:
   Flattener(const Model& model, const OpTable& ops, const FlattenOptions& options, Diagnostics& diagnostics)
-      : model_(model), ops_(ops), options_(options), faults_(diagnostics), builder_(graph_, ops) {
+      : model_(model),
+        ops_(ops),
+        options_(options),
+        faults_(diagnostics),
+        values_(faults_),
+        weights_(options, graph_, faults_),
+        builder_(graph_, ops) {
     for (const Block& block : model.blocks) blocks_.emplace(block.name, &block);
   }
 
@@ -66,8 +49,8 @@ class Flattener {
     if (!model_.inputs.empty()) frame.last.values = {graph_.inputs[0].value};
     expand(model_.layers, frame);
     outputs(frame);
-    list_missing();
-    if (options_.weights && !incomplete_ && !options_.allow_leftover) list_leftover();
+    weights_.list_missing(model_.weights);
+    if (options_.weights && !incomplete_ && !options_.allow_leftover) weights_.list_leftover();
     return std::move(graph_);
   }
 
@@ -77,12 +60,14 @@ class Flattener {
   void expand(const std::vector<Layer>& layers, Frame& frame) {
     for (const Layer& layer : layers) {
       Result result{{unknown}, {}};
-      if (checked_.faulty.count(&layer)) incomplete_ = true;
-      else try {
-        result = repeated(layer, frame);
-      } catch (const Abandoned&) {
+      if (checked_.faulty.count(&layer))
         incomplete_ = true;
-      }
+      else
+        try {
+          result = repeated(layer, frame);
+        } catch (const Abandoned&) {
+          incomplete_ = true;
+        }
       frame.last = result;
       frame.layers[layer.name] = std::move(result);
     }
@@ -92,12 +77,13 @@ class Flattener {
   Result repeated(const Layer& layer, Frame& frame) {
     std::vector<ValueId> inputs = resolve(layer, frame);
     const Result passed{{handed_on(layer, inputs)}, {}};
-    if (layer.when && !flag(*layer.when, layer, frame, "when")) return passed;
+    if (layer.when && !values_.flag(*layer.when, layer, frame, "when")) return passed;
     if (!layer.repeat) return one(layer, frame, frame.path_of(layer.name), inputs);
-    const Attr times = value(*layer.repeat, layer, frame);
+    const Attr times = values_.value(*layer.repeat, layer, frame);
     const auto* count = std::get_if<std::int64_t>(&times);
     if (!count || *count < 0 || *count > most_layers)
-      fault("E304", fmt::format("repeat must be a number from 0 to {}, not {}", most_layers, text(times)), *layer.repeat, layer, frame);
+      values_.fault("E304", fmt::format("repeat must be a number from 0 to {}, not {}", most_layers, text(times)), *layer.repeat, layer,
+                    frame);
     Result result = passed;
     const std::optional<Attr> outer = frame.params.count("index") ? std::optional(frame.params["index"]) : std::nullopt;
     for (std::int64_t i = 0; i < *count; ++i) {
@@ -107,8 +93,10 @@ class Flattener {
       frame.layers[name] = result;
       if (!inputs.empty()) inputs[0] = result.values[0];
     }
-    if (outer) frame.params["index"] = *outer;
-    else frame.params.erase("index");
+    if (outer)
+      frame.params["index"] = *outer;
+    else
+      frame.params.erase("index");
     return result;
   }
 
@@ -120,26 +108,29 @@ class Flattener {
 
   Result one(const Layer& layer, Frame& frame, const std::string& path, const std::vector<ValueId>& inputs) {
     if (++expanded_ > most_layers) {
-      fault("E305", fmt::format("the model has more than {} layers", most_layers), layer, frame, "look at the 'repeat' counts");
+      values_.fault("E305", fmt::format("the model has more than {} layers", most_layers), layer, frame, "look at the 'repeat' counts");
     }
     return layer.block.empty() ? of_operator(*ops_.find(layer.op), layer, frame, path, inputs)
                                : of_block(*blocks_.at(layer.block), layer, frame, path, inputs);
   }
 
   Result of_block(const Block& block, const Layer& layer, Frame& outer, const std::string& path, const std::vector<ValueId>& inputs) {
-    if (outer.depth == deepest_blocks) fault("E307", "blocks stand within each other deeper than 100", layer, outer);
-    Frame frame{.block = &block, .path = path, .origin = origin_of(model_, &block),
-                .source_file = block.file.empty() ? outer_file() : block.file.filename().string(), .depth = outer.depth + 1};
+    if (outer.depth == deepest_blocks) values_.fault("E307", "blocks stand within each other deeper than 100", layer, outer);
+    Frame frame{.path = path,
+                .origin = origin_of(model_, &block),
+                .source_file = block.file.empty() ? outer_file() : block.file.filename().string(),
+                .depth = outer.depth + 1};
     for (const Param& param : block.params) {
       const auto it = std::find_if(layer.args.begin(), layer.args.end(), [&](const auto& arg) { return arg.first == param.name; });
       if (it == layer.args.end()) {
-        frame.params[param.name] = value(*param.fallback, layer, frame);
+        frame.params[param.name] = values_.value(*param.fallback, layer, frame);
         continue;
       }
-      Attr given = value(it->second, layer, outer);
+      Attr given = values_.value(it->second, layer, outer);
       if (!fits(param, given))
-        fault("E304", fmt::format("parameter '{}' of block {} must be {}, not {}", param.name, block.name, kind_text(param), text(given)), it->second,
-              layer, outer);
+        values_.fault("E304",
+                      fmt::format("parameter '{}' of block {} must be {}, not {}", param.name, block.name, kind_text(param), text(given)),
+                      it->second, layer, outer);
       frame.params[param.name] = std::move(given);
     }
     for (std::size_t i = 0; i < block.inputs.size(); ++i) frame.inputs[block.inputs[i]] = i < inputs.size() ? inputs[i] : absent;
@@ -169,7 +160,11 @@ class Flattener {
   }
   static std::string kind_text(const Param& param) {
     const std::string kind = kind_of(param);
-    return kind == "int" ? "an int" : kind == "float" ? "a number" : kind == "bool" ? "true or false" : kind == "ints" ? "a list of ints" : "a word";
+    return kind == "int"     ? "an int"
+           : kind == "float" ? "a number"
+           : kind == "bool"  ? "true or false"
+           : kind == "ints"  ? "a list of ints"
+                             : "a word";
   }
   static bool fits(const Param& param, const Attr& attr) {
     const std::string kind = kind_of(param);
@@ -185,17 +180,21 @@ class Flattener {
 
   Result of_operator(const OpDef& op, const Layer& layer, Frame& frame, const std::string& path, const std::vector<ValueId>& given) {
     Node node{.op = &op, .path = path, .source = {frame.source_file, layer.line}};
-    if (!paths_.insert(path).second) fault("E308", fmt::format("two layers have the path '{}'", path), layer, frame, "rename one of them");
+    if (!paths_.insert(path).second)
+      values_.fault("E308", fmt::format("two layers have the path '{}'", path), layer, frame, "rename one of them");
     const Hyper hyper = arguments(op, layer, frame, node);
     node.inputs.assign(op.inputs.size(), absent);
     std::vector<bool> filled(op.inputs.size());
     const InputPlan plan = plan_inputs(op, given.size());
     for (std::size_t i = 0; i < given.size(); ++i) {
       const auto slot = static_cast<std::size_t>(plan.slots[i]);
-      if (slot < i && op.inputs[slot].role == Role::variadic) node.inputs.push_back(given[i]);
-      else node.inputs[slot] = given[i], filled[slot] = true;
+      if (slot < i && op.inputs[slot].role == Role::variadic)
+        node.inputs.push_back(given[i]);
+      else
+        node.inputs[slot] = given[i], filled[slot] = true;
       const bool may_lack = op.inputs[slot].role == Role::optional || op.inputs[slot].role == Role::optional_parameter;
-      if (given[i] == absent && !may_lack) fault("E304", fmt::format("input '{}' of {} cannot be null", op.inputs[slot].name, op.name), layer, frame);
+      if (given[i] == absent && !may_lack)
+        values_.fault("E304", fmt::format("input '{}' of {} cannot be null", op.inputs[slot].name, op.name), layer, frame);
     }
     parameters(op, hyper, layer, frame, node, filled);
     if (std::find(node.inputs.begin(), node.inputs.end(), unknown) != node.inputs.end()) throw Abandoned{};
@@ -221,7 +220,7 @@ class Flattener {
       const TextValue* written = argument(layer, name);
       if (!written) return fallback.value_or(None{});
       try {
-        return coerced(value(*written, layer, frame), kind, def, *written, name, layer, frame);
+        return coerced(values_.value(*written, layer, frame), kind, def, *written, name, layer, frame);
       } catch (const Abandoned&) {
         wrong = true;
         return None{};
@@ -231,38 +230,43 @@ class Flattener {
     Hyper hyper;
     for (const HyperDef& def : op.hyper) {
       const int attr = op.attr_index(def.name);
-      if (attr < 0) hyper.emplace(def.name, read(def.name, def.kind, def.fallback, nullptr));
-      else hyper.emplace(def.name, coerce(node.attrs[static_cast<std::size_t>(attr)], def.kind).value_or(def.fallback.value_or(None{})));
+      if (attr < 0)
+        hyper.emplace(def.name, read(def.name, def.kind, def.fallback, nullptr));
+      else
+        hyper.emplace(def.name, coerce(node.attrs[static_cast<std::size_t>(attr)], def.kind).value_or(def.fallback.value_or(None{})));
     }
     if (wrong) throw Abandoned{};
     return hyper;
   }
 
-  Attr coerced(const Attr& given, AttrKind kind, const AttrDef* def, const TextValue& at, std::string_view name, const Layer& layer, Frame& frame) {
+  Attr coerced(const Attr& given, AttrKind kind, const AttrDef* def, const TextValue& at, std::string_view name, const Layer& layer,
+               Frame& frame) {
     const auto* word = std::get_if<std::string>(&given);
     if (def && def->or_none && std::holds_alternative<None>(given)) return given;
-    const std::vector<std::string> choices = def ? std::vector<std::string>(def->choices.begin(), def->choices.end()) : std::vector<std::string>{};
+    const std::vector<std::string> choices =
+        def ? std::vector<std::string>(def->choices.begin(), def->choices.end()) : std::vector<std::string>{};
     if (word && !choices.empty() && std::find(choices.begin(), choices.end(), *word) == choices.end())
-      fault("E304", fmt::format("{} of {} cannot be '{}'{}", name, layer.op, *word, did_you_mean(*word, choices)), at, layer, frame,
-            "it is one of: " + join(choices, ", "));
+      values_.fault("E304", fmt::format("{} of {} cannot be '{}'{}", name, layer.op, *word, did_you_mean(*word, choices)), at, layer, frame,
+                    "it is one of: " + join(choices, ", "));
     if (word && def && def->or_string) return given;
     const auto* empty = std::get_if<Ints>(&given);
     if (kind == AttrKind::strings && empty && empty->empty()) return Strings{};
     if (std::optional<Attr> value = coerce(given, kind)) return *value;
-    fault("E304", fmt::format("{} of {} must be {}, not {}", name, layer.op, wherry::name(kind), text(given)), at, layer, frame);
+    values_.fault("E304", fmt::format("{} of {} must be {}, not {}", name, layer.op, wherry::name(kind), text(given)), at, layer, frame);
   }
 
   // ---- weights ------------------------------------------------------------------------------------------------------
 
-  void parameters(const OpDef& op, const Hyper& hyper, const Layer& layer, Frame& frame, Node& node, const std::vector<bool>& filled) {
+  void parameters(const OpDef& op, const Hyper& hyper, const Layer& layer, const Frame& frame, Node& node,
+                  const std::vector<bool>& filled) {
     if (!op.parameters) return;
     std::vector<Shape> shapes;
     try {
       for (const auto& [name, attr] : hyper) check_hyper(name, attr);
       shapes = op.parameters(hyper, node);
-      for (const Shape& shape : shapes) check_shape(shape);
+      for (const Shape& shape : shapes) weights_.check_shape(shape);
     } catch (const TypeFault& fault) {
-      faults_.add(Diagnostic{.code = fault.code, .message = fault.message, .at = node.where()}, frame.origin, layer.line, layer.column);
+      faults_.add({.code = fault.code, .message = fault.message, .at = node.where()}, frame.origin, layer.line, layer.column);
       throw Abandoned{};
     }
     std::size_t next = 0;
@@ -271,13 +275,10 @@ class Flattener {
       const Shape& shape = shapes[next++];
       if (filled[i] || is_left_out(shape)) continue;
       const std::string key = key_of(layer, frame, node.path, std::string(op.inputs[i].name));
-      node.inputs[i] = weight(key, {DType::float32, shape}, layer, frame, node, [&] {
-        return initialise(op, op.inputs[i].name, sizes(shape), sizes(shapes[0]), options_.seed, key);
-      });
+      node.inputs[i] = weights_.get({key, {DType::float32, shape}, node.path, frame.origin, layer.line, layer.column},
+                                    [&] { return initialise(op, op.inputs[i].name, sizes(shape), sizes(shapes[0]), options_.seed, key); });
     }
   }
-
-  static bool is_left_out(const Shape& shape) { return shape.size() == 1 && shape[0] == Dim(-1); }
 
   static void check_hyper(const std::string& name, const Attr& attr) {
     const auto* one = std::get_if<std::int64_t>(&attr);
@@ -286,98 +287,10 @@ class Flattener {
       throw TypeFault{"E503", fmt::format("{} is {}; the size of a weight cannot be negative", name, text(attr))};
   }
 
-  void check_shape(const Shape& shape) const {
-    if (is_left_out(shape)) return;
-    for (const Dim& d : shape)
-      if (!d.known() || d.size() < 0) throw TypeFault{"E503", fmt::format("a weight of shape {} cannot be", text(shape))};
-    if (!options_.weights && element_count(shape).size() > most_initialised) throw TypeFault{"E503", fmt::format("a weight of shape {} is too large to make", text(shape))};
-  }
-
-  // A leading dot means: within the block.
-  std::string absolute(const std::string& key, const Frame& frame) const { return key.starts_with('.') ? frame.path_of(key.substr(1)) : key; }
-
-  std::string key_of(const Layer& layer, Frame& frame, const std::string& path, const std::string& parameter) {
-    for (const auto& [name, where] : layer.weights) {
-      if (!name.empty() && name != parameter) continue;
-      const Attr key = value(where, layer, frame);
-      const auto* word = std::get_if<std::string>(&key);
-      if (!word) fault("E304", fmt::format("a weight's key must be a word, not {}", text(key)), where, layer, frame);
-      return absolute(*word, frame) + (name.empty() ? "." + parameter : "");
-    }
+  std::string key_of(const Layer& layer, const Frame& frame, const std::string& path, const std::string& parameter) {
+    for (const auto& [name, where] : layer.weights)
+      if (name.empty() || name == parameter) return values_.key(where, layer, frame) + (name.empty() ? "." + parameter : "");
     return path + "." + parameter;
-  }
-
-  // Stands for a weight that is not there, so that the layers after it can be judged: zeros without memory.
-  ValueId placeholder(const Type& type) {
-    static const std::byte zero[16] = {};
-    return graph_.add_constant(Tensor(type.dtype, sizes(type.shape), Sizes(type.shape.size()), zero, nullptr), {});
-  }
-
-  // One constant for each key, however many layers share it.
-  template <class Make>
-  ValueId weight(const std::string& key, const Type& wanted, const Layer& layer, Frame& frame, const Node& node, Make make) {
-    const auto mismatch = [&](const Type& found) {
-      faults_.add(Diagnostic{.code = "E403",
-                             .message = fmt::format("weight '{}' is {}, its layer needs {}", key, text(found), text(wanted)),
-                             .at = node.path,
-                             .next = "correct the layer's hyperparameters, or load the weights of this model"},
-                  frame.origin, layer.line, layer.column);
-      return placeholder(wanted);
-    };
-    const auto fits_type = [&](const Type& found) {
-      return found.shape == wanted.shape && (found.dtype == wanted.dtype || (is_float(found.dtype) && is_float(wanted.dtype)));
-    };
-    if (const auto it = weights_.find(key); it != weights_.end()) {
-      return fits_type(graph_.type(it->second)) ? it->second : mismatch(graph_.type(it->second));
-    }
-    ValueId& id = weights_[key];
-    if (!options_.weights) return id = graph_.add_constant(make(), key);
-    const auto it = options_.weights->find(key);
-    if (it == options_.weights->end()) {
-      missing_.push_back({key, wanted, node.path, frame.origin, layer.line, layer.column});
-      return id = placeholder(wanted);
-    }
-    if (!fits_type(it->second.type())) return id = mismatch(it->second.type());
-    return id = graph_.add_constant(it->second, key);
-  }
-
-  struct Missing {
-    std::string key;
-    Type type;
-    std::string path;
-    Origin origin;
-    int line, column;
-  };
-
-  void list_missing() {
-    std::vector<std::string> unused;
-    if (!missing_.empty())
-      for (const auto& [key, tensor] : *options_.weights)
-        if (!weights_.count(key)) unused.push_back(key);
-    const std::string source = model_.weights.empty() ? "the weights lack" : fmt::format("'{}' lacks", model_.weights);
-    for (std::size_t i = 0; i < missing_.size(); ++i) {
-      const Missing& m = missing_[i];
-      if (i == most_listed) {
-        faults_.add("E401", fmt::format("{} more weights are missing", missing_.size() - i), m.origin, 0, 0, "these may be the weights of another model");
-        return;
-      }
-      faults_.add("E401", fmt::format("{} '{}': {}{}", source, m.key, text(m.type), did_you_mean(m.key, unused)), m.origin, m.line, m.column, {},
-                  m.path);
-    }
-  }
-
-  void list_leftover() {
-    std::vector<std::string> left;
-    for (const auto& [key, tensor] : *options_.weights)
-      if (!weights_.count(key) && !key.ends_with(".num_batches_tracked") && key != "num_batches_tracked") left.push_back(key);
-    for (std::size_t i = 0; i < left.size(); ++i) {
-      if (i == most_listed) {
-        faults_.add("E402", fmt::format("{} more weights are left over", left.size() - i), origin_of(model_, nullptr), 0, 0);
-        return;
-      }
-      faults_.add("E402", fmt::format("no layer uses the weight '{}': {}", left[i], text(options_.weights->at(left[i]).type())), origin_of(model_, nullptr), 0,
-                  0, "add its layer, or remove it from the weights");
-    }
   }
 
   // ---- inputs and outputs -------------------------------------------------------------------------------------------
@@ -387,7 +300,9 @@ class Flattener {
       const OpDef* op = layer.op.empty() ? nullptr : ops_.find(layer.op);
       const bool takes = op ? !plan_inputs(*op, 1).slots.empty() : !blocks_.at(layer.block)->inputs.empty();
       if (!takes) return {};
-      if (frame.last.values.empty()) fault("E303", fmt::format("no layer stands before '{}' whose result it could take", layer.name), layer, frame, "give 'inputs'");
+      if (frame.last.values.empty())
+        values_.fault("E303", fmt::format("no layer stands before '{}' whose result it could take", layer.name), layer, frame,
+                      "give 'inputs'");
       return {frame.last.values[0]};
     }
     std::vector<ValueId> ids(layer.inputs.size(), unknown);
@@ -395,17 +310,23 @@ class Flattener {
     std::optional<DType> first;
     for (std::size_t i = 0; i < ids.size(); ++i) {
       const TextValue& input = layer.inputs[i];
-      if (input.kind == TextValue::integer || input.kind == TextValue::number) numbers.emplace_back(i, input);
-      else if (input.kind == TextValue::null) ids[i] = absent;
-      else if (input.kind == TextValue::map) ids[i] = literal(input, layer, frame);
-      else if (is_expression(input.string_value) && !named_input(input.string_value, frame)) numbers.emplace_back(i, computed(input, layer, frame));
-      else ids[i] = follow(input.string_value, frame, input.line, input.column);
+      if (input.kind == TextValue::integer || input.kind == TextValue::number)
+        numbers.emplace_back(i, input);
+      else if (input.kind == TextValue::null)
+        ids[i] = absent;
+      else if (input.kind == TextValue::map)
+        ids[i] = literal(input, layer, frame);
+      else if (is_expression(input.string_value) && !named_input(input.string_value, frame))
+        numbers.emplace_back(i, computed(input, layer, frame));
+      else
+        ids[i] = follow(input.string_value, frame, input.line, input.column);
       const bool tensor = ids[i] >= 0 && input.kind == TextValue::string;
       if (tensor && !first) first = graph_.type(ids[i]).dtype;
     }
     for (const auto& [i, number] : numbers) {
       ConstantText constant = parse_constant(number, number_type(number, first));
-      if (!constant.tensor) fault("E304", fmt::format("the number cannot be an input here: {}", constant.problem), layer.inputs[i], layer, frame);
+      if (!constant.tensor)
+        values_.fault("E304", fmt::format("the number cannot be an input here: {}", constant.problem), layer.inputs[i], layer, frame);
       ids[i] = graph_.add_constant(std::move(*constant.tensor), {});
     }
     return ids;
@@ -414,9 +335,9 @@ class Flattener {
   static bool named_input(const std::string& text, const Frame& frame) { return text[0] == '$' && frame.inputs.count(text.substr(1)) > 0; }
 
   TextValue computed(const TextValue& input, const Layer& layer, Frame& frame) {
-    TextValue number = TextValue::of(value(input, layer, frame));
+    TextValue number = TextValue::of(values_.value(input, layer, frame));
     if (number.kind != TextValue::integer && number.kind != TextValue::number)
-      fault("E304", fmt::format("{} is no input of this block and no number", input.string_value), input, layer, frame);
+      values_.fault("E304", fmt::format("{} is no input of this block and no number", input.string_value), input, layer, frame);
     return number;
   }
 
@@ -425,11 +346,11 @@ class Flattener {
     std::optional<DType> dtype;
     if (const TextValue* word = input.find("dtype")) {
       dtype = word->kind == TextValue::string ? parse_dtype(word->string_value) : std::nullopt;
-      if (!dtype) fault("E304", "dtype must be a data type such as float32 or int64", *word, layer, frame);
+      if (!dtype) values_.fault("E304", "dtype must be a data type such as float32 or int64", *word, layer, frame);
     }
     const TextValue& written = *input.find("constant");
     ConstantText constant = parse_constant(written, dtype);
-    if (!constant.tensor) fault("E304", fmt::format("the constant cannot be read: {}", constant.problem), written, layer, frame);
+    if (!constant.tensor) values_.fault("E304", fmt::format("the constant cannot be read: {}", constant.problem), written, layer, frame);
     return graph_.add_constant(std::move(*constant.tensor), {});
   }
 
@@ -437,18 +358,22 @@ class Flattener {
     const TextValue* written = input.find("type");
     const std::optional<Type> type = written && written->kind == TextValue::string ? parse_type(written->string_value) : std::nullopt;
     if (!type || !is_static(type->shape))
-      fault(written ? "E304" : "E303", "a weight among the inputs needs its type: {weight: scale, type: \"float32[1, 8]\"}", input, layer, frame);
-    const Attr word = value(key, layer, frame);
-    const auto* name = std::get_if<std::string>(&word);
-    if (!name) fault("E304", fmt::format("a weight's key must be a word, not {}", text(word)), key, layer, frame);
-    const std::string full = absolute(*name, frame);
-    const Node node{.path = frame.path_of(layer.name)};
-    return weight(full, *type, layer, frame, node, [&] { return uniform(*type, is_float(type->dtype) ? 0.02 : 0, options_.seed, full); });
+      values_.fault(written ? "E304" : "E303", "a weight among the inputs needs its type: {weight: scale, type: \"float32[1, 8]\"}", input,
+                    layer, frame);
+    const std::string full = values_.key(key, layer, frame);
+    try {
+      weights_.check_shape(type->shape);
+    } catch (const TypeFault& fault) {
+      values_.fault(fault.code, fault.message, *written, layer, frame);
+    }
+    return weights_.get({full, *type, frame.path_of(layer.name), frame.origin, layer.line, layer.column},
+                        [&] { return uniform(*type, 0.02, options_.seed, full); });
   }
 
   // `said`: check_model has said it where the layer does not exist.
   ValueId follow(const std::string& text, Frame& frame, int line, int column, bool said = false) {
-    if (const auto it = text.starts_with('$') ? frame.inputs.find(text.substr(1)) : frame.inputs.end(); it != frame.inputs.end()) return it->second;
+    if (const auto it = text.starts_with('$') ? frame.inputs.find(text.substr(1)) : frame.inputs.end(); it != frame.inputs.end())
+      return it->second;
     const Reference reference = parse_reference(text);
     const auto it = frame.layers.find(reference.layer);
     if (it == frame.layers.end()) {
@@ -459,19 +384,24 @@ class Flattener {
     if (reference.output.empty() || (result.values.size() == 1 && result.values[0] == unknown)) return result.values[0];
     const auto named = std::find(result.names.begin(), result.names.end(), reference.output);
     if (named != result.names.end()) return result.values[static_cast<std::size_t>(named - result.names.begin())];
-    const bool digits = reference.output.size() < 9 && std::all_of(reference.output.begin(), reference.output.end(), [](char c) { return c >= '0' && c <= '9'; });
+    const bool digits = reference.output.size() < 9 &&
+                        std::all_of(reference.output.begin(), reference.output.end(), [](char c) { return c >= '0' && c <= '9'; });
     const std::size_t index = digits ? std::stoul(reference.output) : result.values.size();
     if (index < result.values.size()) return result.values[index];
-    const std::string has = result.names.empty() ? fmt::format("its outputs are 0 to {}", result.values.size() - 1) : "its outputs are: " + join(result.names, ", ");
-    faults_.add("E306", fmt::format("layer '{}' has no output '{}'", reference.layer, reference.output), frame.origin, line, column, has, frame.path);
+    const std::string has = result.names.empty() ? fmt::format("its outputs are 0 to {}", result.values.size() - 1)
+                                                 : "its outputs are: " + join(result.names, ", ");
+    faults_.add("E306", fmt::format("layer '{}' has no output '{}'", reference.layer, reference.output), frame.origin, line, column, has,
+                frame.path);
     return unknown;
   }
 
   void outputs(Frame& frame) {
     if (model_.outputs.empty()) {
       const ValueId last = frame.last.values.empty() ? unknown : frame.last.values[0];
-      if (last >= 0) graph_.outputs.push_back({"output", last});
-      else if (!incomplete_) faults_.add("E303", "the model has no output: it has neither layers nor inputs", frame.origin, 1, 1);
+      if (last >= 0)
+        graph_.outputs.push_back({"output", last});
+      else if (!incomplete_)
+        faults_.add("E303", "the model has no output: it has neither layers nor inputs", frame.origin, 1, 1);
     }
     for (const auto& [name, reference] : model_.outputs) {
       const int before = faults_.count();
@@ -481,84 +411,17 @@ class Flattener {
     }
   }
 
-  // ---- values and faults --------------------------------------------------------------------------------------------
-
-  bool flag(const TextValue& written, const Layer& layer, Frame& frame, std::string_view what) {
-    const Attr attr = value(written, layer, frame);
-    if (const bool* truth = std::get_if<bool>(&attr)) return *truth;
-    fault("E304", fmt::format("{} must be true or false, not {}", what, text(attr)), written, layer, frame);
-  }
-
-  Attr value(const TextValue& written, const Layer& layer, Frame& frame) {
-    switch (written.kind) {
-      case TextValue::null: return None{};
-      case TextValue::boolean: return written.boolean_value;
-      case TextValue::integer: return written.integer_value;
-      case TextValue::number: return written.number_value;
-      case TextValue::string: return is_expression(written.string_value) ? expression(written, layer, frame) : Attr(written.string_value);
-      case TextValue::list: return list(written, layer, frame);
-      case TextValue::map: break;
-    }
-    fault("E304", "a map cannot be a parameter's value", written, layer, frame);
-  }
-
-  Attr list(const TextValue& written, const Layer& layer, Frame& frame) {
-    Ints ints;
-    Floats numbers;
-    Strings words;
-    for (const TextValue& item : written.items) {
-      const Attr attr = value(item, layer, frame);
-      if (const auto* i = std::get_if<std::int64_t>(&attr)) ints.push_back(*i), numbers.push_back(static_cast<double>(*i));
-      else if (const auto* d = std::get_if<double>(&attr)) numbers.push_back(*d);
-      else if (const auto* s = std::get_if<std::string>(&attr)) words.push_back(*s);
-      else fault("E304", fmt::format("a list holds numbers or words, not {}", text(attr)), item, layer, frame);
-    }
-    if (ints.size() == written.items.size()) return ints;
-    if (numbers.size() == written.items.size()) return numbers;
-    if (words.size() == written.items.size()) return words;
-    fault("E304", "a list holds either numbers or words", written, layer, frame);
-  }
-
-  static std::string shortened(const std::string& text) { return text.size() > 60 ? text.substr(0, 57) + "..." : text; }
-
-  Attr expression(const TextValue& written, const Layer& layer, Frame& frame) {
-    const Scope scope{[&](std::string_view name) {
-                        const auto it = frame.params.find(name);
-                        return it == frame.params.end() ? nullptr : &it->second;
-                      },
-                      [&] {
-                        std::vector<std::string> names;
-                        for (const auto& [name, param] : frame.params) names.push_back(name);
-                        return names;
-                      }};
-    try {
-      return evaluate(written.string_value, scope);
-    } catch (const ExpressionFault& wrong) {
-      fault("E305", fmt::format("'{}': {}", shortened(written.string_value), wrong.message), written, layer, frame, wrong.next);
-    }
-  }
-
-  [[noreturn]] void fault(std::string code, std::string message, const TextValue& at, const Layer& layer, const Frame& frame, std::string next = {}) {
-    const bool placed = at.line > 0;
-    faults_.add(std::move(code), std::move(message), frame.origin, placed ? at.line : layer.line, placed ? at.column : layer.column, std::move(next),
-                frame.path_of(layer.name));
-    throw Abandoned{};
-  }
-  [[noreturn]] void fault(std::string code, std::string message, const Layer& layer, const Frame& frame, std::string next = {}) {
-    fault(std::move(code), std::move(message), TextValue{}, layer, frame, std::move(next));
-  }
-
   const Model& model_;
   const OpTable& ops_;
   const FlattenOptions& options_;
   TextFaults faults_;
+  Values values_;
   Graph graph_;
+  WeightSource weights_;
   Builder builder_;
   CheckedModel checked_;
   std::unordered_map<std::string, const Block*> blocks_;
-  std::unordered_map<std::string, ValueId> weights_;     // by key
   std::unordered_set<std::string> paths_;
-  std::vector<Missing> missing_;
   std::int64_t expanded_ = 0;
   bool incomplete_ = false;
 };

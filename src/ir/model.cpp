@@ -24,13 +24,30 @@ bool TextValue::operator==(const TextValue& other) const {
 
 namespace {
 
-TextValue scalar(bool v) { TextValue t; t.kind = TextValue::boolean, t.boolean_value = v; return t; }
-TextValue scalar(std::int64_t v) { TextValue t; t.kind = TextValue::integer, t.integer_value = v; return t; }
-TextValue scalar(double v) { TextValue t; t.kind = TextValue::number, t.number_value = v; return t; }
-TextValue scalar(const std::string& v) { TextValue t; t.kind = TextValue::string, t.string_value = v; return t; }
+TextValue scalar(bool v) {
+  TextValue t;
+  t.kind = TextValue::boolean, t.boolean_value = v;
+  return t;
+}
+TextValue scalar(std::int64_t v) {
+  TextValue t;
+  t.kind = TextValue::integer, t.integer_value = v;
+  return t;
+}
+TextValue scalar(double v) {
+  TextValue t;
+  t.kind = TextValue::number, t.number_value = v;
+  return t;
+}
+TextValue scalar(const std::string& v) {
+  TextValue t;
+  t.kind = TextValue::string, t.string_value = v;
+  return t;
+}
 TextValue scalar(DType v) { return scalar(std::string(name(v))); }
 TextValue scalar(None) { return {}; }
-template <class T> TextValue scalar(const std::vector<T>& list) {
+template <class T>
+TextValue scalar(const std::vector<T>& list) {
   TextValue t;
   t.kind = TextValue::list;
   for (const T& item : list) t.items.push_back(scalar(item));

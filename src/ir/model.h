@@ -20,24 +20,24 @@ struct TextValue {
   std::string string_value;
   std::vector<TextValue> items;
   std::vector<std::pair<std::string, TextValue>> members;
-  int line = 0, column = 0;                       // where it stands; 0 when it was not read from a file
-  int key_line = 0, key_column = 0;               // where its key stands, if it is a map's member
+  int line = 0, column = 0;          // where it stands; 0 when it was not read from a file
+  int key_line = 0, key_column = 0;  // where its key stands, if it is a map's member
 
-  static TextValue of(const Attr& attr);          // as the text writes an attribute; a data type is its name
+  static TextValue of(const Attr& attr);  // as the text writes an attribute; a data type is its name
   const TextValue* find(std::string_view key) const;
   bool operator==(const TextValue& other) const;  // positions do not count
 };
 
 struct Param {
   std::string name;
-  std::string kind;                               // "int", "float", "bool", "string", "ints" where no default says it
+  std::string kind;  // "int", "float", "bool", "string", "ints" where no default says it
   std::optional<TextValue> fallback;
   int line = 0, column = 0;
 };
 
 struct Layer {
-  std::string name;                               // may be a path of its own: "backbone.stages.xif2_0"
-  std::string op, block;                          // one of the two
+  std::string name;       // may be a path of its own: "backbone.stages.xif2_0"
+  std::string op, block;  // one of the two
   // Empty: the layer before. Each is one of
   //   conv, split:1                   a layer of the same block, one output of it (":0" may be left out)
   //   $input, $image                  an input of the block, of the model
@@ -52,11 +52,11 @@ struct Layer {
   // it or follows it. `sum: {op: add, inputs: [$input, pwl], when: …}` passes pwl on; where `downsample: {inputs: $input,
   // when: …}` is off, ResNet's `sum: {op: add, inputs: [bn2, downsample]}` takes the block's input.
   std::optional<TextValue> when, repeat;
-  std::vector<std::pair<std::string, TextValue>> weights;   // another key than path + "." + name: {weight: embed.weight};
-                                                  // {"": layer}: all from that layer. ".key" is relative to the block's path
-  std::vector<std::pair<std::string, TextValue>> args;      // hyperparameters
+  std::vector<std::pair<std::string, TextValue>> weights;  // another key than path + "." + name: {weight: embed.weight};
+                                                           // {"": layer}: all from that layer. ".key" is relative to the block's path
+  std::vector<std::pair<std::string, TextValue>> args;     // hyperparameters
   int line = 0, column = 0;
-  int word_line = 0, word_column = 0;             // of the operator's or block's name
+  int word_line = 0, word_column = 0;  // of the operator's or block's name
 };
 
 struct Block {
@@ -67,8 +67,8 @@ struct Block {
   std::vector<std::pair<std::string, std::string>> outputs;  // empty: the last layer
   int line = 0, column = 0;
   int outputs_line = 0, outputs_column = 0;
-  std::string library;                            // the library it was read from; "": the model's own text
-  std::filesystem::path file;                     // of that library
+  std::string library;         // the library it was read from; "": the model's own text
+  std::filesystem::path file;  // of that library
   std::shared_ptr<const std::vector<std::string>> text_lines;
 };
 
@@ -80,11 +80,11 @@ struct ModelInput {
 
 struct Model {
   std::string name;
-  std::filesystem::path file;                     // where it was read from; weights are relative to it
-  std::vector<std::string> text_lines;            // for carets
-  std::string weights;                            // file beside the text; "" : none given
-  std::vector<std::string> use;                   // block libraries
-  TextValue preprocess, labels, metadata;         // null when absent; read by data/ and the exporters
+  std::filesystem::path file;              // where it was read from; weights are relative to it
+  std::vector<std::string> text_lines;     // for carets
+  std::string weights;                     // file beside the text; "" : none given
+  std::vector<std::string> use;            // block libraries
+  TextValue preprocess, labels, metadata;  // null when absent; read by data/ and the exporters
   std::vector<Block> blocks;
   std::vector<ModelInput> inputs;
   std::vector<Layer> layers;

@@ -16,9 +16,12 @@ std::vector<Case> read_cases(const std::filesystem::path& file) {
   std::vector<Case> cases;
   bool expecting = false;
   for (const std::string& line : split(read_text(file), '\n')) {
-    if (line.starts_with("==== ")) cases.push_back({line.substr(5), {}, {}}), expecting = false;
-    else if (line == "----") expecting = true;
-    else if (!cases.empty()) (expecting ? cases.back().expected : cases.back().text) += line + "\n";
+    if (line.starts_with("==== "))
+      cases.push_back({line.substr(5), {}, {}}), expecting = false;
+    else if (line == "----")
+      expecting = true;
+    else if (!cases.empty())
+      (expecting ? cases.back().expected : cases.back().text) += line + "\n";
   }
   for (Case& c : cases)
     while (c.expected.ends_with("\n\n") || c.expected == "\n") c.expected.pop_back();

@@ -13,7 +13,7 @@ namespace wherry {
 namespace {
 
 struct Example {
-  std::string info, text;    // what stands behind the fence's ```
+  std::string info, text;  // what stands behind the fence's ```
 };
 
 std::vector<Example> examples() {

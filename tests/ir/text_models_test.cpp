@@ -26,8 +26,8 @@ Model read_clean(const fs::path& file) {
 
 struct Known {
   const char* name;
-  std::int64_t parameters;    // learned ones: as published, FBNets' as in the archives
-  std::int64_t size;          // of the image
+  std::int64_t parameters;  // learned ones: as published, FBNets' as in the archives
+  std::int64_t size;        // of the image
 };
 std::ostream& operator<<(std::ostream& out, const Known& known) { return out << known.name; }
 

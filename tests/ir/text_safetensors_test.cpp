@@ -18,7 +18,8 @@ using testing::HasSubstr;
 class Safetensors : public testing::Test {
  protected:
   void SetUp() override {
-    file_ = fs::temp_directory_path() / ("wherry_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) + ".safetensors");
+    file_ = fs::temp_directory_path() /
+            ("wherry_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) + ".safetensors");
   }
   void TearDown() override { fs::remove(file_); }
 
@@ -79,7 +80,8 @@ TEST_F(Safetensors, RefusesDamagedFiles) {
   EXPECT_THAT(refused(good, 0, ~0ULL), AllOf(HasSubstr("E107"), HasSubstr("no safetensors file has more")));
   EXPECT_THAT(refused("{", 0), AllOf(HasSubstr("E104"), HasSubstr("not JSON")));
   EXPECT_THAT(refused("[]", 0), AllOf(HasSubstr("E104"), HasSubstr("not a JSON object")));
-  EXPECT_THAT(refused(R"({"a":{"dtype":"F32","shape":[2]}})", 8), AllOf(HasSubstr("E104"), HasSubstr("lacks its dtype, shape or data_offsets")));
+  EXPECT_THAT(refused(R"({"a":{"dtype":"F32","shape":[2]}})", 8),
+              AllOf(HasSubstr("E104"), HasSubstr("lacks its dtype, shape or data_offsets")));
   EXPECT_THAT(refused(R"({"a":3})", 8), HasSubstr("E104"));
   EXPECT_THAT(refused(R"({"a":{"dtype":"Q3","shape":[2],"data_offsets":[0,8]}})", 8), AllOf(HasSubstr("E106"), HasSubstr("'Q3'")));
   EXPECT_THAT(refused(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8),

@@ -99,8 +99,25 @@ TEST(TextWeights, AreNotListedByTheHundred) {
 
 // Whatever is typed ends in a message: no crash, no endless work, no failed check of our own.
 TEST(TextDamage, EndsInAMessage) {
-  const std::string_view words[] = {"0", "-1", "9223372036854775807", "1.0e+300", ".nan", "null", "true", "[]", "{}", "[0, 0]", "[1, 2, 3, 4, 5]", "x",
-                                    "$out", "$out // 0", "$out * $out * $out * $out * 999999999", "\"\"", "same", "\"float32[0]\"", "\"float32[9223372036854775807, 4]\""};
+  const std::string_view words[] = {"0",
+                                    "-1",
+                                    "9223372036854775807",
+                                    "1.0e+300",
+                                    ".nan",
+                                    "null",
+                                    "true",
+                                    "[]",
+                                    "{}",
+                                    "[0, 0]",
+                                    "[1, 2, 3, 4, 5]",
+                                    "x",
+                                    "$out",
+                                    "$out // 0",
+                                    "$out * $out * $out * $out * 999999999",
+                                    "\"\"",
+                                    "same",
+                                    "\"float32[0]\"",
+                                    "\"float32[9223372036854775807, 4]\""};
   const std::string text(two_layers);
   int faults = 0;
   for (std::size_t at = 0; (at = text.find_first_of(":,", at)) != std::string::npos; ++at) {
@@ -117,11 +134,27 @@ TEST(TextDamage, EndsInAMessage) {
 // Every operator with arguments that nobody would write.
 TEST(TextDamage, NoArgumentsBreakAnOperator) {
   const std::string_view whole[] = {"0", "-1", "1", "2", "3", "4", "8", "-9", "4294967296", "9223372036854775807", "-9223372036854775808"};
-  const std::string_view lists[] = {"0", "-1", "1", "2", "3", "9223372036854775807", "[]", "[0]", "[-1]", "[1, 1]", "[-1, 2]", "[0, 0, 0, 0]", "[1, 2, 3, 4]",
-                                    "[0, 1, 2, 3, 4, 5]", "[1, 2, 3, 4, 5, 6, 7]", "[9223372036854775807, 9223372036854775807]", "[4294967296, 4294967296]"};
+  const std::string_view lists[] = {"0",
+                                    "-1",
+                                    "1",
+                                    "2",
+                                    "3",
+                                    "9223372036854775807",
+                                    "[]",
+                                    "[0]",
+                                    "[-1]",
+                                    "[1, 1]",
+                                    "[-1, 2]",
+                                    "[0, 0, 0, 0]",
+                                    "[1, 2, 3, 4]",
+                                    "[0, 1, 2, 3, 4, 5]",
+                                    "[1, 2, 3, 4, 5, 6, 7]",
+                                    "[9223372036854775807, 9223372036854775807]",
+                                    "[4294967296, 4294967296]"};
   const std::string_view numbers[] = {"0.5", "0", "-1", ".nan", ".inf", "1.0e+300"};
   const std::string_view flags[] = {"true", "false"}, words[] = {"null", "same", "int64", "[a]", "[0.5, 2]"};
-  const std::string_view types[] = {"float32[1, 4, 8, 8]", "float32[]", "int64[4]", "float32[0, 4]", "float32[n, 4, h, 8]", "bool[2, 3, 4]"};
+  const std::string_view types[] = {"float32[1, 4, 8, 8]", "float32[]",           "int64[4]",
+                                    "float32[0, 4]",       "float32[n, 4, h, 8]", "bool[2, 3, 4]"};
   std::uint64_t random = 1;
   const auto pick = [&](const auto& list) -> std::string_view {
     random = random * 6364136223846793005U + 1442695040888963407U;

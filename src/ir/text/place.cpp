@@ -14,8 +14,10 @@ std::size_t token_length(std::string_view rest) {
   if (rest.empty() || rest[0] == '{' || rest[0] == '[') return 1;
   if (rest[0] == '"' || rest[0] == '\'') {
     for (std::size_t i = 1; i < rest.size(); ++i) {
-      if (rest[0] == '"' && rest[i] == '\\') ++i;
-      else if (rest[i] == rest[0]) return i + 1;
+      if (rest[0] == '"' && rest[i] == '\\')
+        ++i;
+      else if (rest[i] == rest[0])
+        return i + 1;
     }
     return rest.size();
   }
@@ -23,7 +25,8 @@ std::size_t token_length(std::string_view rest) {
   for (; end < rest.size(); ++end) {
     const char c = rest[end];
     const bool before_space = end + 1 == rest.size() || rest[end + 1] == ' ';
-    if (c == ',' || c == '}' || c == ']' || (c == ':' && before_space) || (c == ' ' && end + 1 < rest.size() && rest[end + 1] == '#')) break;
+    if (c == ',' || c == '}' || c == ']' || (c == ':' && before_space) || (c == ' ' && end + 1 < rest.size() && rest[end + 1] == '#'))
+      break;
   }
   while (end > 1 && rest[end - 1] == ' ') --end;
   return std::max<std::size_t>(end, 1);

@@ -34,7 +34,7 @@ std::string shown(const TextValue& value) {
 }
 
 bool is_layer_name(std::string_view name) {
-  bool segment = false;   // the one before the dot has a letter
+  bool segment = false;  // the one before the dot has a letter
   for (const char c : name) {
     if (c == '.' && !segment) return false;
     if (c != '.' && c != '_' && c != '-' && std::isalnum(static_cast<unsigned char>(c)) == 0) return false;
@@ -64,10 +64,13 @@ class ModelReader {
     if (!is_map(*body, "model")) return;
     check_keys(*body, model_keys, "model");
     const TextValue* inputs = body->find("inputs");
-    if (!inputs) missing("inputs", "model", *body);
-    else if (is_map(*inputs, "inputs")) for (const auto& [name, value] : inputs->members) model.inputs.push_back(input(name, value));
+    if (!inputs)
+      missing("inputs", "model", *body);
+    else if (is_map(*inputs, "inputs"))
+      for (const auto& [name, value] : inputs->members) model.inputs.push_back(input(name, value));
     model.layers = layers(*body, "model");
-    if (const TextValue* v = body->find("outputs")) model.outputs = outputs(*v), model.outputs_line = v->key_line, model.outputs_column = v->key_column;
+    if (const TextValue* v = body->find("outputs"))
+      model.outputs = outputs(*v), model.outputs_line = v->key_line, model.outputs_column = v->key_column;
   }
 
   std::vector<Block> read_library(const TextValue& root) {
@@ -81,8 +84,8 @@ class ModelReader {
   }
 
   void fault(std::string code, std::string message, int line, int column, std::string next = {}) {
-    diagnostics_.add({.code = std::move(code), .message = std::move(message), .next = std::move(next),
-                      .place = place_in(file_, lines_, line, column)});
+    diagnostics_.add(
+        {.code = std::move(code), .message = std::move(message), .next = std::move(next), .place = place_in(file_, lines_, line, column)});
   }
   void fault(std::string code, std::string message, const TextValue& at, std::string next = {}) {
     fault(std::move(code), std::move(message), at.line, at.column, std::move(next));
@@ -118,10 +121,13 @@ class ModelReader {
 
   void version(const TextValue& root) {
     const TextValue* v = root.find("wherry");
-    if (!v) fault("E303", "the text does not say its format's version", root, "begin it with the line 'wherry: 1'");
-    else if (v->kind != TextValue::integer) wrong_kind(*v, "wherry", "the format's version, a number");
+    if (!v)
+      fault("E303", "the text does not say its format's version", root, "begin it with the line 'wherry: 1'");
+    else if (v->kind != TextValue::integer)
+      wrong_kind(*v, "wherry", "the format's version, a number");
     else if (v->integer_value != 1)
-      fault("E309", fmt::format("this is version {} of the text format; this Wherry reads version 1", v->integer_value), *v, "update Wherry");
+      fault("E309", fmt::format("this is version {} of the text format; this Wherry reads version 1", v->integer_value), *v,
+            "update Wherry");
   }
 
   void use(const TextValue& value, Model& model) {
@@ -131,10 +137,13 @@ class ModelReader {
 
   ModelInput input(const std::string& name, const TextValue& value) {
     ModelInput result{.name = name, .line = value.key_line, .column = value.key_column};
-    if (!is_identifier(name)) fault("E304", fmt::format("'{}' is not an input's name: letters, digits and _", name), result.line, result.column);
+    if (!is_identifier(name))
+      fault("E304", fmt::format("'{}' is not an input's name: letters, digits and _", name), result.line, result.column);
     const std::optional<Type> type = value.kind == TextValue::string ? parse_type(value.string_value) : std::nullopt;
-    if (type) result.type = *type;
-    else wrong_kind(value, fmt::format("input '{}'", name), "a type", "write it like \"float32[1, 3, 224, 224]\", in quotes");
+    if (type)
+      result.type = *type;
+    else
+      wrong_kind(value, fmt::format("input '{}'", name), "a type", "write it like \"float32[1, 3, 224, 224]\", in quotes");
     return result;
   }
 
@@ -163,17 +172,23 @@ class ModelReader {
       for (const auto& [key, value] : v->members) result.params.push_back(param(key, value));
     if (const TextValue* v = body.find("inputs")) block_inputs(*v, result);
     result.layers = layers(body, where);
-    if (const TextValue* v = body.find("outputs")) result.outputs = outputs(*v), result.outputs_line = v->key_line, result.outputs_column = v->key_column;
+    if (const TextValue* v = body.find("outputs"))
+      result.outputs = outputs(*v), result.outputs_line = v->key_line, result.outputs_column = v->key_column;
     return result;
   }
 
   Param param(const std::string& name, const TextValue& value) {
     Param result{.name = name, .line = value.key_line, .column = value.key_column};
-    if (!is_identifier(name)) fault("E304", fmt::format("'{}' is not a parameter's name: letters, digits and _", name), result.line, result.column);
-    const bool kind = value.kind == TextValue::string && std::find(param_kinds.begin(), param_kinds.end(), value.string_value) != param_kinds.end();
-    if (kind) result.kind = value.string_value;
-    else if (value.kind == TextValue::map) wrong_kind(value, fmt::format("parameter '{}'", name), "a default or one of " + join(param_kinds, ", "));
-    else result.fallback = value;
+    if (!is_identifier(name))
+      fault("E304", fmt::format("'{}' is not a parameter's name: letters, digits and _", name), result.line, result.column);
+    const bool kind =
+        value.kind == TextValue::string && std::find(param_kinds.begin(), param_kinds.end(), value.string_value) != param_kinds.end();
+    if (kind)
+      result.kind = value.string_value;
+    else if (value.kind == TextValue::map)
+      wrong_kind(value, fmt::format("parameter '{}'", name), "a default or one of " + join(param_kinds, ", "));
+    else
+      result.fallback = value;
     return result;
   }
 
@@ -192,7 +207,8 @@ class ModelReader {
   std::vector<Layer> layers(const TextValue& body, const std::string& where) {
     std::vector<Layer> result;
     const TextValue* value = body.find("layers");
-    if (!value) missing("layers", where, body);
+    if (!value)
+      missing("layers", where, body);
     else if (is_map(*value, "layers"))
       for (const auto& [name, row] : value->members) result.push_back(layer(name, row));
     return result;
@@ -206,13 +222,20 @@ class ModelReader {
     if (!is_map(row, where)) return result;
     for (const auto& [key, value] : row.members) {
       if (key == "op" || key == "block") result.word_line = value.line, result.word_column = value.column;
-      if (key == "op") result.op = string(value, "op");
-      else if (key == "block") result.block = string(value, "block");
-      else if (key == "inputs") layer_inputs(value, result);
-      else if (key == "when") result.when = value;
-      else if (key == "repeat") result.repeat = value;
-      else if (key == "weights") weights(value, result);
-      else result.args.emplace_back(key, value);
+      if (key == "op")
+        result.op = string(value, "op");
+      else if (key == "block")
+        result.block = string(value, "block");
+      else if (key == "inputs")
+        layer_inputs(value, result);
+      else if (key == "when")
+        result.when = value;
+      else if (key == "repeat")
+        result.repeat = value;
+      else if (key == "weights")
+        weights(value, result);
+      else
+        result.args.emplace_back(key, value);
     }
     const bool op = row.find("op"), block = row.find("block");
     if (op && block) fault("E304", where + " has both op and block", result.line, result.column);
@@ -221,13 +244,16 @@ class ModelReader {
   }
 
   void layer_inputs(const TextValue& value, Layer& layer) {
-    if (value.kind == TextValue::list) layer.inputs = value.items;
-    else layer.inputs = {value};
+    if (value.kind == TextValue::list)
+      layer.inputs = value.items;
+    else
+      layer.inputs = {value};
     if (value.kind == TextValue::null || (value.kind == TextValue::list && value.items.empty()))
       wrong_kind(value, "inputs", "a layer, a number or a list of these", "leave the key out to take the layer before");
     for (const TextValue& item : layer.inputs) {
       const bool literal = item.kind == TextValue::map && (item.find("constant") != nullptr) != (item.find("weight") != nullptr);
-      if (item.kind == TextValue::map && literal) check_keys(item, item.find("weight") ? weight_keys : constant_keys, "an input");
+      if (item.kind == TextValue::map && literal)
+        check_keys(item, item.find("weight") ? weight_keys : constant_keys, "an input");
       else if (item.kind == TextValue::map || item.kind == TextValue::list || item.kind == TextValue::boolean)
         wrong_kind(item, "an input", "a layer's name, $input, a number, {constant: …} or {weight: …}");
     }
@@ -275,7 +301,8 @@ std::vector<Block> read_library(const fs::path& file, const std::string& name, D
   return blocks;
 }
 
-void add_libraries(const TextValue& use, ModelReader& reader, const std::vector<fs::path>& folders, Model& model, Diagnostics& diagnostics) {
+void add_libraries(const TextValue& use, ModelReader& reader, const std::vector<fs::path>& folders, Model& model,
+                   Diagnostics& diagnostics) {
   std::set<std::string> names, libraries;
   for (const Block& block : model.blocks) names.insert(block.name);
   for (std::size_t i = 0; i < model.use.size(); ++i) {

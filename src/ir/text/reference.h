@@ -8,7 +8,7 @@ namespace wherry {
 
 struct Reference {
   std::string layer;
-  std::string output;     // "": the first
+  std::string output;  // "": the first
 };
 
 inline Reference parse_reference(std::string_view text) {

@@ -37,10 +37,14 @@ Json json_of(const Attr& attr) {
   return std::visit(
       [](const auto& value) -> Json {
         using T = std::decay_t<decltype(value)>;
-        if constexpr (std::is_same_v<T, None>) return nullptr;
-        else if constexpr (std::is_same_v<T, DType>) return std::string(name(value));
-        else if constexpr (std::is_same_v<T, double>) return std::isfinite(value) ? Json(value) : Json(text(Attr(value)));
-        else return value;
+        if constexpr (std::is_same_v<T, None>)
+          return nullptr;
+        else if constexpr (std::is_same_v<T, DType>)
+          return std::string(name(value));
+        else if constexpr (std::is_same_v<T, double>)
+          return std::isfinite(value) ? Json(value) : Json(text(Attr(value)));
+        else
+          return value;
       },
       attr);
 }
@@ -82,7 +86,9 @@ Json common_properties() {
           {"block", {{"type", "string"}, {"description", "a block of this text or of a library under 'use'"}}},
           {"inputs", refer_to("inputs")},
           {"when", {{"anyOf", {{{"type", "boolean"}}, refer_to("expression")}}, {"description", "false: the layer is left out"}}},
-          {"repeat", {{"anyOf", {{{"type", "integer"}, {"minimum", 0}}, refer_to("expression")}}, {"description", "a stack of so many: name.0, name.1, …"}}},
+          {"repeat",
+           {{"anyOf", {{{"type", "integer"}, {"minimum", 0}}, refer_to("expression")}},
+            {"description", "a stack of so many: name.0, name.1, …"}}},
           {"weights",
            {{"anyOf", {{{"type", "string"}}, {{"type", "object"}, {"additionalProperties", {{"type", "string"}}}}}},
             {"description", "other keys than the layer's own: another layer's path, or a key for each weight"}}}};
@@ -109,7 +115,8 @@ Json operator_schema(const OpDef& op) {
 Json layer_schema(const OpTable& ops) {
   Json rules = Json::array();
   for (const OpDef* op : ops.all())
-    rules.push_back({{"if", {{"properties", {{"op", {{"const", op->name}}}}}, {"required", {"op"}}}}, {"then", refer_to("op." + std::string(op->name))}});
+    rules.push_back({{"if", {{"properties", {{"op", {{"const", op->name}}}}}, {"required", {"op"}}}},
+                     {"then", refer_to("op." + std::string(op->name))}});
   return {{"type", "object"},
           {"properties", common_properties()},
           {"oneOf", {{{"required", {"op"}}}, {{"required", {"block"}}}}},
@@ -122,23 +129,26 @@ Json definitions(const OpTable& ops) {
   const Json weight = object({{"weight", {{"type", "string"}}}, {"type", refer_to("type")}}, {"weight", "type"});
   const Json input = {{"anyOf", {reference, number(), constant, weight, {{"type", "null"}}}}};
   Json dtypes = Json::array();
-  for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16, DType::float64, DType::int8, DType::uint8, DType::int16, DType::uint16,
-                            DType::int32, DType::uint32, DType::int64, DType::boolean})
+  for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16, DType::float64, DType::int8, DType::uint8, DType::int16,
+                            DType::uint16, DType::int32, DType::uint32, DType::int64, DType::boolean})
     dtypes.push_back(name(dtype));
   const Json outputs = map_of(".", {{"type", "string"}});
-  Json defs = {{"expression", {{"type", "string"}, {"pattern", "\\$"}, {"description", "of parameters: $kernel // 2, $stride == 1 and $in == $out"}}},
-               {"type", {{"type", "string"}, {"pattern", type_text}, {"description", "float32[1, 3, 224, 224]; a word for a size that is open"}}},
-               {"dtype", {{"enum", std::move(dtypes)}}},
-               {"operator", {{"enum", ops.names()}}},
-               {"inputs", {{"anyOf", {input, list_of(input)}}, {"description", "what goes in; the layer before where it is left out"}}},
-               {"layer", layer_schema(ops)},
-               {"layers", map_of(layer_name, refer_to("layer"))},
-               {"block", object({{"doc", {{"type", "string"}}},
-                                 {"params", map_of(identifier, {{"description", "int, float, bool, string or ints: required; anything else: its default"}})},
-                                 {"inputs", list_of({{"type", "string"}, {"pattern", identifier}})},
-                                 {"layers", refer_to("layers")},
-                                 {"outputs", outputs}},
-                                {"layers"})}};
+  Json defs = {
+      {"expression",
+       {{"type", "string"}, {"pattern", "\\$"}, {"description", "of parameters: $kernel // 2, $stride == 1 and $in == $out"}}},
+      {"type", {{"type", "string"}, {"pattern", type_text}, {"description", "float32[1, 3, 224, 224]; a word for a size that is open"}}},
+      {"dtype", {{"enum", std::move(dtypes)}}},
+      {"operator", {{"enum", ops.names()}}},
+      {"inputs", {{"anyOf", {input, list_of(input)}}, {"description", "what goes in; the layer before where it is left out"}}},
+      {"layer", layer_schema(ops)},
+      {"layers", map_of(layer_name, refer_to("layer"))},
+      {"block",
+       object({{"doc", {{"type", "string"}}},
+               {"params", map_of(identifier, {{"description", "int, float, bool, string or ints: required; anything else: its default"}})},
+               {"inputs", list_of({{"type", "string"}, {"pattern", identifier}})},
+               {"layers", refer_to("layers")},
+               {"outputs", outputs}},
+              {"layers"})}};
   for (const OpDef* op : ops.all()) defs["op." + std::string(op->name)] = operator_schema(*op);
   return defs;
 }
@@ -147,7 +157,9 @@ Json definitions(const OpTable& ops) {
 
 Json text_schema(const OpTable& ops) {
   const Json word = {{"type", "string"}};
-  const Json body = object({{"inputs", map_of(identifier, refer_to("type"))}, {"layers", refer_to("layers")}, {"outputs", map_of(".", word)}}, {"inputs", "layers"});
+  const Json body =
+      object({{"inputs", map_of(identifier, refer_to("type"))}, {"layers", refer_to("layers")}, {"outputs", map_of(".", word)}},
+             {"inputs", "layers"});
   Json schema = {{"$schema", "https://json-schema.org/draft/2020-12/schema"}, {"title", "A model as Wherry's text, version 1"}};
   schema.update(object({{"wherry", {{"const", 1}, {"description", "version of the format"}}},
                         {"name", word},

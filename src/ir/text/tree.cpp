@@ -30,7 +30,8 @@ std::optional<double> special_number(std::string_view text) {
   return std::nullopt;
 }
 
-template <class T> bool whole(std::string_view text, T& value, auto... how) {
+template <class T>
+bool whole(std::string_view text, T& value, auto... how) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, how...);
   return error == std::errc() && end == text.data() + text.size();
 }
@@ -56,7 +57,7 @@ class TreeBuilder : public YAML::EventHandler {
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { refuse(mark, "", 1); }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
     refuse(mark, tag, anchor);
-    const std::optional<double> special = special_number(value);   // quoted too: JSON has no other way to say it
+    const std::optional<double> special = special_number(value);  // quoted too: JSON has no other way to say it
     add(tag == "!" && !special ? TextValue::of(value) : plain_scalar(value), mark, value);
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
@@ -165,7 +166,8 @@ std::optional<TextValue> parse_tree(std::string_view text, const std::string& fi
   try {
     std::istringstream stream{std::string(text)};
     YAML::Parser parser(stream);
-    while (parser.HandleNextDocument(builder)) {}
+    while (parser.HandleNextDocument(builder)) {
+    }
   } catch (const Malformed& fault) {
     malformed(fault.message, fault.mark, fault.next);
     return std::nullopt;

@@ -27,8 +27,10 @@ TextValue layer_row(const Layer& layer) {
   TextValue row = map();
   if (!layer.op.empty()) put(row, "op", word(layer.op));
   if (!layer.block.empty()) put(row, "block", word(layer.block));
-  if (layer.inputs.size() == 1 && layer.inputs[0].kind != TextValue::null) put(row, "inputs", layer.inputs[0]);
-  else if (!layer.inputs.empty()) put(row, "inputs", list(layer.inputs));
+  if (layer.inputs.size() == 1 && layer.inputs[0].kind != TextValue::null)
+    put(row, "inputs", layer.inputs[0]);
+  else if (!layer.inputs.empty())
+    put(row, "inputs", list(layer.inputs));
   if (layer.when) put(row, "when", *layer.when);
   if (layer.repeat) put(row, "repeat", *layer.repeat);
   if (layer.weights.size() == 1 && layer.weights[0].first.empty()) {

@@ -12,7 +12,7 @@ namespace wherry {
 namespace {
 
 constexpr std::size_t widest = 140;
-constexpr char soft_break = '\x01';    // between items: a space, or a new line where the row grows too long
+constexpr char soft_break = '\x01';  // between items: a space, or a new line where the row grows too long
 
 using Path = std::vector<std::string_view>;
 
@@ -30,7 +30,7 @@ bool is_block(const TextValue& v, const Path& path) {
   return (v.kind == TextValue::map || v.kind == TextValue::list) && has_items(v) && is_structure(path);
 }
 
-bool is_word(std::string text) {   // what other YAML readers take for true, false or nothing
+bool is_word(std::string text) {  // what other YAML readers take for true, false or nothing
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   for (const char* word : {"yes", "no", "on", "off", "y", "n", "true", "false", "null", "~"})
     if (text == word) return true;
@@ -42,12 +42,13 @@ bool is_plain(const std::string& text) {
   const auto alnum = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
   const char first = text[0];
   const bool minus = first == '-' && text.size() > 1 && (alnum(text[1]) || text[1] == '$' || text[1] == '(');
-  const bool starts = alnum(first) || first == '$' || first == '_' || first == '(' || first == '/' || first == '.' || first == '+' || minus ||
-                      static_cast<unsigned char>(first) >= 0x80;
+  const bool starts = alnum(first) || first == '$' || first == '_' || first == '(' || first == '/' || first == '.' || first == '+' ||
+                      minus || static_cast<unsigned char>(first) >= 0x80;
   if (!starts || text.back() == ' ' || text.back() == ':') return false;
-  if (std::isdigit(static_cast<unsigned char>(first)) != 0 && text.find_first_of(":-") != std::string::npos) return false;   // times, dates
+  if (std::isdigit(static_cast<unsigned char>(first)) != 0 && text.find_first_of(":-") != std::string::npos) return false;  // times, dates
   for (const char c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F || std::string_view(",[]{}?\"\\`").find(c) != std::string_view::npos) return false;
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F || std::string_view(",[]{}?\"\\`").find(c) != std::string_view::npos)
+      return false;
   return text.find(": ") == std::string::npos && text.find(" #") == std::string::npos;
 }
 
@@ -55,11 +56,16 @@ std::string quoted(const std::string& text) {
   std::string out = "\"";
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') out += '\\', out += c;
-    else if (c == '\n') out += "\\n";
-    else if (c == '\t') out += "\\t";
-    else if (byte < 0x20 || byte == 0x7F) out += fmt::format("\\x{:02x}", byte);
-    else out += c;
+    if (c == '"' || c == '\\')
+      out += '\\', out += c;
+    else if (c == '\n')
+      out += "\\n";
+    else if (c == '\t')
+      out += "\\t";
+    else if (byte < 0x20 || byte == 0x7F)
+      out += fmt::format("\\x{:02x}", byte);
+    else
+      out += c;
   }
   return out + "\"";
 }
@@ -82,7 +88,8 @@ struct Style {
   bool json;
   std::string key(const std::string& name) const {
     if (json) return json_string(name);
-    const bool simple = std::all_of(name.begin(), name.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '-'; });
+    const bool simple = std::all_of(name.begin(), name.end(),
+                                    [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '-'; });
     return simple && !name.empty() && name[0] != '-' && name[0] != '.' ? name : quoted(name);
   }
   std::string scalar(const TextValue& v) const { return json ? json_scalar(v) : yaml_scalar(v); }

@@ -132,7 +132,7 @@ def provenance(results):
     versions += [f"{name} {onnx[name]}" for name in ("onnx2tf", "tensorflow-cpu", "onnxscript")]
     loads = [f"{name} {context['load']:.1f}" for name, context in parts.items()]
     return [
-        f"Measured {now['date']} by `bench/run.py` on {now['cpu']}, {now['memory_gb']} GB, {now['system']}.",
+        f"Measured {now['date'][:10]} by `bench/run.py` on {now['cpu']}, {now['memory_gb']} GB, {now['system']}.",
         f"{now['wherry']} at {now['commit']}, PyTorch 2.13.0, {', '.join(versions)}.",
         f"Load of the machine as each part began: {', '.join(loads)}.",
     ]

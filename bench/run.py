@@ -143,12 +143,13 @@ def latency(args):
     found = {}
     for model in MEASURED_LATENCY:
         for threads in (1, 2):
-            turns = tools_of(model) | {"control": out(model, "litert-torch")}
-            times = {tool: [] for tool in turns}
+            turns = list((tools_of(model) | {"control": out(model, "litert-torch")}).items())
+            times = {tool: [] for tool, _ in turns}
             for _ in range(args.processes):
+                turns = turns[1:] + turns[:1]
                 answer = ask(
                     what="latency",
-                    files=turns,
+                    files=dict(turns),
                     expected=expected(model),
                     threads=threads,
                     alternations=args.alternations,
@@ -175,7 +176,7 @@ def context(args):
     cpuinfo = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     cpu = [line.split(":")[1].strip() for line in cpuinfo if line.startswith("model name")]
     return {
-        "date": datetime.date.today().isoformat(),
+        "date": datetime.datetime.now().isoformat(timespec="seconds"),
         "cpu": f"{len(cpu)} cores, {cpu[0]}",
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
         "system": f"{platform.freedesktop_os_release()['PRETTY_NAME']}, Python {platform.python_version()}",
@@ -192,9 +193,9 @@ def main():
     parser.add_argument("--wherry", default=str(ROOT / ".venv/bin/wherry"), help="the command to measure")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each peer's conversion")
     parser.add_argument("--runs", type=int, default=7, help="runs of ours before each of the peers'")
-    parser.add_argument("--processes", type=int, default=3, help="processes per latency measurement")
-    parser.add_argument("--alternations", type=int, default=20, help="turns of each file per process")
-    parser.add_argument("--inferences", type=int, default=20, help="inferences per turn")
+    parser.add_argument("--processes", type=int, default=20, help="processes per latency measurement")
+    parser.add_argument("--alternations", type=int, default=6, help="turns of each file per process")
+    parser.add_argument("--inferences", type=int, default=10, help="inferences per turn")
     args = parser.parse_args()
     unknown = set(args.parts) - set(PARTS)
     if unknown:

@@ -19,7 +19,7 @@ namespace {
 struct Cursor {
   std::span<const std::byte> bytes;
   std::uint64_t at = 0;
-  bool ended = false;   // a read went past the end: minizip takes a short read without an error for zeros
+  bool ended = false;  // a read went past the end: minizip takes a short read without an error for zeros
 };
 
 voidpf open_cursor(voidpf opaque, const void*, int) { return opaque; }
@@ -74,13 +74,12 @@ constexpr std::uint64_t largest_inflation = 1032;  // deflate makes at most that
 
 }  // namespace
 
-bool Archive::looks_like_zip(std::span<const std::byte> bytes) {
-  return bytes.size() >= 4 && std::memcmp(bytes.data(), "PK", 2) == 0;
-}
+bool Archive::looks_like_zip(std::span<const std::byte> bytes) { return bytes.size() >= 4 && std::memcmp(bytes.data(), "PK", 2) == 0; }
 
 Archive::Archive(OwnedBytes bytes, std::string title) : bytes_(std::move(bytes)), title_(std::move(title)) {
   if (!looks_like_zip(bytes_.bytes))
-    fail({.code = "E107", .message = fmt::format("{} is not a zip archive", title_),
+    fail({.code = "E107",
+          .message = fmt::format("{} is not a zip archive", title_),
           .next = "give a file that torch.export.save or torch.save wrote"});
   read_directory();
   check_ranges();
@@ -110,8 +109,11 @@ void Archive::read_directory() {
     if (info.size_filename >= name.size()) damaged("its directory of entries is damaged: a name is too long");
     name.resize(info.size_filename);
     if (name.ends_with('/')) continue;
-    Entry entry{.stored_size = info.compressed_size, .size = info.uncompressed_size, .crc = static_cast<std::uint32_t>(info.crc),
-                .method = static_cast<int>(info.compression_method), .encrypted = (info.flag & 1U) != 0};
+    Entry entry{.stored_size = info.compressed_size,
+                .size = info.uncompressed_size,
+                .crc = static_cast<std::uint32_t>(info.crc),
+                .method = static_cast<int>(info.compression_method),
+                .encrypted = (info.flag & 1U) != 0};
     if (unzOpenCurrentFile2(zip.file, nullptr, nullptr, 1) != UNZ_OK)
       damaged(fmt::format("the header of entry '{}' is missing or differs from the directory", name));
     entry.offset = unzGetCurrentFileZStreamPos64(zip.file);
@@ -133,7 +135,8 @@ void Archive::check_ranges() const {
   std::sort(starts.begin(), starts.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   for (std::size_t i = 1; i < starts.size(); ++i) {
     const auto& [name, before] = *starts[i - 1].second;
-    if (before.offset + before.stored_size > starts[i].first) damaged(fmt::format("entries '{}' and '{}' overlap", name, starts[i].second->first));
+    if (before.offset + before.stored_size > starts[i].first)
+      damaged(fmt::format("entries '{}' and '{}' overlap", name, starts[i].second->first));
   }
 }
 

@@ -29,9 +29,9 @@ class Archive {
   static bool looks_like_zip(std::span<const std::byte> bytes);
 
   const std::string& title() const { return title_; }
-  const std::string& root() const { return root_; }    // the folder that holds every entry: "fbnet_a"; may be ""
+  const std::string& root() const { return root_; }  // the folder that holds every entry: "fbnet_a"; may be ""
   bool has(std::string_view name) const { return entries_.find(name) != entries_.end(); }
-  std::vector<std::string> names() const;              // below root(), sorted
+  std::vector<std::string> names() const;  // below root(), sorted
 
   // The bytes of `root()/name`, a view where the entry is stored. Its CRC-32 is checked at the first read.
   // Fails with E103 when there is no such entry, E102 when its bytes are damaged.

@@ -13,7 +13,7 @@ namespace {
 
 struct Pair {
   std::string_view ours, theirs;
-  std::optional<std::string_view> value;   // what theirs must be
+  std::optional<std::string_view> value;  // what theirs must be
 };
 
 // "x=self =cudnn_enabled =training:false"
@@ -61,7 +61,10 @@ class Conversion {
 
  private:
   [[noreturn]] void refuse(std::string message, std::string next = {}) const {
-    fail({.code = "E203", .message = std::move(message), .at = where(node_), .in = describe_inputs(builder_.graph(), node_),
+    fail({.code = "E203",
+          .message = std::move(message),
+          .at = where(node_),
+          .in = describe_inputs(builder_.graph(), node_),
           .next = std::move(next)});
   }
 
@@ -88,7 +91,8 @@ class Conversion {
     const Attr* value = std::get_if<Attr>(&arg.value);
     if (value && text(*value) == *pair.value) return;
     const bool training = arg.name == "training" || arg.name == "train";
-    refuse(fmt::format("'{}' with {}={} cannot be honoured; only {} can", node_.target, arg.name, value ? text(*value) : "a tensor", *pair.value),
+    refuse(fmt::format("'{}' with {}={} cannot be honoured; only {} can", node_.target, arg.name, value ? text(*value) : "a tensor",
+                       *pair.value),
            training ? "call model.eval() before torch.export.export" : "");
   }
 
@@ -96,18 +100,22 @@ class Conversion {
     const Input& input = op_.inputs[index];
     if (const auto* list = std::get_if<std::vector<ValueId>>(&arg.value)) {
       const bool whole = std::find(list->begin(), list->end(), absent) == list->end();
-      if (input.role != Role::variadic || !whole) refuse(fmt::format("argument '{}' of '{}' is a list, expected a tensor", arg.name, node_.target));
+      if (input.role != Role::variadic || !whole)
+        refuse(fmt::format("argument '{}' of '{}' is a list, expected a tensor", arg.name, node_.target));
       list_ = *list;
       return;
     }
     if (const auto* value = std::get_if<ValueId>(&arg.value)) {
-      if (input.role == Role::variadic) list_ = {*value};
-      else inputs_[index] = *value;
+      if (input.role == Role::variadic)
+        list_ = {*value};
+      else
+        inputs_[index] = *value;
       return;
     }
     const Attr& number = std::get<Attr>(arg.value);
     if (std::holds_alternative<None>(number)) return;
-    const std::optional<Attr> scalar = std::holds_alternative<bool>(number) ? Attr(std::get<bool>(number) ? 1.0 : 0.0) : coerce(number, AttrKind::number);
+    const std::optional<Attr> scalar =
+        std::holds_alternative<bool>(number) ? Attr(std::get<bool>(number) ? 1.0 : 0.0) : coerce(number, AttrKind::number);
     if (!scalar) refuse(fmt::format("argument '{}' of '{}' is {}, expected a tensor or a number", arg.name, node_.target, text(number)));
     inputs_[index] = builder_.scalar(std::get<double>(*scalar), scalar_dtype(std::holds_alternative<double>(number)));
   }
@@ -128,8 +136,10 @@ class Conversion {
     const Attr* value = std::get_if<Attr>(&arg.value);
     if (!value) refuse(fmt::format("argument '{}' of '{}' is computed by the model, expected {}", arg.name, node_.target, name(def.kind)));
     if (std::holds_alternative<None>(*value)) {
-      if (def.or_none) attrs_[index] = *value;
-      else if (!def.fallback) refuse(fmt::format("argument '{}' of '{}' is None, expected {}", arg.name, node_.target, name(def.kind)));
+      if (def.or_none)
+        attrs_[index] = *value;
+      else if (!def.fallback)
+        refuse(fmt::format("argument '{}' of '{}' is None, expected {}", arg.name, node_.target, name(def.kind)));
       return;
     }
     const auto* word = std::get_if<std::string>(value);
@@ -178,14 +188,16 @@ std::string describe_inputs(const Graph& graph, const ForeignNode& node) {
 std::vector<ValueId> convert_foreign(Builder& builder, const ForeignNode& node, const OpTable::Foreign& meaning) {
   if (!meaning.map->convert) return Conversion(builder, node, meaning).run();
   const auto refuse = [&](const char* reason) {
-    fail({.code = "E203", .message = fmt::format("the arguments of '{}' are not what Wherry knows of it ({})", node.target, reason),
-          .at = where(node), .in = describe_inputs(builder.graph(), node)});
+    fail({.code = "E203",
+          .message = fmt::format("the arguments of '{}' are not what Wherry knows of it ({})", node.target, reason),
+          .at = where(node),
+          .in = describe_inputs(builder.graph(), node)});
   };
   try {
     return meaning.map->convert(builder, node);
   } catch (const std::bad_variant_access&) {
     refuse("one is of another kind");
-  } catch (const std::logic_error& error) {   // an argument that breaks what the operator relies on
+  } catch (const std::logic_error& error) {  // an argument that breaks what the operator relies on
     refuse(error.what());
   }
   return {};

@@ -36,15 +36,18 @@ Tensor view_storage(const OwnedBytes& storage, DType dtype, const Sizes& sizes, 
     fail({.code = "E105", .message = fmt::format("{} is {} but has {} strides", what, type, strides.size()), .next = next});
   const std::optional<std::int64_t> end = end_of_view(dtype, sizes, strides, offset);
   if (!end)
-    fail({.code = "E503", .message = fmt::format("{} is {} with strides {} and offset {}: a size is negative or too large", what, type,
-                                                 text(to_shape(strides)), offset), .next = next});
+    fail({.code = "E503",
+          .message = fmt::format("{} is {} with strides {} and offset {}: a size is negative or too large", what, type,
+                                 text(to_shape(strides)), offset),
+          .next = next});
   if (static_cast<std::uint64_t>(*end) > storage.bytes.size())
-    fail({.code = "E105", .message = fmt::format("{} is {} and needs {} bytes, but its storage holds {}", what, type, *end, storage.bytes.size()),
+    fail({.code = "E105",
+          .message = fmt::format("{} is {} and needs {} bytes, but its storage holds {}", what, type, *end, storage.bytes.size()),
           .next = next});
   if (*end == 0) return {dtype, sizes, strides, nullptr, nullptr};
   const std::byte* base = storage.bytes.data();
   std::shared_ptr<const void> owner = storage.owner;
-  if (reinterpret_cast<std::uintptr_t>(base) % byte_size(dtype) != 0) {   // an archive that does not align its entries
+  if (reinterpret_cast<std::uintptr_t>(base) % byte_size(dtype) != 0) {  // an archive that does not align its entries
     auto copy = std::make_shared<std::vector<std::byte>>(storage.bytes.begin(), storage.bytes.end());
     base = copy->data();
     owner = std::move(copy);

@@ -56,7 +56,8 @@ TEST(Archive, RefusesWhatIsNoArchive) {
 
 TEST(Archive, RefusesEveryTruncation) {
   const std::string bytes = packed(entries);
-  for (std::size_t length = 4; length < bytes.size(); ++length) EXPECT_THAT(open_all(bytes.substr(0, length)), StartsWith("error E10")) << length;
+  for (std::size_t length = 4; length < bytes.size(); ++length)
+    EXPECT_THAT(open_all(bytes.substr(0, length)), StartsWith("error E10")) << length;
 }
 
 TEST(Archive, RefusesEntriesThatOverlap) {
@@ -75,12 +76,12 @@ TEST(Archive, SurvivesEveryFlippedByte) {
       changed[at] = static_cast<char>(changed[at] ^ mask);
       refused += open_all(changed).empty() ? 0 : 1;
     }
-  EXPECT_GT(refused, 1000);   // the padding, the times and the attributes mean nothing
+  EXPECT_GT(refused, 1000);  // the padding, the times and the attributes mean nothing
 }
 
 TEST(Archive, RefusesASizeThatCannotInflate) {
   std::string bytes = packed({{"net/a", "alpha"}});
-  for (const std::size_t at : {bytes.find("PK\3\4") + 8, bytes.find("PK\1\2") + 10}) bytes[at] = 8;           // deflated
+  for (const std::size_t at : {bytes.find("PK\3\4") + 8, bytes.find("PK\1\2") + 10}) bytes[at] = 8;  // deflated
   for (const std::size_t at : {bytes.find("PK\3\4") + 22, bytes.find("PK\1\2") + 24}) bytes.replace(at, 4, "\xff\xff\xff\x7f");
   EXPECT_THAT(open_all(bytes), HasSubstr("says that 5 bytes inflate to 2147483647"));
 }

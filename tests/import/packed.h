@@ -35,9 +35,9 @@ inline void put(std::string& out, std::uint64_t value, int bytes) {
 
 // The fields that a local header and a directory entry share.
 inline void put_fields(std::string& out, const std::string& name, const std::string& bytes, std::size_t extra) {
-  put(out, 0, 2);   // flags
-  put(out, 0, 2);   // stored
-  put(out, 0, 4);   // time
+  put(out, 0, 2);  // flags
+  put(out, 0, 2);  // stored
+  put(out, 0, 4);  // time
   put(out, libdeflate_crc32(0, bytes.data(), bytes.size()), 4);
   put(out, bytes.size(), 4);
   put(out, bytes.size(), 4);
@@ -57,10 +57,10 @@ inline std::string packed(const Entries& entries) {
     put(directory, 20, 2);
     put(directory, 20, 2);
     put_fields(directory, name, bytes, 0);
-    put(directory, 0, 2);   // comment
-    put(directory, 0, 2);   // disk
+    put(directory, 0, 2);  // comment
+    put(directory, 0, 2);  // disk
     put(directory, 0, 2);
-    put(directory, 0, 4);   // attributes
+    put(directory, 0, 4);  // attributes
     put(directory, start, 4);
     directory += name;
   }
@@ -77,7 +77,8 @@ inline std::string packed(const Entries& entries) {
 }
 
 // The code and message that `read` fails with; "" when it does not fail.
-template <class F> std::string fault(F read) {
+template <class F>
+std::string fault(F read) {
   try {
     read();
   } catch (const Failure& failure) {

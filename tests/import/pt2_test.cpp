@@ -33,7 +33,8 @@ std::string fault_of(const Entries& entries) {
 }
 
 // The message for the small model with one of its JSON entries edited.
-template <class F> std::string edited(const char* entry, F edit) {
+template <class F>
+std::string edited(const char* entry, F edit) {
   Entries entries = unpacked("small.pt2");
   json document = json::parse(entries.at(entry));
   edit(document);
@@ -113,7 +114,8 @@ TEST(Pt2, ReadsFbnetA) {
 
 TEST(Pt2Fault, VersionOfTheSchema) {
   EXPECT_THAT(edited(model, [](json& d) { d["schema_version"]["major"] = 7; }),
-              AllOf(StartsWith("error E106: the program's schema is version 7."), HasSubstr("(written by torch 2.13"), HasSubstr("export it with torch 2.13")));
+              AllOf(StartsWith("error E106: the program's schema is version 7."), HasSubstr("(written by torch 2.13"),
+                    HasSubstr("export it with torch 2.13")));
 }
 
 TEST(Pt2Fault, VersionOfTheArchive) {
@@ -126,7 +128,8 @@ TEST(Pt2Fault, VersionOfTheArchive) {
 }
 
 TEST(Pt2Fault, OtherKindsOfArchive) {
-  EXPECT_THAT(fault_of({{"m/serialized_exported_program.json", "{}"}}), HasSubstr("E106: 'x.pt2': the archive's layout is that of torch 2.7 and older"));
+  EXPECT_THAT(fault_of({{"m/serialized_exported_program.json", "{}"}}),
+              HasSubstr("E106: 'x.pt2': the archive's layout is that of torch 2.7 and older"));
   EXPECT_THAT(fault_of({{"m/constants.pkl", ""}, {"m/data.pkl", ""}}), HasSubstr("E107: 'x.pt2': the file is a TorchScript archive"));
   EXPECT_THAT(fault_of({{"m/data.pkl", ""}}), HasSubstr("E107: 'x.pt2': the file holds weights"));
   EXPECT_THAT(fault_of({{"m/readme", ""}}), HasSubstr("E103: 'x.pt2': it has no entry 'models/model.json'"));
@@ -139,7 +142,8 @@ TEST(Pt2Fault, Json) {
   Entries entries = unpacked("small.pt2");
   entries[model].resize(entries[model].size() / 2);
   EXPECT_THAT(fault_of(entries), StartsWith("error E104: entry 'models/model.json' of 'x.pt2': the JSON does not parse"));
-  EXPECT_THAT(edited(model, [](json& d) { d["graph_module"]["graph"].erase("nodes"); }), HasSubstr("E104: entry 'models/model.json' of 'x.pt2': field 'graph' lacks its field 'nodes'"));
+  EXPECT_THAT(edited(model, [](json& d) { d["graph_module"]["graph"].erase("nodes"); }),
+              HasSubstr("E104: entry 'models/model.json' of 'x.pt2': field 'graph' lacks its field 'nodes'"));
   EXPECT_THAT(edited(model, [](json& d) { d["schema_version"]["major"] = "eight"; }), HasSubstr("field 'major' is not an int"));
 }
 
@@ -147,7 +151,8 @@ TEST(Pt2Fault, MissingWeight) {
   Entries entries = unpacked("small.pt2");
   entries.erase("small/data/weights/weight_0");
   EXPECT_THAT(fault_of(entries), StartsWith("error E103: 'x.pt2': it has no entry 'data/weights/weight_0'"));
-  EXPECT_THAT(edited(weights, [](json& d) { d["config"].erase("conv.bias"); }), HasSubstr("E103: 'x.pt2': it has no bytes for weight 'conv.bias'"));
+  EXPECT_THAT(edited(weights, [](json& d) { d["config"].erase("conv.bias"); }),
+              HasSubstr("E103: 'x.pt2': it has no bytes for weight 'conv.bias'"));
   entries = unpacked("small.pt2");
   entries.erase(weights);
   EXPECT_THAT(fault_of(entries), StartsWith("error E103: 'x.pt2': it has no entry 'data/weights/model_weights_config.json'"));
@@ -156,12 +161,14 @@ TEST(Pt2Fault, MissingWeight) {
 TEST(Pt2Fault, WeightOfTheWrongLength) {
   Entries entries = unpacked("small.pt2");
   entries["small/data/weights/weight_0"].resize(100);
-  EXPECT_THAT(fault_of(entries),
-              StartsWith("error E105: weight 'conv.weight' of 'x.pt2' is float32[4, 3, 3, 3] and needs 432 bytes, but its storage holds 100"));
+  EXPECT_THAT(
+      fault_of(entries),
+      StartsWith("error E105: weight 'conv.weight' of 'x.pt2' is float32[4, 3, 3, 3] and needs 432 bytes, but its storage holds 100"));
 }
 
 TEST(Pt2Fault, WeightOfAnotherType) {
-  EXPECT_THAT(edited(weights, [](json& d) { d["config"]["conv.bias"]["tensor_meta"]["dtype"] = 5; }), HasSubstr("needs 32 bytes, but its storage holds 16"));
+  EXPECT_THAT(edited(weights, [](json& d) { d["config"]["conv.bias"]["tensor_meta"]["dtype"] = 5; }),
+              HasSubstr("needs 32 bytes, but its storage holds 16"));
   EXPECT_THAT(edited(weights, [](json& d) { d["config"]["conv.bias"]["tensor_meta"]["dtype"] = 4; }),
               HasSubstr("E403: 'x.pt2': weight 'conv.bias' is int32[4], but the graph takes float32[4]"));
   EXPECT_THAT(edited(weights, [](json& d) { d["config"]["conv.bias"]["tensor_meta"]["dtype"] = 99; }), HasSubstr("E104"));
@@ -171,11 +178,13 @@ TEST(Pt2Fault, ShapeThatOverflows) {
   const auto sized = [](std::int64_t size) {
     return edited(weights, [&](json& d) { d["config"]["conv.weight"]["tensor_meta"]["sizes"][0]["as_int"] = size; });
   };
-  EXPECT_THAT(sized(std::int64_t{1} << 62), StartsWith("error E503: weight 'conv.weight' of 'x.pt2' is float32[4611686018427387904, 3, 3, 3]"));
+  EXPECT_THAT(sized(std::int64_t{1} << 62),
+              StartsWith("error E503: weight 'conv.weight' of 'x.pt2' is float32[4611686018427387904, 3, 3, 3]"));
   EXPECT_THAT(sized(-4), StartsWith("error E503: weight 'conv.weight' of 'x.pt2' is float32[-4, 3, 3, 3]"));
   EXPECT_THAT(sized(5), HasSubstr("E105"));
-  EXPECT_THAT(edited(model, [](json& d) { d["graph_module"]["graph"]["tensor_values"]["x"]["sizes"][1]["as_int"] = std::int64_t{1} << 61; }),
-              HasSubstr("E503: 'x.pt2': input 'x' is float32[s77, 2305843009213693952, 4, 4]"));
+  EXPECT_THAT(
+      edited(model, [](json& d) { d["graph_module"]["graph"]["tensor_values"]["x"]["sizes"][1]["as_int"] = std::int64_t{1} << 61; }),
+      HasSubstr("E503: 'x.pt2': input 'x' is float32[s77, 2305843009213693952, 4, 4]"));
 }
 
 TEST(Pt2Fault, UnknownOperatorsAllAtOnce) {
@@ -191,10 +200,17 @@ TEST(Pt2Fault, UnknownOperatorsAllAtOnce) {
 }
 
 TEST(Pt2Fault, UnknownAndWrongArguments) {
-  EXPECT_THAT(edited(model, [](json& d) { node(d, "aten.conv2d.default")["inputs"].push_back({{"name", "mood"}, {"arg", {{"as_int", 3}}}}); }),
+  EXPECT_THAT(edited(model,
+                     [](json& d) {
+                       node(d, "aten.conv2d.default")["inputs"].push_back({{"name", "mood"}, {"arg", {{"as_int", 3}}}});
+                     }),
               HasSubstr("E203: 'aten.conv2d.default' has the argument 'mood' (3), which Wherry does not know"));
-  EXPECT_THAT(edited(model, [](json& d) { node(d, "aten.conv2d.default")["inputs"].erase(1); }), HasSubstr("E203: 'aten.conv2d.default' lacks its argument 'weight'"));
-  EXPECT_THAT(edited(model, [](json& d) { node(d, "aten.conv2d.default")["inputs"][3]["arg"] = {{"as_string", "fast"}}; }),
+  EXPECT_THAT(edited(model, [](json& d) { node(d, "aten.conv2d.default")["inputs"].erase(1); }),
+              HasSubstr("E203: 'aten.conv2d.default' lacks its argument 'weight'"));
+  EXPECT_THAT(edited(model,
+                     [](json& d) {
+                       node(d, "aten.conv2d.default")["inputs"][3]["arg"] = {{"as_string", "fast"}};
+                     }),
               HasSubstr("argument 'stride' of 'aten.conv2d.default' is fast, expected"));
 }
 
@@ -212,9 +228,11 @@ TEST(Pt2Fault, TrainingMode) {
 }
 
 TEST(Pt2Fault, ProgramsThatChangeTheirState) {
-  EXPECT_THAT(edited(model, [](json& d) {
-                d["graph_module"]["signature"]["output_specs"].push_back({{"buffer_mutation", {{"arg", {{"name", "add"}}}, {"buffer_name", "scale"}}}});
-              }),
+  EXPECT_THAT(edited(model,
+                     [](json& d) {
+                       d["graph_module"]["signature"]["output_specs"].push_back(
+                           {{"buffer_mutation", {{"arg", {{"name", "add"}}}, {"buffer_name", "scale"}}}});
+                     }),
               HasSubstr("E204: the program changes its buffer 'scale'"));
 }
 
@@ -245,8 +263,20 @@ void pointers(const json& value, const json::json_pointer& at, std::vector<json:
 }
 
 TEST(Pt2Fuzz, SurvivesEveryValueReplaced) {
-  const std::vector<json> others = {nullptr, -1, std::int64_t{1} << 62, 0.5, true, "x", "", json::array(), json::object(), {{"as_int", -7}}, {{"as_none", true}},
-                                    {{"as_tensor", {{"name", "x"}}}}, {{"as_ints", {0, -3, 1 << 30}}}, {{"as_expr", {{"expr_str", "Mul(Symbol('s0'), "}}}}};
+  const std::vector<json> others = {nullptr,
+                                    -1,
+                                    std::int64_t{1} << 62,
+                                    0.5,
+                                    true,
+                                    "x",
+                                    "",
+                                    json::array(),
+                                    json::object(),
+                                    {{"as_int", -7}},
+                                    {{"as_none", true}},
+                                    {{"as_tensor", {{"name", "x"}}}},
+                                    {{"as_ints", {0, -3, 1 << 30}}},
+                                    {{"as_expr", {{"expr_str", "Mul(Symbol('s0'), "}}}}};
   std::mt19937 random(1);
   for (const char* entry : {model, weights, "small/data/constants/model_constants_config.json"}) {
     Entries entries = unpacked("small.pt2");

@@ -47,21 +47,49 @@ TEST_P(Formats, SurvivesEveryTruncationAndFlip) {
 }
 
 TEST(Pth, RunsNothing) {
-  EXPECT_THAT(fault_of(pickle("cos\nsystem\nX\x08\0\0\0touch /x\x85R"s)), StartsWith("error E108: 'x.pth': the pickle asks for 'os.system'"));
-  EXPECT_THAT(fault_of(pickle("c__main__\nNet\n)\x81")), HasSubstr("E108: 'x.pth': the pickle asks for '__main__.Net', which Wherry does not run"));
+  EXPECT_THAT(fault_of(pickle("cos\nsystem\nX\x08\0\0\0touch /x\x85R"s)),
+              StartsWith("error E108: 'x.pth': the pickle asks for 'os.system'"));
+  EXPECT_THAT(fault_of(pickle("c__main__\nNet\n)\x81")),
+              HasSubstr("E108: 'x.pth': the pickle asks for '__main__.Net', which Wherry does not run"));
   EXPECT_THAT(fault_of(pickle("cbuiltins\neval\n")), HasSubstr("torch.save(model.state_dict(), path)"));
 }
 
 TEST(Pth, SaysWhatItIsInstead) {
-  EXPECT_THAT(fault([] { read_checkpoint(owned("hello"), "'x.pth'"); }), StartsWith("error E107: 'x.pth' is not a file that torch.save wrote"));
+  EXPECT_THAT(fault([] { read_checkpoint(owned("hello"), "'x.pth'"); }),
+              StartsWith("error E107: 'x.pth' is not a file that torch.save wrote"));
   EXPECT_THAT(fault_of({{"x/constants.pkl", ""}}), HasSubstr("E107: 'x.pth' is a TorchScript archive"));
   EXPECT_THAT(fault_of({{"x/other", ""}}), HasSubstr("E103: 'x.pth': it has no entry 'data.pkl'"));
   EXPECT_THAT(fault_of(pickle("}X\1\0\0\0aK\1s"s)), HasSubstr("E107: 'x.pth' holds no dictionary of tensors"));
 }
 
 TEST(Pth, DamagedPickles) {
-  for (const std::string& body : std::vector<std::string>{"", "0", "1", "R", "t", "h\7", "s", "a", "u", "e", "Q", "K", "X\xff\xff\xff\xff", "c", "cfoo\n", "((((t", "]}s", "NNR", "\x93",
-                                 "))R", "\x8a\xff", "b", "(1", "2", "q\1", "\x8d\xff\xff\xff\xff\xff\xff\xff\xff", "]K\1K\2s"})
+  for (const std::string& body : std::vector<std::string>{"",
+                                                          "0",
+                                                          "1",
+                                                          "R",
+                                                          "t",
+                                                          "h\7",
+                                                          "s",
+                                                          "a",
+                                                          "u",
+                                                          "e",
+                                                          "Q",
+                                                          "K",
+                                                          "X\xff\xff\xff\xff",
+                                                          "c",
+                                                          "cfoo\n",
+                                                          "((((t",
+                                                          "]}s",
+                                                          "NNR",
+                                                          "\x93",
+                                                          "))R",
+                                                          "\x8a\xff",
+                                                          "b",
+                                                          "(1",
+                                                          "2",
+                                                          "q\1",
+                                                          "\x8d\xff\xff\xff\xff\xff\xff\xff\xff",
+                                                          "]K\1K\2s"})
     EXPECT_THAT(fault_of(pickle(body)), StartsWith("error E1")) << body;
 }
 
@@ -69,7 +97,8 @@ TEST(Pth, WrongLengthOfAStorage) {
   Entries entries = unpacked("small.pth");
   Entries shorter;
   for (auto& [name, bytes] : entries) shorter[name] = name.ends_with("data/0") ? bytes.substr(0, 8) : bytes;
-  EXPECT_THAT(fault_of(shorter), HasSubstr("E105: 'x.pth': the pickle is damaged: storage '0' has 6 elements of float32, but holds 8 bytes"));
+  EXPECT_THAT(fault_of(shorter),
+              HasSubstr("E105: 'x.pth': the pickle is damaged: storage '0' has 6 elements of float32, but holds 8 bytes"));
 }
 
 TEST(Pth, SurvivesAnyPickle) {
@@ -84,9 +113,12 @@ TEST(Pth, SurvivesAnyPickle) {
     for (unsigned change = 0; change <= random() % 5; ++change) {
       const std::size_t at = random() % bytes.size();
       const char opcode = opcodes[random() % opcodes.size()];
-      if (random() % 3 == 0) bytes.insert(at, 1, opcode);
-      else if (random() % 3 == 0) bytes.erase(at, 1 + random() % 4);
-      else bytes[at] = random() % 2 ? opcode : static_cast<char>(random());
+      if (random() % 3 == 0)
+        bytes.insert(at, 1, opcode);
+      else if (random() % 3 == 0)
+        bytes.erase(at, 1 + random() % 4);
+      else
+        bytes[at] = random() % 2 ? opcode : static_cast<char>(random());
       if (bytes.empty()) bytes = ".";
     }
     it->second = bytes;

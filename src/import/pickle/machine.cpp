@@ -6,8 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <cstring>
 
 namespace wherry::pickle {
 
@@ -20,27 +18,65 @@ struct StorageClass {
   DType dtype;
 };
 constexpr auto storage_classes = std::to_array<StorageClass>({
-    {"torch.FloatStorage", DType::float32}, {"torch.DoubleStorage", DType::float64}, {"torch.HalfStorage", DType::float16},
-    {"torch.BFloat16Storage", DType::bfloat16}, {"torch.LongStorage", DType::int64}, {"torch.IntStorage", DType::int32},
-    {"torch.ShortStorage", DType::int16}, {"torch.CharStorage", DType::int8}, {"torch.ByteStorage", DType::uint8},
-    {"torch.BoolStorage", DType::boolean}, {"torch.ComplexFloatStorage", DType::complex64}, {"torch.ComplexDoubleStorage", DType::complex128},
-    {"torch.storage.UntypedStorage", DType::uint8}, {"torch.UntypedStorage", DType::uint8}, {"torch.storage._UntypedStorage", DType::uint8},
+    {"torch.FloatStorage", DType::float32},
+    {"torch.DoubleStorage", DType::float64},
+    {"torch.HalfStorage", DType::float16},
+    {"torch.BFloat16Storage", DType::bfloat16},
+    {"torch.LongStorage", DType::int64},
+    {"torch.IntStorage", DType::int32},
+    {"torch.ShortStorage", DType::int16},
+    {"torch.CharStorage", DType::int8},
+    {"torch.ByteStorage", DType::uint8},
+    {"torch.BoolStorage", DType::boolean},
+    {"torch.ComplexFloatStorage", DType::complex64},
+    {"torch.ComplexDoubleStorage", DType::complex128},
+    {"torch.storage.UntypedStorage", DType::uint8},
+    {"torch.UntypedStorage", DType::uint8},
+    {"torch.storage._UntypedStorage", DType::uint8},
 });
 
 // Functions and classes whose results hold no tensor: kept as values that nobody looks into.
 constexpr std::string_view harmless[] = {
-    "torch.device", "torch.Tensor", "torch.nn.parameter.Parameter", "torch.storage.TypedStorage", "torch.serialization._get_layout",
-    "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype", "numpy.ndarray", "numpy.core.multiarray._reconstruct",
-    "numpy._core.multiarray._reconstruct", "_codecs.encode", "builtins.set", "__builtin__.set", "builtins.complex", "__builtin__.complex",
-    "builtins.bytearray", "__builtin__.bytearray",
+    "torch.device",
+    "torch.Tensor",
+    "torch.nn.parameter.Parameter",
+    "torch.storage.TypedStorage",
+    "torch.serialization._get_layout",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "numpy.ndarray",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
+    "_codecs.encode",
+    "builtins.set",
+    "__builtin__.set",
+    "builtins.complex",
+    "__builtin__.complex",
+    "builtins.bytearray",
+    "__builtin__.bytearray",
 };
 constexpr std::string_view known[] = {
-    "collections.OrderedDict", "collections.Counter", "collections.defaultdict", "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2",
-    "torch._utils._rebuild_tensor_v3", "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state",
-    "torch._tensor._rebuild_from_type_v2", "torch.Size", "builtins.dict", "__builtin__.dict", "builtins.list", "__builtin__.list",
+    "collections.OrderedDict",
+    "collections.Counter",
+    "collections.defaultdict",
+    "torch._utils._rebuild_tensor",
+    "torch._utils._rebuild_tensor_v2",
+    "torch._utils._rebuild_tensor_v3",
+    "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_parameter_with_state",
+    "torch._tensor._rebuild_from_type_v2",
+    "torch.Size",
+    "builtins.dict",
+    "__builtin__.dict",
+    "builtins.list",
+    "__builtin__.list",
 };
 
-template <class List> bool has(const List& list, std::string_view word) { return std::find(std::begin(list), std::end(list), word) != std::end(list); }
+template <class List>
+bool has(const List& list, std::string_view word) {
+  return std::find(std::begin(list), std::end(list), word) != std::end(list);
+}
 
 std::optional<DType> storage_dtype(std::string_view name) {
   for (const StorageClass& row : storage_classes)
@@ -56,7 +92,9 @@ std::optional<DType> torch_dtype(std::string_view name) {
 }  // namespace
 
 void Machine::damaged(const std::string& how, const char* code) const {
-  fail({.code = code, .message = fmt::format("{}: the pickle is damaged: {}", title_, how), .next = "save it again, or copy the file again"});
+  fail({.code = code,
+        .message = fmt::format("{}: the pickle is damaged: {}", title_, how),
+        .next = "save it again, or copy the file again"});
 }
 
 std::string_view Machine::take(std::size_t count) {
@@ -103,17 +141,10 @@ std::vector<Object*> Machine::pop_to_mark() {
   return items;
 }
 
-Object* Machine::top(Object::Kind kind) {
+Object* Machine::peek() {
   Object* object = pop();
   push(object);
-  if (object->kind != kind && object->kind != Object::opaque) damaged("it puts items into what holds none");
   return object;
-}
-
-void Machine::remember(std::uint64_t index) {
-  Object* object = pop();
-  push(object);
-  memo_[index] = object;
 }
 
 void Machine::recall(std::uint64_t index) {
@@ -123,7 +154,8 @@ void Machine::recall(std::uint64_t index) {
 }
 
 void Machine::items_into(Object::Kind kind, std::vector<Object*> items) {
-  Object* target = top(kind);
+  Object* target = peek();
+  if (target->kind != kind && target->kind != Object::opaque) damaged("it puts items into what holds none");
   if (kind == Object::dict && items.size() % 2 != 0) damaged("a key has no value");
   if (target->kind == kind) target->items.insert(target->items.end(), items.begin(), items.end());
 }
@@ -131,7 +163,8 @@ void Machine::items_into(Object::Kind kind, std::vector<Object*> items) {
 void Machine::find_global(std::string_view module, std::string_view name) {
   const std::string& full = names_.emplace_back(fmt::format("{}.{}", module, name));
   if (!has(known, full) && !has(harmless, full) && !storage_dtype(full) && !torch_dtype(full))
-    fail({.code = "E108", .message = fmt::format("{}: the pickle asks for '{}', which Wherry does not run", title_, full),
+    fail({.code = "E108",
+          .message = fmt::format("{}: the pickle asks for '{}', which Wherry does not run", title_, full),
           .next = "save tensors only: torch.save(model.state_dict(), path)"});
   Object* object = make(Object::global);
   object->text_value = full;
@@ -142,8 +175,8 @@ void Machine::find_global(std::string_view module, std::string_view name) {
 void Machine::persistent() {
   const Object* id = pop();
   const auto& items = id->items;
-  const bool whole = id->kind == Object::tuple && items.size() >= 5 && items[0]->text_value == "storage" && items[1]->kind == Object::global &&
-                     items[2]->kind == Object::text && items[4]->kind == Object::integer;
+  const bool whole = id->kind == Object::tuple && items.size() >= 5 && items[0]->text_value == "storage" &&
+                     items[1]->kind == Object::global && items[2]->kind == Object::text && items[4]->kind == Object::integer;
   const std::optional<DType> dtype = whole ? storage_dtype(items[1]->text_value) : std::nullopt;
   if (!dtype) damaged("a reference to a tensor's bytes is of an unknown form");
   if (items.size() > 5 && items[5]->kind != Object::none) damaged("a storage that is a view of another", "E106");
@@ -192,7 +225,7 @@ Object* Machine::call(std::string_view function, const std::vector<Object*>& arg
   if (function == "torch.Size" || function.ends_with(".list")) return args.empty() ? make(Object::tuple) : args[0];
   if (function == "torch._tensor._rebuild_from_type_v2" && depth < 4 && args.size() >= 3 && args[0]->kind == Object::global &&
       args[2]->kind == Object::tuple)
-    return call(args[0]->text_value, args[2]->items, depth + 1);   // (function, class, its arguments, state)
+    return call(args[0]->text_value, args[2]->items, depth + 1);  // (function, class, its arguments, state)
   return make(Object::opaque);
 }
 
@@ -220,99 +253,124 @@ Object* Machine::run(std::span<const std::byte>& bytes) {
   return result;
 }
 
-void Machine::step(unsigned char opcode) {
-  const auto integer = [&](std::int64_t value) {
-    Object* object = make(Object::integer);
-    object->integer_value = value;
-    push(object);
-  };
-  const auto text = [&](std::string_view value) {
-    Object* object = make(Object::text);
-    object->text_value = value;
-    push(object);
-  };
-  const auto tuple = [&](std::size_t count) {
-    Object* object = make(Object::tuple);
-    for (std::size_t i = 0; i < count; ++i) object->items.push_back(pop());
-    std::reverse(object->items.begin(), object->items.end());
-    push(object);
-  };
-  switch (opcode) {
-    case 0x80: take(1); return;                                                    // PROTO
-    case '(': marks_.push_back(stack_.size()); return;                             // MARK
-    case '0': pop(); return;                                                       // POP
-    case '1': pop_to_mark(); return;                                               // POP_MARK
-    case '2': { Object* object = pop(); push(object); push(object); return; }      // DUP
-    case 'N': return push(make(Object::none));
-    case 0x88:
-    case 0x89: { Object* object = make(Object::boolean); object->integer_value = opcode == 0x88; return push(object); }
-    case 'J': return integer(static_cast<std::int32_t>(unsigned_number(4)));       // BININT
-    case 'K': return integer(static_cast<std::int64_t>(unsigned_number(1)));       // BININT1
-    case 'M': return integer(static_cast<std::int64_t>(unsigned_number(2)));       // BININT2
-    case 0x8a: {                                                                   // LONG1
-      const std::string_view digits = take(unsigned_number(1));
-      std::uint64_t value = !digits.empty() && (digits.back() & 0x80) ? ~std::uint64_t{0} : 0;
-      for (std::size_t i = std::min<std::size_t>(digits.size(), 8); i-- > 0;) value = value << 8U | static_cast<unsigned char>(digits[i]);
-      if (digits.size() > 8) return push(make(Object::opaque));                    // larger than any size: nothing here uses it
-      return integer(static_cast<std::int64_t>(value));
-    }
-    case 'G': {                                                                    // BINFLOAT, big-endian
-      Object* object = make(Object::number);
-      object->number_value = std::bit_cast<double>(__builtin_bswap64(unsigned_number(8)));
-      return push(object);
-    }
-    case 'X': return text(take(unsigned_number(4)));                               // BINUNICODE
-    case 'U': return text(take(unsigned_number(1)));                               // SHORT_BINSTRING
-    case 'T': return text(take(unsigned_number(4)));                               // BINSTRING
-    case ')': return tuple(0);
-    case 0x85: return tuple(1);
-    case 0x86: return tuple(2);
-    case 0x87: return tuple(3);
-    case 't': { Object* object = make(Object::tuple); object->items = pop_to_mark(); return push(object); }
-    case ']': return push(make(Object::list));
-    case 'l': { Object* object = make(Object::list); object->items = pop_to_mark(); return push(object); }
-    case '}': return push(make(Object::dict));
-    case 'a': { Object* item = pop(); return items_into(Object::list, {item}); }
-    case 'e': return items_into(Object::list, pop_to_mark());
-    case 's': { Object* value = pop(); Object* key = pop(); return items_into(Object::dict, {key, value}); }
-    case 'u': return items_into(Object::dict, pop_to_mark());
-    case 'q': return remember(unsigned_number(1));
-    case 'r': return remember(unsigned_number(4));
-    case 'h': return recall(unsigned_number(1));
-    case 'j': return recall(unsigned_number(4));
-    case 'c': { const std::string_view module = line(); return find_global(module, line()); }
-    case 'R':                                                                      // REDUCE
-    case 0x81: return call();                                                      // NEWOBJ
-    case 'b': pop(); return;                                                       // BUILD: the state of an object is not looked at
-    case 'Q': return persistent();
-    default: return step_protocol4(opcode);
-  }
+void Machine::push_integer(std::int64_t value) {
+  Object* object = make(Object::integer);
+  object->integer_value = value;
+  push(object);
 }
 
-void Machine::step_protocol4(unsigned char opcode) {
-  const auto text = [&](std::uint64_t length) {
-    Object* object = make(Object::text);
-    object->text_value = take(length);
-    push(object);
-  };
+void Machine::push_text(std::uint64_t length) {
+  Object* object = make(Object::text);
+  object->text_value = take(length);
+  push(object);
+}
+
+void Machine::push_tuple(std::vector<Object*> items) {
+  Object* object = make(Object::tuple);
+  object->items = std::move(items);
+  push(object);
+}
+
+void Machine::step(unsigned char opcode) {
+  if (push_value(opcode) || build(opcode)) return;
   switch (opcode) {
-    case 'B': return text(unsigned_number(4));                                     // BINBYTES
-    case 'C': return text(unsigned_number(1));                                     // SHORT_BINBYTES
-    case 0x8c: return text(unsigned_number(1));                                    // SHORT_BINUNICODE
-    case 0x8d:                                                                     // BINUNICODE8
-    case 0x8e: return text(unsigned_number(8));                                    // BINBYTES8
-    case 0x8f: return push(make(Object::opaque));                                  // EMPTY_SET
-    case 0x90: pop_to_mark(); return;                                              // ADDITEMS
-    case 0x91: pop_to_mark(); return push(make(Object::opaque));                   // FROZENSET
-    case 0x93: {                                                                   // STACK_GLOBAL
-      const Object* name = pop();
-      const Object* module = pop();
+    case 0x80: take(1); return;  // PROTO
+    case 0x95: take(8); return;  // FRAME
+    case 'c': {                  // GLOBAL
+      const std::string_view module = line();
+      return find_global(module, line());
+    }
+    case 0x93: {  // STACK_GLOBAL
+      const Object *name = pop(), *module = pop();
       if (name->kind != Object::text || module->kind != Object::text) damaged("a name is not text");
       return find_global(module->text_value, name->text_value);
     }
-    case 0x94: return remember(memo_.size());                                      // MEMOIZE
-    case 0x95: take(8); return;                                                    // FRAME
+    case 'R':                       // REDUCE
+    case 0x81: return call();       // NEWOBJ
+    case 'b': pop(); return;        // BUILD: the state of an object is not looked at
+    case 'Q': return persistent();  // BINPERSID
     default: damaged(fmt::format("it has the instruction {:#04x}, which torch.save does not write", opcode), "E106");
+  }
+}
+
+// Instructions that push a value which stands in the pickle.
+bool Machine::push_value(unsigned char opcode) {
+  switch (opcode) {
+    case 'N': push(make(Object::none)); return true;
+    case 0x88:
+    case 0x89: push(make(Object::boolean)); return true;
+    case 'J': push_integer(static_cast<std::int32_t>(unsigned_number(4))); return true;  // BININT
+    case 'K': push_integer(static_cast<std::int64_t>(unsigned_number(1))); return true;  // BININT1
+    case 'M': push_integer(static_cast<std::int64_t>(unsigned_number(2))); return true;  // BININT2
+    case 0x8a: {                                                                         // LONG1
+      const std::string_view digits = take(unsigned_number(1));
+      std::uint64_t value = !digits.empty() && (digits.back() & 0x80) ? ~std::uint64_t{0} : 0;
+      for (std::size_t i = std::min<std::size_t>(digits.size(), 8); i-- > 0;) value = value << 8U | static_cast<unsigned char>(digits[i]);
+      if (digits.size() > 8)
+        push(make(Object::opaque));  // larger than any size: nothing here uses it
+      else
+        push_integer(static_cast<std::int64_t>(value));
+      return true;
+    }
+    case 'G':
+      take(8);
+      push(make(Object::number));
+      return true;                                          // BINFLOAT
+    case 'X':                                               // BINUNICODE
+    case 'T':                                               // BINSTRING
+    case 'B': push_text(unsigned_number(4)); return true;   // BINBYTES
+    case 'U':                                               // SHORT_BINSTRING
+    case 'C':                                               // SHORT_BINBYTES
+    case 0x8c: push_text(unsigned_number(1)); return true;  // SHORT_BINUNICODE
+    case 0x8d:                                              // BINUNICODE8
+    case 0x8e: push_text(unsigned_number(8)); return true;  // BINBYTES8
+    case 0x8f: push(make(Object::opaque)); return true;     // EMPTY_SET
+    default: return false;
+  }
+}
+
+// Instructions that move values on the stack, put them into others, keep them and recall them.
+bool Machine::build(unsigned char opcode) {
+  switch (opcode) {
+    case '(': marks_.push_back(stack_.size()); return true;
+    case '0': pop(); return true;
+    case '1': pop_to_mark(); return true;
+    case '2': push(peek()); return true;
+    case ')': push_tuple({}); return true;
+    case 0x85:
+    case 0x86:
+    case 0x87: {  // TUPLE1 to TUPLE3
+      std::vector<Object*> items(opcode - 0x84U);
+      for (std::size_t i = items.size(); i-- > 0;) items[i] = pop();
+      push_tuple(std::move(items));
+      return true;
+    }
+    case 't': push_tuple(pop_to_mark()); return true;
+    case ']': push(make(Object::list)); return true;
+    case '}': push(make(Object::dict)); return true;
+    case 'a': {
+      Object* item = pop();
+      items_into(Object::list, {item});
+      return true;
+    }
+    case 'e': items_into(Object::list, pop_to_mark()); return true;
+    case 's': {
+      Object *value = pop(), *key = pop();
+      items_into(Object::dict, {key, value});
+      return true;
+    }
+    case 'u': items_into(Object::dict, pop_to_mark()); return true;
+    case 'q': memo_[unsigned_number(1)] = peek(); return true;
+    case 'r': memo_[unsigned_number(4)] = peek(); return true;
+    case 0x94: memo_[memo_.size()] = peek(); return true;  // MEMOIZE
+    case 'h': recall(unsigned_number(1)); return true;
+    case 'j': recall(unsigned_number(4)); return true;
+    case 0x90: pop_to_mark(); return true;  // ADDITEMS: to a set, which nobody looks into
+    case 0x91:                              // FROZENSET
+      pop_to_mark();
+      push(make(Object::opaque));
+      return true;
+    default: return false;
   }
 }
 

@@ -17,24 +17,29 @@ namespace wherry::pickle {
 // One value. Compound values refer to others of the same machine; a pickle may make circles, so whoever walks must count.
 struct Object {
   enum Kind {
-    none, boolean, integer, number, text,
-    tuple, list, dict,   // dict: items are keys and values in turn
-    global,              // text: "torch._utils._rebuild_tensor_v2"
-    storage,             // text: its key; integer: elements; dtype
-    tensor,              // items: the storage; offset, sizes and strides in `numbers`: [offset, sizes…, strides…]; dtype
-    opaque,              // something that holds no tensor: a device, a NumPy number
+    none,
+    boolean,
+    integer,
+    number,
+    text,  // of a boolean and a number only that it is one
+    tuple,
+    list,
+    dict,     // dict: items are keys and values in turn
+    global,   // text: "torch._utils._rebuild_tensor_v2"
+    storage,  // text: its key; integer: elements; dtype
+    tensor,   // items: the storage; offset, sizes and strides in `numbers`: [offset, sizes…, strides…]; dtype
+    opaque,   // something that holds no tensor: a device, a NumPy number
   } kind = none;
   DType dtype = DType::float32;
   std::int64_t integer_value = 0;
-  double number_value = 0;
-  std::string_view text_value;           // a view into the pickle
+  std::string_view text_value;  // a view into the pickle
   std::vector<Object*> items;
   std::vector<std::int64_t> numbers;
 };
 
 class Machine {
  public:
-  explicit Machine(std::string title) : title_(std::move(title)) {}   // names the file in messages
+  explicit Machine(std::string title) : title_(std::move(title)) {}  // names the file in messages
 
   // Ends the work: the pickle is damaged in this way.
   [[noreturn]] void damaged(const std::string& how, const char* code = "E102") const;
@@ -44,7 +49,8 @@ class Machine {
 
  private:
   void step(unsigned char opcode);
-  void step_protocol4(unsigned char opcode);
+  bool push_value(unsigned char opcode);
+  bool build(unsigned char opcode);
   void call();
   Object* call(std::string_view function, const std::vector<Object*>& args, int depth);
   Object* rebuild_tensor(const std::vector<Object*>& args, bool own_dtype);
@@ -60,8 +66,10 @@ class Machine {
   void push(Object* object) { stack_.push_back(object); }
   Object* pop();
   std::vector<Object*> pop_to_mark();
-  Object* top(Object::Kind kind);
-  void remember(std::uint64_t index);
+  Object* peek();
+  void push_integer(std::int64_t value);
+  void push_text(std::uint64_t length);
+  void push_tuple(std::vector<Object*> items);
   void recall(std::uint64_t index);
 
   std::string title_;

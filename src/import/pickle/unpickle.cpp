@@ -30,11 +30,13 @@ class Checkpoint {
       return;
     }
     if (!Archive::looks_like_zip(bytes.bytes))
-      fail({.code = "E107", .message = fmt::format("{} is not a file that torch.save wrote", title_),
+      fail({.code = "E107",
+            .message = fmt::format("{} is not a file that torch.save wrote", title_),
             .next = "save it again: torch.save(model.state_dict(), path)"});
     Archive& archive = archive_.emplace(bytes, title_);
     if (archive.has("constants.pkl") && !archive.has("data.pkl"))
-      fail({.code = "E107", .message = fmt::format("{} is a TorchScript archive, not weights", title_),
+      fail({.code = "E107",
+            .message = fmt::format("{} is a TorchScript archive, not weights", title_),
             .next = "save the weights: torch.save(model.state_dict(), path)"});
     if (archive.has("byteorder") && archive.read("byteorder").text() != "little")
       damaged(fmt::format("its byte order is '{}', Wherry reads 'little'", archive.read("byteorder").text()), "E106");
@@ -111,7 +113,8 @@ class Checkpoint {
     const std::uint64_t element = byte_size(storage.dtype);
     if (storage.integer_value < 0 || bytes.bytes.size() / element < static_cast<std::uint64_t>(storage.integer_value) ||
         bytes.bytes.size() != static_cast<std::uint64_t>(storage.integer_value) * element)
-      damaged(fmt::format("storage '{}' has {} elements of {}, but holds {} bytes", key, storage.integer_value, name(storage.dtype), bytes.bytes.size()),
+      damaged(fmt::format("storage '{}' has {} elements of {}, but holds {} bytes", key, storage.integer_value, name(storage.dtype),
+                          bytes.bytes.size()),
               "E105");
     return bytes;
   }
@@ -134,7 +137,8 @@ class Checkpoint {
       std::memcpy(&count, rest.data(), sizeof count);
       rest = rest.subspan(sizeof count);
       const auto it = element_sizes.find(std::string(key->text_value));
-      if (it == element_sizes.end() || count > rest.size() / it->second) damaged(fmt::format("storage '{}' ends outside of the file", key->text_value), "E102");
+      if (it == element_sizes.end() || count > rest.size() / it->second)
+        damaged(fmt::format("storage '{}' ends outside of the file", key->text_value), "E102");
       old_storages_[it->first] = {rest.subspan(0, count * it->second), bytes.owner};
       rest = rest.subspan(count * it->second);
     }

@@ -11,20 +11,26 @@ namespace wherry::pt2 {
 
 namespace {
 
-constexpr std::string_view reshapes[] = {"view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as",
-                                         "reshape_as", "ravel", "_reshape_alias", "atleast_1d", "atleast_2d", "atleast_3d"};
+constexpr std::string_view reshapes[] = {"view",           "reshape",    "_unsafe_view", "flatten",    "unflatten",
+                                         "squeeze",        "unsqueeze",  "view_as",      "reshape_as", "ravel",
+                                         "_reshape_alias", "atleast_1d", "atleast_2d",   "atleast_3d"};
 constexpr std::string_view transposes[] = {"transpose", "swapaxes", "swapdims", "t", "numpy_T", "mT", "adjoint"};
-constexpr std::string_view splits[] = {"split", "split_with_sizes", "chunk", "tensor_split", "unbind", "hsplit", "vsplit", "dsplit",
-                                       "unsafe_split", "unsafe_split_with_sizes", "unsafe_chunk"};
-constexpr std::string_view others[] = {"permute", "slice", "narrow", "select", "expand", "expand_as", "broadcast_to", "movedim", "moveaxis", "diagonal", "unfold", "as_strided",
-                                       "real", "imag", "view_as_real", "view_as_complex", "broadcast_tensors", "meshgrid"};
-constexpr std::string_view uncertain[] = {"reshape", "flatten", "reshape_as", "ravel", "contiguous", "to", "type_as", "channel_shuffle",
-                                          "einsum", "pixel_shuffle", "pixel_unshuffle"};
+constexpr std::string_view splits[] = {"split",       "split_with_sizes", "chunk",  "tensor_split", "unbind",
+                                       "hsplit",      "vsplit",           "dsplit", "unsafe_split", "unsafe_split_with_sizes",
+                                       "unsafe_chunk"};
+constexpr std::string_view others[] = {
+    "permute",  "slice",  "narrow",     "select", "expand", "expand_as",    "broadcast_to",    "movedim",           "moveaxis",
+    "diagonal", "unfold", "as_strided", "real",   "imag",   "view_as_real", "view_as_complex", "broadcast_tensors", "meshgrid"};
+constexpr std::string_view uncertain[] = {"reshape", "flatten",         "reshape_as", "ravel",         "contiguous",     "to",
+                                          "type_as", "channel_shuffle", "einsum",     "pixel_shuffle", "pixel_unshuffle"};
 // Their result is the argument itself.
-constexpr std::string_view same[] = {"alias", "detach", "detach_", "lift_fresh", "positive", "dropout", "feature_dropout", "alpha_dropout",
-                                     "feature_alpha_dropout"};
+constexpr std::string_view same[] = {"alias",   "detach",          "detach_",       "lift_fresh",           "positive",
+                                     "dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"};
 
-template <class List> bool has(const List& list, std::string_view word) { return std::find(std::begin(list), std::end(list), word) != std::end(list); }
+template <class List>
+bool has(const List& list, std::string_view word) {
+  return std::find(std::begin(list), std::end(list), word) != std::end(list);
+}
 
 std::optional<std::int64_t> integer(const ForeignNode& node, std::string_view name) {
   const Attr* attr = node.attr(name);
@@ -42,7 +48,7 @@ Ints open_sizes(const Shape& shape) {
 struct Range {
   std::size_t axis = 0;
   std::int64_t start = 0, length = 0;
-  bool drops_axis = false;      // select, unbind
+  bool drops_axis = false;  // select, unbind
 };
 
 std::optional<Range> range_of(const ForeignNode& how, std::size_t output, const Shape& parent) {
@@ -115,7 +121,12 @@ Aliases::Id Aliases::own(ValueId value, Origin origin, std::string name) {
 
 Aliases::Id Aliases::view(Id of, ForeignNode how, std::size_t output, ValueId value, bool maybe) {
   const std::size_t storage = tensors_[index(of)].storage;
-  tensors_.push_back({.storage = storage, .parent = of, .how = std::move(how), .output = output, .maybe = maybe, .value = value,
+  tensors_.push_back({.storage = storage,
+                      .parent = of,
+                      .how = std::move(how),
+                      .output = output,
+                      .maybe = maybe,
+                      .value = value,
                       .version = storages_[storage].version});
   return static_cast<Id>(tensors_.size()) - 1;
 }
@@ -133,7 +144,7 @@ bool Aliases::may_overlap(Id a, Id b) const {
   std::size_t i = 0;
   while (i < left.size() && i < right.size() && left[i] == right[i]) ++i;
   if (i == 0 || i == left.size() || i == right.size()) return true;
-  const Shape& parent = builder_.type(tensors_[index(left[i - 1])].value).shape;   // a write changes values, not shapes
+  const Shape& parent = builder_.type(tensors_[index(left[i - 1])].value).shape;  // a write changes values, not shapes
   const Tensor &x = tensors_[index(left[i])], &y = tensors_[index(right[i])];
   const auto p = range_of(x.how, x.output, parent), q = range_of(y.how, y.output, parent);
   return !p || !q || p->axis != q->axis || (p->start < q->start + q->length && q->start < p->start + p->length);
@@ -142,8 +153,10 @@ bool Aliases::may_overlap(Id a, Id b) const {
 ValueId Aliases::read(Id id) {
   const Storage& storage = storages_[tensors_[index(id)].storage];
   const auto refuse = [&](const ForeignNode& how) {
-    fail({.code = "E204", .message = fmt::format("'{}' gives a view or a copy, and what it is a view of is written to in between", how.target),
-          .at = where(how), .next = "call .clone() before the write, or write the layer without it"});
+    fail({.code = "E204",
+          .message = fmt::format("'{}' gives a view or a copy, and what it is a view of is written to in between", how.target),
+          .at = where(how),
+          .next = "call .clone() before the write, or write the layer without it"});
   };
   if (storage.doubt) refuse(*storage.doubt);
   if (tensors_[index(id)].version == storage.version) return tensors_[index(id)].value;
@@ -162,13 +175,15 @@ void Aliases::write(Id id, ValueId value, const ForeignNode& node) {
   Storage& storage = storages_[tensor->storage];
   if (storage.origin != Origin::computed) {
     const bool input = storage.origin == Origin::input;
-    fail({.code = "E204", .message = fmt::format("'{}' changes {} '{}' of the model", node.target, input ? "the input" : "the weight", storage.name),
+    fail({.code = "E204",
+          .message = fmt::format("'{}' changes {} '{}' of the model", node.target, input ? "the input" : "the weight", storage.name),
           .at = where(node),
-          .next = input ? "call .clone() on the input first" : "call model.eval() before torch.export.export, or keep the state outside of the model"});
+          .next = input ? "call .clone() on the input first"
+                        : "call model.eval() before torch.export.export, or keep the state outside of the model"});
   }
   std::vector<std::pair<Id, ValueId>> fresh = {{id, value}};
   while (tensor->parent >= 0) {
-    if (tensor->maybe) {   // from here on the old windows may or may not see it
+    if (tensor->maybe) {  // from here on the old windows may or may not see it
       storage.doubt = tensor->how;
       storages_.push_back({Origin::computed, ""});
       tensors_[index(id)] = {.storage = storages_.size() - 1, .value = value};
@@ -195,18 +210,24 @@ ValueId Aliases::scatter(ValueId parent, const Tensor& window, ValueId value, co
   if (has(same, op)) return value;
   if (op == "slice" && builder_.type(value) == type && integer(how, "step").value_or(1) == 1) return value;
   if (has(reshapes, op) && std::count_if(type.shape.begin(), type.shape.end(), [](const Dim& d) { return !d.known(); }) <= 1)
-    return call_({.target = "aten.reshape.default", .args = {{"self", value}, {"shape", Attr(open_sizes(type.shape))}}, .path = node.path,
-                  .source = node.source, .output_types = {type}}).at(0);
+    return call_({.target = "aten.reshape.default",
+                  .args = {{"self", value}, {"shape", Attr(open_sizes(type.shape))}},
+                  .path = node.path,
+                  .source = node.source,
+                  .output_types = {type}})
+        .at(0);
   if (has(transposes, op)) {
     const std::int64_t rank = static_cast<std::int64_t>(type.shape.size());
     if (rank < 2) return value;
     const bool named = integer(how, "dim0").has_value() && integer(how, "dim1").has_value();
     if (named || rank == 2 || op == "mT")
-      return call("aten.transpose.int", {{"self", value}, {"dim0", Attr(integer(how, "dim0").value_or(rank - 2))},
+      return call("aten.transpose.int", {{"self", value},
+                                         {"dim0", Attr(integer(how, "dim0").value_or(rank - 2))},
                                          {"dim1", Attr(integer(how, "dim1").value_or(rank - 1))}});
   }
   if (op == "permute")
-    if (const auto inverse = inverse_permutation(how, type.shape.size())) return call("aten.permute.default", {{"self", value}, {"dims", Attr(*inverse)}});
+    if (const auto inverse = inverse_permutation(how, type.shape.size()))
+      return call("aten.permute.default", {{"self", value}, {"dims", Attr(*inverse)}});
   if (const auto range = range_of(how, window.output, type.shape)) {
     const Attr dim = static_cast<std::int64_t>(range->axis);
     const std::int64_t size = type.shape[range->axis].size(), end = range->start + range->length;
@@ -219,8 +240,11 @@ ValueId Aliases::scatter(ValueId parent, const Tensor& window, ValueId value, co
     if (end < size) pieces.push_back(piece(end, size));
     return pieces.size() == 1 ? pieces[0] : call("aten.cat.default", {{"tensors", pieces}, {"dim", dim}});
   }
-  fail({.code = "E204", .message = fmt::format("'{}' writes into what '{}' shows of {}; that has no equal without writes", node.target, how.target, text(type)),
-        .at = where(node), .next = "write the layer without the assignment: torch.where, torch.cat or a copy"});
+  fail({.code = "E204",
+        .message =
+            fmt::format("'{}' writes into what '{}' shows of {}; that has no equal without writes", node.target, how.target, text(type)),
+        .at = where(node),
+        .next = "write the layer without the assignment: torch.where, torch.cat or a copy"});
 }
 
 }  // namespace wherry::pt2

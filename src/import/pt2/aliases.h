@@ -20,7 +20,7 @@ class Aliases {
   // Output `output` of the view operator `how` applied to `of`. `maybe`: PyTorch makes a view or a copy, and the file does not say which.
   Id view(Id of, ForeignNode how, std::size_t output, ValueId value, bool maybe);
 
-  void set(Id id, ValueId value) { tensors_[index(id)].value = value; }   // of a weight that is read late
+  void set(Id id, ValueId value) { tensors_[index(id)].value = value; }  // of a weight that is read late
   // Whether a write into one may change what the other shows: false only where the windows are seen to be apart.
   bool may_overlap(Id a, Id b) const;
   // What the tensor holds now. Adds nodes where a write has passed through another window. May fail with E204.
@@ -31,21 +31,21 @@ class Aliases {
  private:
   struct Storage {
     Origin origin;
-    std::string name;         // a weight's or input's
+    std::string name;  // a weight's or input's
     int version = 0;
-    std::optional<ForeignNode> doubt = {};   // the window that may be a copy, after a write through it
+    std::optional<ForeignNode> doubt = {};  // the window that may be a copy, after a write through it
   };
   struct Tensor {
     std::size_t storage;
     Id parent = -1;
-    ForeignNode how;          // its first argument is the parent
+    ForeignNode how;  // its first argument is the parent
     std::size_t output = 0;
     bool maybe = false;
     ValueId value = absent;
     int version = 0;
   };
   static std::size_t index(Id id) { return static_cast<std::size_t>(id); }
-  std::vector<Id> windows(Id id) const;   // from the storage's own tensor to this one
+  std::vector<Id> windows(Id id) const;  // from the storage's own tensor to this one
   ValueId scatter(ValueId parent, const Tensor& window, ValueId value, const ForeignNode& node);
 
   Builder& builder_;
@@ -56,11 +56,14 @@ class Aliases {
 
 // Whether the result of an ATen operator is a window on its first argument.
 enum class Aliasing {
-  copy,     // a storage of its own
-  view,     // always a window
-  maybe,    // a window where the strides allow it
+  copy,   // a storage of its own
+  view,   // always a window
+  maybe,  // a window where the strides allow it
 };
 Aliasing aliasing(std::string_view target);
+
+// Whether the operator writes into its first argument: "aten.relu_.default".
+bool is_in_place(std::string_view target);
 
 // "aten.slice.Tensor" → "slice".
 std::string_view base_name(std::string_view target);

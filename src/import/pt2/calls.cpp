@@ -35,8 +35,11 @@ ForeignArg Importer::argument(Scope& scope, std::string_view name, const Argumen
     case Argument::graph:
     case Argument::other: break;
   }
-  fail({.code = "E203", .message = fmt::format("'{}' takes {}, which Wherry does not read", node.target, given.kind == Argument::graph ? "a graph" : given.name),
-        .at = where(node), .next = fmt::format("write the layer without {}", def.target)});
+  fail({.code = "E203",
+        .message =
+            fmt::format("'{}' takes {}, which Wherry does not read", node.target, given.kind == Argument::graph ? "a graph" : given.name),
+        .at = where(node),
+        .next = fmt::format("write the layer without {}", def.target)});
 }
 
 // Sizes of which some are symbolic: -1 where the operator finds them out by itself, else words that no number can be read from.
@@ -44,7 +47,8 @@ Attr Importer::sizes(const Scope& scope, std::string_view name, const Argument& 
   Shape shape;
   for (const auto& [word, number] : given.parts) {
     const auto it = scope.graph.sizes.find(word);
-    if (!word.empty() && it == scope.graph.sizes.end()) archive_.damaged(fmt::format("its graph takes the size '{}', which nothing gives", word), "E104");
+    if (!word.empty() && it == scope.graph.sizes.end())
+      archive_.damaged(fmt::format("its graph takes the size '{}', which nothing gives", word), "E104");
     shape.push_back(word.empty() ? Dim(number) : it->second);
   }
   if (given.single) {
@@ -70,7 +74,7 @@ Attr Importer::sizes(const Scope& scope, std::string_view name, const Argument& 
     numbers.push_back(shape[i].known() ? shape[i].size() : -1);
     words.push_back(shape[i].text());
   }
-  if (op == "expand") return numbers;   // -1 keeps a size
+  if (op == "expand") return numbers;  // -1 keeps a size
   if (reshapes && std::count(numbers.begin(), numbers.end(), -1) == 1) return numbers;
   return words;
 }
@@ -79,7 +83,7 @@ std::vector<ValueId> Importer::call(const ForeignNode& node) {
   const OpTable::Foreign* meaning = ops_.torch(node.target);
   if (!meaning) return {};
   const auto is_input = [&](const Port& port) { return port.name == node.path; };
-  const bool taken = std::any_of(graph_.inputs.begin(), graph_.inputs.end(), is_input);   // the text names inputs and layers alike
+  const bool taken = std::any_of(graph_.inputs.begin(), graph_.inputs.end(), is_input);  // the text names inputs and layers alike
   builder_.at(builder_.unique_path(taken ? node.path + "_1" : node.path), node.source);
   return convert_foreign(builder_, node, *meaning);
 }
@@ -97,8 +101,10 @@ std::vector<ValueId> Importer::checked_call(const ForeignNode& node) {
     const Type& found = builder_.type(values[i]);
     const Type& expected = node.output_types[i];
     if (found.dtype != expected.dtype || !same_shape(found.shape, expected.shape))
-      fail({.code = "E501", .message = fmt::format("'{}' gives {} here, but PyTorch recorded {}", node.target, text(found), text(expected)),
-            .at = where(node), .in = describe_inputs(graph_, node),
+      fail({.code = "E501",
+            .message = fmt::format("'{}' gives {} here, but PyTorch recorded {}", node.target, text(found), text(expected)),
+            .at = where(node),
+            .in = describe_inputs(graph_, node),
             .next = "Wherry reads this operator wrongly, or the file was changed: report it with the file"});
   }
   return values;

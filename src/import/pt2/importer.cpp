@@ -1,13 +1,8 @@
 #include "import/pt2/importer.h"
 
-#include "base/text.h"
-#include "import/pt2/pytree.h"
-#include "import/pt2/symbols.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 namespace wherry::pt2 {
 
@@ -31,18 +26,13 @@ bool gives_no_tensor(const NodeDef& node) {
   });
 }
 
-// "aten.relu_.default" → "aten.relu.default"; nullopt for what is not written in place.
-std::optional<std::string> functional(std::string_view target) {
-  const std::string_view op = base_name(target);
-  if (!target.starts_with("aten.") || !op.ends_with('_') || op.ends_with("__") || op == "detach_") return std::nullopt;
-  return fmt::format("aten.{}{}", op.substr(0, op.size() - 1), target.substr(5 + op.size()));
-}
-
 std::vector<std::string_view> output_names_of(const NodeDef& def) {
   std::vector<std::string_view> names;
   for (const Argument& output : def.outputs) {
-    if (output.kind == Argument::tensors) names.insert(names.end(), output.names.begin(), output.names.end());
-    else names.push_back(output.kind == Argument::tensor ? output.name : "");
+    if (output.kind == Argument::tensors)
+      names.insert(names.end(), output.names.begin(), output.names.end());
+    else
+      names.push_back(output.kind == Argument::tensor ? output.name : "");
   }
   return names;
 }
@@ -53,9 +43,9 @@ bool is_wrapper(std::string_view target) {
 
 // Operators that give their argument's elements as they are: no node of ours.
 bool is_silent(std::string_view target, const std::optional<DType>& from, const std::optional<DType>& to) {
-  constexpr std::string_view always[] = {"aten.clone.default", "aten.contiguous.default", "aten.detach.default", "aten.detach_.default",
-                                         "aten.alias.default", "aten.lift_fresh_copy.default", "aten.lift_fresh.default",
-                                         "aten.positive.default"};
+  constexpr std::string_view always[] = {"aten.clone.default",      "aten.contiguous.default", "aten.detach.default",
+                                         "aten.detach_.default",    "aten.alias.default",      "aten.lift_fresh_copy.default",
+                                         "aten.lift_fresh.default", "aten.positive.default"};
   if (std::find(std::begin(always), std::end(always), target) != std::end(always)) return true;
   const std::string_view op = base_name(target);
   return target.starts_with("aten.") && (op == "to" || op == "_to_copy" || op == "type_as") && from && from == to;
@@ -64,7 +54,12 @@ bool is_silent(std::string_view target, const std::optional<DType>& from, const 
 }  // namespace
 
 Importer::Importer(const Archive& archive, const Program& program, WeightStore& weights, const OpTable& ops, Diagnostics& diagnostics)
-    : archive_(archive), program_(program), weights_(weights), ops_(ops), diagnostics_(diagnostics), builder_(graph_, ops),
+    : archive_(archive),
+      program_(program),
+      weights_(weights),
+      ops_(ops),
+      diagnostics_(diagnostics),
+      builder_(graph_, ops),
       aliases_(builder_, [this](const ForeignNode& node) { return call(node); }) {}
 
 Graph Importer::run(std::string name) {
@@ -97,90 +92,6 @@ void Importer::count_modules(const GraphDef& graph) {
     for (const auto& [name, input] : node.inputs)
       if (input.body) count_modules(*input.body);
   }
-}
-
-// ---- inputs and outputs ---------------------------------------------------------------------------------------------
-
-void Importer::add_inputs(Scope& scope) {
-  std::vector<std::string> names = input_names(archive_, program_);
-  const auto is_users = [](const Spec& spec) { return spec.kind == "user_input" || spec.kind == "constant_input"; };
-  const auto count = std::count_if(program_.inputs.begin(), program_.inputs.end(), is_users);
-  if (names.size() != static_cast<std::size_t>(count)) names.clear();
-  std::size_t next = 0;
-  for (const Spec& spec : program_.inputs) {
-    const std::string_view own = spec.arg.name;
-    const std::string name = is_users(spec) && !names.empty() ? names[next++] : std::string(own);
-    if (spec.kind == "constant_input") continue;   // fixed when the program was exported
-    if (spec.arg.kind != Argument::tensor) {
-      if (spec.kind == "user_input" && (spec.arg.kind == Argument::none || spec.arg.kind == Argument::attr)) continue;
-      diagnostics_.add({.code = "E203", .message = fmt::format("the program's input '{}' is not a tensor", name),
-                        .next = "export it with a fixed value, or pass it as a tensor"});
-      continue;
-    }
-    if (spec.kind == "user_input") {
-      const std::optional<Type> type = stated(scope, own);
-      if (!type) archive_.damaged(fmt::format("input '{}' has no type", own), "E104");
-      Shape known;
-      std::copy_if(type->shape.begin(), type->shape.end(), std::back_inserter(known), [](const Dim& d) { return d.known(); });
-      const bool fits = std::all_of(known.begin(), known.end(), [](const Dim& d) { return d.size() >= 0; });
-      if (!fits || element_count(known).size() > (std::int64_t{1} << 40))
-        archive_.damaged(fmt::format("input '{}' is {}: a size is negative or too large", own, text(*type)), "E503");
-      const std::string port = unique_port(graph_.inputs, name);
-      const ValueId value = graph_.add_value({port, *type, {}});
-      graph_.inputs.push_back({port, value});
-      scope.names[own] = aliases_.own(value, Aliases::Origin::input, port);
-    } else if (spec.kind == "parameter" || spec.kind == "buffer" || spec.kind == "tensor_constant") {
-      const Aliases::Id id = aliases_.own(absent, Aliases::Origin::weight, std::string(spec.target));
-      scope.names[own] = id;
-      pending_.emplace(id, &spec);
-    } else {
-      diagnostics_.add({.code = "E203", .message = fmt::format("the program's input '{}' is a {}, which Wherry does not read", name, spec.kind),
-                        .next = "export the model without it"});
-    }
-  }
-}
-
-void Importer::add_outputs(Scope& scope) {
-  std::vector<std::string> names = output_names(archive_, program_);
-  const auto is_users = [](const Spec& spec) { return spec.kind == "user_output" || spec.kind == "loss_output"; };
-  const auto count = std::count_if(program_.outputs.begin(), program_.outputs.end(), is_users);
-  if (names.size() != static_cast<std::size_t>(count)) names.clear();
-  std::size_t next = 0;
-  for (const Spec& spec : program_.outputs) {
-    if (is_users(spec)) {
-      const std::string name = names.empty() ? fmt::format("output_{}", next) : names[next];
-      ++next;
-      add_output(scope, spec, name);
-    } else if (spec.kind.ends_with("_mutation")) {
-      diagnostics_.add({.code = "E204", .message = fmt::format("the program changes its {} '{}'", spec.kind.substr(0, spec.kind.size() - 9), spec.target),
-                        .next = "call model.eval() before torch.export.export, or keep the state outside of the model"});
-    } else {
-      diagnostics_.add({.code = "E203", .message = fmt::format("the program has an output of the kind {}, which Wherry does not read", spec.kind),
-                        .next = "export the model's forward for inference"});
-    }
-  }
-  if (graph_.outputs.empty() && !diagnostics_.has_errors()) archive_.damaged("the program gives no tensor", "E104");
-}
-
-void Importer::add_output(Scope& scope, const Spec& spec, const std::string& name) {
-  if (spec.arg.kind == Argument::none) return;
-  if (spec.arg.kind != Argument::tensor) {
-    diagnostics_.add({.code = "E203", .message = fmt::format("the program's output '{}' is not a tensor", name),
-                      .next = "return tensors only; compute numbers outside of the model"});
-    return;
-  }
-  try {
-    graph_.outputs.push_back({unique_port(graph_.outputs, name), read(scope, spec.arg.name)});
-  } catch (const Failure& failure) {
-    for (const Diagnostic& diagnostic : failure.diagnostics()) diagnostics_.add(diagnostic);
-  }
-}
-
-std::string Importer::unique_port(const std::vector<Port>& ports, const std::string& wanted) const {
-  std::string name = wanted;
-  const auto taken = [&] { return std::any_of(ports.begin(), ports.end(), [&](const Port& p) { return p.name == name; }); };
-  for (int i = 1; taken(); ++i) name = fmt::format("{}_{}", wanted, i);
-  return name;
 }
 
 // ---- values ---------------------------------------------------------------------------------------------------------
@@ -242,8 +153,7 @@ void Importer::run_node(Scope& scope, const NodeDef& def) {
   const bool on_tensor = !def.inputs.empty() && def.inputs[0].second.kind == Argument::tensor;
   std::optional<Aliases::Id> self;
   if (on_tensor) self = lookup(scope, def.inputs[0].second.name);
-  const std::optional<std::string> meaning = functional(node.target);
-  if (meaning && self) return run_in_place(scope, def, node, *self);
+  if (self && is_in_place(node.target)) return run_in_place(scope, def, node, *self);
   const Aliasing kind = self ? aliasing_of(scope, def, node) : Aliasing::copy;
   if (self && run_silent(scope, node, *self, kind)) return;
   run_operator(scope, node, self, kind);
@@ -288,71 +198,19 @@ bool Importer::run_silent(Scope& scope, ForeignNode& node, Aliases::Id self, Ali
   return bind(scope, outputs_, {aliases_.view(self, node, 0, value, true)}), true;
 }
 
-// y.add_(x): y gets the value of y + x, in y's own type and shape; the result is a further name of y.
-void Importer::run_in_place(Scope& scope, const NodeDef& def, ForeignNode& node, Aliases::Id self) {
-  const std::string_view op = base_name(node.target);
-  constexpr std::string_view not_writes[] = {"squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_", "resize_", "set_",
-                                             "as_strided_", "resize_as_", "requires_grad_"};
-  if (std::find(std::begin(not_writes), std::end(not_writes), op) != std::end(not_writes))
-    fail({.code = "E204", .message = fmt::format("'{}' changes a tensor's shape in place", node.target), .at = where(node),
-          .next = fmt::format("write {}() without the underscore", op.substr(0, op.size() - 1))});
-  for (const auto& [name, input] : def.inputs) {
-    if (input.kind != Argument::tensor) continue;
-    const Aliases::Id operand = lookup(scope, input.name);
-    if (operand != self && aliases_.may_overlap(self, operand))
-      fail({.code = "E204", .message = fmt::format("'{}' writes into what its own argument '{}' shows", node.target, name), .at = where(node),
-            .next = "call .clone() on the argument"});
-  }
-  const ValueId before = node.value(node.args[0].name);
-  const Type type = builder_.type(before);
-  ValueId after = absent;
-  if (op == "copy_" || op == "fill_" || op == "zero_") {
-    if (op == "zero_") node.args.push_back({"value", Attr(0.0)});
-    const ForeignArg& source = node.args.size() > 1 ? node.args[1] : node.args[0];
-    const Attr* number = std::get_if<Attr>(&source.value);
-    const std::optional<Attr> scalar = number ? coerce(*number, AttrKind::number) : std::nullopt;
-    after = scalar ? builder_.scalar(std::get<double>(*scalar), type.dtype) : node.value(source.name);
-    if (after == absent) fail({.code = "E203", .message = fmt::format("'{}' lacks its argument", node.target), .at = where(node)});
-  } else {
-    const std::string written = node.target;
-    node.target = *functional(node.target);
-    if (!ops_.torch(node.target) && ops_.torch(written)) node.target = written;
-    const std::vector<ValueId> values = call(node);
-    after = values.empty() ? absent : values[0];
-    node.target = written;
-    if (after == absent) {
-      unknown_.add(graph_, node);
-      throw Failure({});
-    }
-  }
-  aliases_.write(self, as_type(node, after, before), node);
-  bind(scope, outputs_, {self});
-}
-
-// `value` cast and broadcast to the type of `like`.
-ValueId Importer::as_type(const ForeignNode& node, ValueId value, ValueId like) {
-  const Type type = builder_.type(like);
-  const auto step = [&](const char* target, std::vector<ForeignArg> args, Type gives) {
-    return checked_call({.target = target, .args = std::move(args), .path = node.path, .source = node.source, .output_types = {std::move(gives)}}).at(0);
-  };
-  if (builder_.type(value).dtype != type.dtype)
-    value = step("aten.to.dtype", {{"self", value}, {"dtype", Attr(type.dtype)}}, {type.dtype, builder_.type(value).shape});
-  if (same_shape(builder_.type(value).shape, type.shape)) return value;
-  if (is_static(type.shape)) return step("aten.expand.default", {{"self", value}, {"size", Attr(wherry::sizes(type.shape))}}, type);
-  // Open sizes: a choice between the value and itself, which is broadcast to the shape of the condition.
-  const ValueId condition = step("aten.eq.Tensor", {{"self", like}, {"other", like}}, {DType::boolean, type.shape});
-  return step("aten.where.self", {{"condition", condition}, {"self", value}, {"other", value}}, type);
-}
-
 void Importer::inline_graph(Scope& scope, const NodeDef& def) {
   const GraphDef* body = nullptr;
   std::vector<std::string_view> operands;
   for (const auto& [name, argument] : def.inputs) {
-    if (argument.kind == Argument::graph) body = argument.body;
-    else if (body && argument.kind == Argument::tensor) operands.push_back(argument.name);
-    else if (body && argument.kind == Argument::tensors) operands.insert(operands.end(), argument.names.begin(), argument.names.end());
+    if (argument.kind == Argument::graph)
+      body = argument.body;
+    else if (body && argument.kind == Argument::tensor)
+      operands.push_back(argument.name);
+    else if (body && argument.kind == Argument::tensors)
+      operands.insert(operands.end(), argument.names.begin(), argument.names.end());
   }
-  if (!body || body->inputs.size() != operands.size()) archive_.damaged("a wrapped graph takes another number of values than it is given", "E104");
+  if (!body || body->inputs.size() != operands.size())
+    archive_.damaged("a wrapped graph takes another number of values than it is given", "E104");
   Scope inner{*body};
   for (std::size_t i = 0; i < operands.size(); ++i) inner.names[body->inputs[i].name] = lookup(scope, operands[i]);
   run_nodes(inner);

@@ -44,6 +44,7 @@ class Importer {
   std::optional<Type> stated(const Scope& scope, std::string_view name) const;
   std::vector<ValueId> call(const ForeignNode& node);
   std::vector<ValueId> checked_call(const ForeignNode& node);
+  ValueId written_value(ForeignNode& node, ValueId before);
   ValueId as_type(const ForeignNode& node, ValueId value, ValueId like);
   std::string unique_port(const std::vector<Port>& ports, const std::string& wanted) const;
 
@@ -57,9 +58,9 @@ class Importer {
   Aliases aliases_;
   ModulePaths modules_;
   UnknownOperators unknown_;
-  std::unordered_map<Aliases::Id, const Spec*> pending_;              // weights that no node has taken yet
-  std::map<std::string, ValueId, std::less<>> loaded_;                // by first name
-  std::vector<std::string_view> outputs_;                             // of the node in hand, in order
+  std::unordered_map<Aliases::Id, const Spec*> pending_;  // weights that no node has taken yet
+  std::map<std::string, ValueId, std::less<>> loaded_;    // by first name
+  std::vector<std::string_view> outputs_;                 // of the node in hand, in order
 };
 
 }  // namespace wherry::pt2

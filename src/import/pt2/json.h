@@ -30,18 +30,20 @@ class Json {
       : document_(&document), element_(element), name_(name) {}
 
   Json operator[](std::string_view key) const;
-  std::optional<Json> find(std::string_view key) const;    // nullopt also when it is null
+  std::optional<Json> find(std::string_view key) const;  // nullopt also when it is null
   bool is_null() const { return element_.is_null(); }
   bool is_text() const { return element_.is_string(); }
   std::string_view text() const { return get<std::string_view>("a string"); }
   std::int64_t integer() const { return get<std::int64_t>("an int"); }
   bool boolean() const { return get<bool>("true or false"); }
-  double number() const;                                   // also "Infinity", "-Infinity" and "NaN"
+  double number() const;  // also "Infinity", "-Infinity" and "NaN"
 
-  template <class F> void each_item(F f) const {
+  template <class F>
+  void each_item(F f) const {
     for (const simdjson::dom::element item : get<simdjson::dom::array>("a list")) f(Json(*document_, item, name_));
   }
-  template <class F> void each_member(F f) const {
+  template <class F>
+  void each_member(F f) const {
     for (const auto [key, value] : get<simdjson::dom::object>("an object")) f(key, Json(*document_, value, key));
   }
   // The one member of an object that is a tagged union: {"as_int": 3}.
@@ -49,7 +51,8 @@ class Json {
   [[noreturn]] void wrong(const std::string& what) const;
 
  private:
-  template <class T> T get(const char* wanted) const {
+  template <class T>
+  T get(const char* wanted) const {
     T value;
     if (element_.get(value) != simdjson::SUCCESS) wrong(std::string("is not ") + wanted);
     return value;

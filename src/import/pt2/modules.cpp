@@ -21,7 +21,8 @@ struct Frame {
   std::string_view key, path, type;
 };
 
-template <class F> void each_frame(std::string_view stack, F f) {
+template <class F>
+void each_frame(std::string_view stack, F f) {
   while (!stack.empty()) {
     const std::string_view entry = stack.substr(0, stack.find(';'));
     stack.remove_prefix(std::min(stack.size(), entry.size() + 1));

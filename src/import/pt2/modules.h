@@ -19,12 +19,12 @@ class ModulePaths {
   void see(const NodeDef& node, bool counts);
   // The path for a node of this operator: the module's own path if it is a leaf with one node, else a name below it.
   std::string path(const NodeDef& node, std::string_view op) const;
-  std::string module(const NodeDef& node) const;   // the innermost module's path; "" at the root
-  std::vector<ModuleInfo> modules() const;         // in order of first call; without the root
+  std::string module(const NodeDef& node) const;  // the innermost module's path; "" at the root
+  std::vector<ModuleInfo> modules() const;        // in order of first call; without the root
 
  private:
   struct Call {
-    std::string path, own_path, type;   // own_path: the module's, without the call's number
+    std::string path, own_path, type;  // own_path: the module's, without the call's number
     int nodes = 0;
     bool leaf = true;
   };
@@ -33,7 +33,7 @@ class ModulePaths {
   std::vector<Call> calls_;
   std::set<std::string> taken_;
   std::map<std::string_view, std::size_t> by_key_;
-  std::map<std::string_view, std::size_t> by_stack_;   // a whole stack's innermost call
+  std::map<std::string_view, std::size_t> by_stack_;  // a whole stack's innermost call
 };
 
 }  // namespace wherry::pt2

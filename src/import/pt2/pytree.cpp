@@ -14,7 +14,7 @@ class LeafNames {
  public:
   LeafNames(const Archive& archive, const Program& program, const char* field) : archive_(archive), program_(program), field_(field) {}
 
-  std::vector<std::string> inputs(const Json& tree) {   // (arguments, keyword arguments)
+  std::vector<std::string> inputs(const Json& tree) {  // (arguments, keyword arguments)
     std::size_t index = 0;
     const std::vector<Json> sides = children(tree);
     if (sides.size() != 2) return {};
@@ -30,7 +30,8 @@ class LeafNames {
     const std::vector<std::string> keys = keys_of(tree);
     const std::vector<Json> items = children(tree);
     if (tree["type"].is_null()) return {"output"};
-    if (keys.size() == items.size()) walk(tree, "", 0);
+    if (keys.size() == items.size())
+      walk(tree, "", 0);
     else
       for (std::size_t i = 0; i < items.size(); ++i) walk(items[i], fmt::format("output_{}", i), 0);
     return std::move(names_);
@@ -57,7 +58,8 @@ class LeafNames {
       return keys;
     }
     const std::optional<Json> list = context.starts_with('[') ? std::optional(root) : root.find("dict_context");
-    if (list) list->each_item([&](const Json& key) { keys.push_back(key.is_text() ? std::string(key.text()) : std::to_string(key.integer())); });
+    if (list)
+      list->each_item([&](const Json& key) { keys.push_back(key.is_text() ? std::string(key.text()) : std::to_string(key.integer())); });
     return keys;
   }
 
@@ -83,10 +85,11 @@ class LeafNames {
   std::vector<std::string> names_;
 };
 
-template <class F> std::vector<std::string> leaf_names(const Archive& archive, const Program& program, std::string_view spec, const char* field, F read) {
+template <class F>
+std::vector<std::string> leaf_names(const Archive& archive, const Program& program, std::string_view spec, const char* field, F read) {
   if (spec.empty()) return {};
   const JsonDocument document(archive, field, {std::as_bytes(std::span(spec)), nullptr});
-  std::vector<Json> parts;   // [version, tree]
+  std::vector<Json> parts;  // [version, tree]
   document.root().each_item([&](const Json& part) { parts.push_back(part); });
   if (parts.size() != 2 || parts[0].integer() != 1) document.wrong("is a nesting of an unknown version");
   LeafNames names(archive, program, field);

@@ -12,7 +12,9 @@ namespace {
 // What the archive is, when it is not what torch.export.save writes.
 [[noreturn]] void refuse_kind(const Archive& archive) {
   const std::string next = "export it with torch 2.13: torch.export.save(torch.export.export(module, args), path)";
-  const auto refuse = [&](const char* code, std::string what) { fail({.code = code, .message = archive.title() + ": " + what, .next = next}); };
+  const auto refuse = [&](const char* code, std::string what) {
+    fail({.code = code, .message = archive.title() + ": " + what, .next = next});
+  };
   if (archive.has("serialized_exported_program.json")) refuse("E106", "the archive's layout is that of torch 2.7 and older");
   if (archive.has("constants.pkl")) refuse("E107", "the file is a TorchScript archive, not an exported program");
   if (archive.has("data.pkl")) refuse("E107", "the file holds weights (torch.save), not an exported program");
@@ -37,7 +39,8 @@ std::string model_name(const Archive& archive) {
     if (name.starts_with("models/") && name.ends_with(".json")) models.push_back(name.substr(7, name.size() - 12));
   if (models.empty()) refuse_kind(archive);
   if (models.size() > 1)
-    fail({.code = "E107", .message = fmt::format("{} holds {} models: {}", archive.title(), models.size(), join(models, ", ")),
+    fail({.code = "E107",
+          .message = fmt::format("{} holds {} models: {}", archive.title(), models.size(), join(models, ", ")),
           .next = "save each by itself: torch.export.save(program, path)"});
   return models[0];
 }

@@ -17,10 +17,23 @@ struct NumberedDType {
   std::int64_t number;
   DType dtype;
 };
-constexpr auto dtypes = std::to_array<NumberedDType>(
-    {{1, DType::uint8}, {2, DType::int8}, {3, DType::int16}, {4, DType::int32}, {5, DType::int64}, {6, DType::float16}, {7, DType::float32},
-     {8, DType::float64}, {10, DType::complex64}, {11, DType::complex128}, {12, DType::boolean}, {13, DType::bfloat16}, {28, DType::uint16},
-     {29, DType::float8_e4m3fn}, {30, DType::float8_e5m2}, {34, DType::uint32}, {35, DType::uint64}});
+constexpr auto dtypes = std::to_array<NumberedDType>({{1, DType::uint8},
+                                                      {2, DType::int8},
+                                                      {3, DType::int16},
+                                                      {4, DType::int32},
+                                                      {5, DType::int64},
+                                                      {6, DType::float16},
+                                                      {7, DType::float32},
+                                                      {8, DType::float64},
+                                                      {10, DType::complex64},
+                                                      {11, DType::complex128},
+                                                      {12, DType::boolean},
+                                                      {13, DType::bfloat16},
+                                                      {28, DType::uint16},
+                                                      {29, DType::float8_e4m3fn},
+                                                      {30, DType::float8_e5m2},
+                                                      {34, DType::uint32},
+                                                      {35, DType::uint64}});
 
 DType read_dtype(const Json& json) {
   const std::int64_t number = json.integer();
@@ -51,7 +64,8 @@ Attr word_of(const Json& json, std::initializer_list<const char*> words) {
   return std::string(*(words.begin() + number));
 }
 
-template <class List, class F> List list_of(const Json& json, F read) {
+template <class List, class F>
+List list_of(const Json& json, F read) {
   List list;
   json.each_item([&](const Json& item) { list.push_back(read(item)); });
   return list;
@@ -59,9 +73,12 @@ template <class List, class F> List list_of(const Json& json, F read) {
 
 void read_part(const Json& json, Argument& argument) {
   const auto [tag, value] = json.tagged();
-  if (tag == "as_name") argument.parts.emplace_back(value.text(), 0);
-  else if (tag == "as_int") argument.parts.emplace_back("", value.integer());
-  else json.wrong(fmt::format("is of unknown kind '{}'", tag));
+  if (tag == "as_name")
+    argument.parts.emplace_back(value.text(), 0);
+  else if (tag == "as_int")
+    argument.parts.emplace_back("", value.integer());
+  else
+    json.wrong(fmt::format("is of unknown kind '{}'", tag));
 }
 
 std::optional<Attr> read_attr(std::string_view tag, const Json& v) {
@@ -128,9 +145,7 @@ class Reader {
 
   NodeDef node(const Json& json, int depth) {
     NodeDef node{.target = json["target"].text(), .outputs = arguments(json["outputs"], depth)};
-    json["inputs"].each_item([&](const Json& item) {
-      node.inputs.emplace_back(item["name"].text(), argument(item["arg"], depth));
-    });
+    json["inputs"].each_item([&](const Json& item) { node.inputs.emplace_back(item["name"].text(), argument(item["arg"], depth)); });
     const Json metadata = json["metadata"];
     if (const auto trace = metadata.find("stack_trace")) node.stack_trace = trace->text();
     if (const auto stack = metadata.find("nn_module_stack")) node.module_stack = stack->text();
@@ -140,7 +155,8 @@ class Reader {
   GraphDef graph(const Json& json, int depth) {
     GraphDef graph{.inputs = arguments(json["inputs"], depth), .outputs = arguments(json["outputs"], depth)};
     json["nodes"].each_item([&](const Json& item) { graph.nodes.push_back(node(item, depth)); });
-    json["tensor_values"].each_member([&](std::string_view name, const Json& meta) { graph.tensors.emplace(name, read_tensor_meta(meta)); });
+    json["tensor_values"].each_member(
+        [&](std::string_view name, const Json& meta) { graph.tensors.emplace(name, read_tensor_meta(meta)); });
     json["sym_int_values"].each_member([&](std::string_view name, const Json& size) { graph.sizes.emplace(name, read_size(size)); });
     return graph;
   }
@@ -149,8 +165,10 @@ class Reader {
     const auto [kind, body] = json.tagged();
     Spec spec{.kind = kind};
     if (const auto arg = body.find("arg")) {
-      if (const auto name = arg->find("name")) spec.arg.kind = Argument::tensor, spec.arg.name = name->text();
-      else spec.arg = argument(*arg, 0);
+      if (const auto name = arg->find("name"))
+        spec.arg.kind = Argument::tensor, spec.arg.name = name->text();
+      else
+        spec.arg = argument(*arg, 0);
     } else if (const auto name = body.find("name")) {
       spec.arg.name = name->text();
     }
@@ -207,7 +225,7 @@ std::optional<bool> can_be_viewed(const TensorMeta& meta, const Shape& as) {
   if (element_count(from) == 0) return true;
   std::size_t next = to.size();
   std::int64_t chunk = 1;
-  std::optional<std::size_t> inner;   // the axis before in this chunk
+  std::optional<std::size_t> inner;  // the axis before in this chunk
   for (std::size_t i = from.size(); i-- > 0;) {
     if (from[i] == 1) continue;
     const bool follows = inner && strides[i] == from[*inner] * strides[*inner];
@@ -220,8 +238,10 @@ std::optional<bool> can_be_viewed(const TensorMeta& meta, const Shape& as) {
 }
 
 TensorMeta read_tensor_meta(const Json& json) {
-  TensorMeta meta{.type = {read_dtype(json["dtype"]), read_sizes(json["sizes"])}, .strides = read_sizes(json["strides"]),
-                  .offset = read_size(json["storage_offset"]), .dense = json["layout"].integer() == 7};
+  TensorMeta meta{.type = {read_dtype(json["dtype"]), read_sizes(json["sizes"])},
+                  .strides = read_sizes(json["strides"]),
+                  .offset = read_size(json["storage_offset"]),
+                  .dense = json["layout"].integer() == 7};
   if (meta.strides.size() != meta.type.shape.size() && meta.dense) json.wrong("has another number of strides than of sizes");
   return meta;
 }

@@ -102,7 +102,7 @@ class Parser {
     return error == std::errc() && end == digits.data() + digits.size() ? std::optional(term) : std::nullopt;
   }
 
-  std::optional<Term> symbol() {   // after "Symbol(": 's0', assumptions…)
+  std::optional<Term> symbol() {  // after "Symbol(": 's0', assumptions…)
     if (!take("'")) return std::nullopt;
     const std::size_t end = text_.find('\'', at_), close = text_.find(')', at_);
     if (end == std::string_view::npos || close == std::string_view::npos || close < end) return std::nullopt;
@@ -173,15 +173,24 @@ std::optional<std::int64_t> evaluate(const Term& term, const std::map<std::strin
   bool wrapped = false;
   for (std::size_t i = 1; i < args.size(); ++i) {
     const std::int64_t arg = args[i];
-    if (term.name == "Add") wrapped |= __builtin_add_overflow(result, arg, &result);
-    else if (term.name == "Sub") wrapped |= __builtin_sub_overflow(result, arg, &result);
-    else if (term.name == "Mul") wrapped |= __builtin_mul_overflow(result, arg, &result);
-    else if (term.name == "Max") result = std::max(result, arg);
-    else if (term.name == "Min") result = std::min(result, arg);
-    else if (arg == 0 || arg == -1) return std::nullopt;
-    else if (is_division(term)) result = floor_of(result, arg);
-    else if (term.name == "Mod" || term.name == "PythonMod") result -= floor_of(result, arg) * arg;
-    else return std::nullopt;
+    if (term.name == "Add")
+      wrapped |= __builtin_add_overflow(result, arg, &result);
+    else if (term.name == "Sub")
+      wrapped |= __builtin_sub_overflow(result, arg, &result);
+    else if (term.name == "Mul")
+      wrapped |= __builtin_mul_overflow(result, arg, &result);
+    else if (term.name == "Max")
+      result = std::max(result, arg);
+    else if (term.name == "Min")
+      result = std::min(result, arg);
+    else if (arg == 0 || arg == -1)
+      return std::nullopt;
+    else if (is_division(term))
+      result = floor_of(result, arg);
+    else if (term.name == "Mod" || term.name == "PythonMod")
+      result -= floor_of(result, arg) * arg;
+    else
+      return std::nullopt;
   }
   return wrapped ? std::nullopt : std::optional(result);
 }

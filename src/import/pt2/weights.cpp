@@ -18,7 +18,7 @@ WeightStore::WeightStore(Archive& archive, const std::string& model) : archive_(
 
 void WeightStore::read_table(const std::string& folder, const std::string& file, Table& table, Weights& legacy) {
   const std::string config = folder + file, old = folder + file.substr(0, file.find('_')) + ".pt";
-  if (!archive_.has(config) && archive_.has(old)) {   // torch 2.8 keeps one pickle instead of a table
+  if (!archive_.has(config) && archive_.has(old)) {  // torch 2.8 keeps one pickle instead of a table
     legacy = read_checkpoint(archive_.read(old), fmt::format("entry '{}' of {}", old, archive_.title()));
     return;
   }
@@ -40,7 +40,8 @@ Tensor WeightStore::view(std::string_view name, const Payload& payload) {
   const TensorMeta& meta = *payload.meta;
   const Shape& shape = meta.type.shape;
   if (!meta.dense) wrong("has a sparse layout; Wherry reads dense tensors");
-  if (!is_static(shape) || !is_static(meta.strides) || !meta.offset.known()) wrong(fmt::format("has a shape that is not fixed: {}", text(shape)));
+  if (!is_static(shape) || !is_static(meta.strides) || !meta.offset.known())
+    wrong(fmt::format("has a shape that is not fixed: {}", text(shape)));
   return view_storage(archive_.read(payload.entry), meta.type.dtype, sizes(shape), sizes(meta.strides), meta.offset.size(),
                       fmt::format("weight '{}' of {}", name, archive_.title()));
 }
@@ -48,7 +49,7 @@ Tensor WeightStore::view(std::string_view name, const Payload& payload) {
 WeightStore::Found WeightStore::read(std::string_view name, bool constant) {
   for (const Weights* legacy : {&legacy_weights_, &legacy_constants_})
     if (const auto it = legacy->find(name); it != legacy->end()) return {it->second, std::string(name)};
-  const Payload* found = nullptr;   // non-persistent buffers are among the constants
+  const Payload* found = nullptr;  // non-persistent buffers are among the constants
   std::vector<std::string> names;
   for (const Table* table : constant ? std::array{&constants_, &weights_} : std::array{&weights_, &constants_}) {
     const auto it = table->find(name);

@@ -15,7 +15,7 @@ class WeightStore {
 
   struct Found {
     Tensor tensor;
-    std::string first_name;   // names that mean the very same elements have one
+    std::string first_name;  // names that mean the very same elements have one
   };
   // The tensor called `name`. Its bytes are checked at this time.
   // Fails with E103 when there is none, E105 when the bytes do not fit the shape, E502 on a layout that is not dense.
@@ -23,10 +23,10 @@ class WeightStore {
 
  private:
   struct Payload {
-    std::string entry;          // "data/weights/weight_0"
+    std::string entry;  // "data/weights/weight_0"
     std::optional<TensorMeta> meta;
     bool pickled = false;
-    std::string_view first_name;   // the first name in the table that means the same elements
+    std::string_view first_name;  // the first name in the table that means the same elements
   };
   using Table = std::map<std::string_view, Payload, std::less<>>;
   void read_table(const std::string& folder, const std::string& model, Table& table, Weights& legacy);

@@ -50,7 +50,8 @@ class Outliner {
         const auto [name, parameters] = add_block(instances[together[0]]->type, *block);
         for (std::size_t n = 0; n < together.size(); ++n) {
           const Instance& instance = *instances[together[n]];
-          Call& call = calls_[&instance] = {.block = name, .inputs = bodies[together[n]].inputs, .outputs = outputs_of(tree_, instance), .args = {}};
+          Call& call =
+              calls_[&instance] = {.block = name, .inputs = bodies[together[n]].inputs, .outputs = outputs_of(tree_, instance), .args = {}};
           for (const Parameter& parameter : parameters) call.args.push_back({parameter.name, parameter.values[n], parameter.fallbacks[n]});
         }
       }
@@ -82,8 +83,10 @@ class Outliner {
     std::vector<Parameter> parameters = parametrize(form);
     for (const Parameter& parameter : parameters) {
       Param param{.name = parameter.name};
-      if (parameter.fallback) param.fallback = *parameter.fallback;
-      else param.kind = kind_of(parameter.values);
+      if (parameter.fallback)
+        param.fallback = *parameter.fallback;
+      else
+        param.kind = kind_of(parameter.values);
       block.params.push_back(std::move(param));
     }
     block.inputs = input_names(std::max(form.inputs, 1));
@@ -114,7 +117,9 @@ class Outliner {
     std::set<std::string> done;
     while (sorted.size() < blocks_.size())
       for (Block& block : blocks_) {
-        const bool ready = !done.contains(block.name) && std::all_of(block.layers.begin(), block.layers.end(), [&](const Layer& l) { return l.block.empty() || done.contains(l.block); });
+        const bool ready = !done.contains(block.name) && std::all_of(block.layers.begin(), block.layers.end(), [&](const Layer& l) {
+          return l.block.empty() || done.contains(l.block);
+        });
         if (!ready) continue;
         done.insert(block.name);
         sorted.push_back(block);
@@ -137,7 +142,7 @@ class Outliner {
   const Tree tree_;
   Calls calls_;
   std::vector<Block> blocks_;
-  std::set<std::string> names_;     // of blocks
+  std::set<std::string> names_;  // of blocks
 };
 
 }  // namespace

@@ -69,9 +69,7 @@ class Reader {
       if (inside(*instance) && calls_.contains(instance)) return instance;
     return nullptr;
   }
-  bool inside(const Instance& instance) const {
-    return scope_.path.empty() || instance.path.starts_with(scope_.path + ".");
-  }
+  bool inside(const Instance& instance) const { return scope_.path.empty() || instance.path.starts_with(scope_.path + "."); }
   std::string local(const std::string& path) const { return scope_.path.empty() ? path : path.substr(scope_.path.size() + 1); }
 
   Ref take_input(ValueId v) {
@@ -87,7 +85,8 @@ class Reader {
   }
 
   void define(const std::string& name, const std::vector<ValueId>& values) {
-    for (std::size_t k = 0; k < values.size(); ++k) known_[values[k]] = Ref{.kind = Ref::output, .index = static_cast<int>(k), .layer = name};
+    for (std::size_t k = 0; k < values.size(); ++k)
+      known_[values[k]] = Ref{.kind = Ref::output, .index = static_cast<int>(k), .layer = name};
   }
 
   void add_call(const Instance& inner, const Call& call) {
@@ -99,7 +98,9 @@ class Reader {
   }
 
   void add_node(const Node& node) {
-    Item item{.name = local(node.path), .op = std::string(node.op->name), .args = args_of(graph_, node),
+    Item item{.name = local(node.path),
+              .op = std::string(node.op->name),
+              .args = args_of(graph_, node),
               .outputs = static_cast<int>(node.outputs.size())};
     const bool by_key = std::all_of(node.inputs.begin(), node.inputs.end(), [&](const ValueId& v) {
       return v == absent || !is_parameter(declared(node, v)) || (graph_.is_constant(v) && !graph_[v].name.empty());
@@ -107,8 +108,10 @@ class Reader {
     const std::optional<DType> dtype = first_dtype(node);
     std::size_t parameters = 0;
     for (const ValueId& v : node.inputs) {
-      if (by_key && is_parameter(declared(node, v))) add_key(item, node, declared(node, v).name, v), ++parameters;
-      else item.inputs.push_back(graph_.is_constant(v) ? Ref{.kind = Ref::literal, .value = constant_text(v, dtype)} : ref(v));
+      if (by_key && is_parameter(declared(node, v)))
+        add_key(item, node, declared(node, v).name, v), ++parameters;
+      else
+        item.inputs.push_back(graph_.is_constant(v) ? Ref{.kind = Ref::literal, .value = constant_text(v, dtype)} : ref(v));
     }
     while (by_key && !item.inputs.empty() && item.inputs.back().kind == Ref::none) item.inputs.pop_back();
     item.may_omit_input = item.inputs.size() == 1 && node.op->inputs[0].role != Role::variadic;
@@ -155,7 +158,8 @@ class Reader {
 
   // weights: {weight: a.weight, bias: a.bias} → weights: a
   static void shorten_keys(Item& item, const Node& node, std::size_t parameters) {
-    const auto given = std::count_if(node.inputs.begin(), node.inputs.end(), [&](const ValueId& v) { return v != absent && is_parameter(declared(node, v)); });
+    const auto given = std::count_if(node.inputs.begin(), node.inputs.end(),
+                                     [&](const ValueId& v) { return v != absent && is_parameter(declared(node, v)); });
     if (parameters == 0 || item.weights.size() != static_cast<std::size_t>(given)) return;
     std::string owner;
     for (const auto& [name, key] : item.weights) {

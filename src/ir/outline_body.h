@@ -30,18 +30,18 @@ struct Arg {
 };
 
 struct Item {
-  std::string name, op, block;               // op or block
+  std::string name, op, block;  // op or block
   std::vector<Ref> inputs;
-  bool may_omit_input = false;               // it has one input, which need not be written when it is the layer before
-  std::vector<std::pair<std::string, std::string>> weights;   // keys that do not follow from the path
-  std::vector<Arg> args;                     // all of them, in declared order, defaults included
+  bool may_omit_input = false;                               // it has one input, which need not be written when it is the layer before
+  std::vector<std::pair<std::string, std::string>> weights;  // keys that do not follow from the path
+  std::vector<Arg> args;                                     // all of them, in declared order, defaults included
   int outputs = 1;
 };
 
 struct Body {
   std::vector<Item> items;
-  std::vector<ValueId> inputs;               // values that come from outside, in order of first use
-  std::vector<Ref> outputs;                  // what the outside takes, in order
+  std::vector<ValueId> inputs;  // values that come from outside, in order of first use
+  std::vector<Ref> outputs;     // what the outside takes, in order
 };
 
 // What stands for an instance that has become a block, in the scope that holds it.

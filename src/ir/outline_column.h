@@ -10,13 +10,13 @@
 namespace wherry::outlining {
 
 struct Column {
-  std::string meaning;                                          // only arguments of one meaning share a column
+  std::string meaning;  // only arguments of one meaning share a column
   Values values;
   std::vector<std::pair<std::size_t, std::string>> slots = {};  // line and argument
   std::string name = {};
-  int rank = 3;                                                 // where it stands among the parameters
-  bool required = false;                                        // a number of channels: every instance says it
-  std::optional<std::size_t> base = {};                         // it is that column times `factor` (negative: divided by)
+  int rank = 3;                          // where it stands among the parameters
+  bool required = false;                 // a number of channels: every instance says it
+  std::optional<std::size_t> base = {};  // it is that column times `factor` (negative: divided by)
   std::int64_t factor = 0;
 
   void add(std::size_t line, const Slot& slot);
@@ -25,12 +25,12 @@ struct Column {
   bool agrees(const Values& other, bool may_extend) const;
 };
 
-std::string meaning_of(const std::string& argument);            // "channels", "kernel", else the argument itself
+std::string meaning_of(const std::string& argument);  // "channels", "kernel", else the argument itself
 int rank_of(const Column& column);
 
-bool same_everywhere(const Values& values);                     // where there are any
-Attr usual(const Values& values);                               // the most frequent one
-std::vector<Attr> known(const Values& values);                  // Needs: no holes
+bool same_everywhere(const Values& values);     // where there are any
+Attr usual(const Values& values);               // the most frequent one
+std::vector<Attr> known(const Values& values);  // Needs: no holes
 
 // b is a * factor, or a // -factor for a negative one.
 bool is_multiple(const Attr& a, const Attr& b, std::int64_t factor);
@@ -38,6 +38,6 @@ bool is_multiple(const Attr& a, const Attr& b, std::int64_t factor);
 std::int64_t factor_between(const std::optional<Attr>& a, const std::optional<Attr>& b);
 
 const Slot* find_slot(const Line& line, const std::string& argument);
-std::string identifier(const std::string& text);                // "downsample.0" → "downsample_0", "0" → "layer_0"
+std::string identifier(const std::string& text);  // "downsample.0" → "downsample_0", "0" → "layer_0"
 
 }  // namespace wherry::outlining

@@ -22,7 +22,9 @@ std::optional<std::size_t> Columns::of(std::size_t line, const std::string& argu
   return static_cast<std::size_t>(it - all.begin());
 }
 
-std::optional<std::size_t> Columns::kernel_of(std::size_t line) const { return of(line, block_.lines[line].op.empty() ? "kernel" : "kernel_size"); }
+std::optional<std::size_t> Columns::kernel_of(std::size_t line) const {
+  return of(line, block_.lines[line].op.empty() ? "kernel" : "kernel_size");
+}
 
 std::string Columns::expression(std::size_t column) const {
   const Column& c = all[column];

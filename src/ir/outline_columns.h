@@ -12,12 +12,12 @@ class Columns {
   explicit Columns(Template& block);
 
   std::vector<Column> all;
-  std::optional<std::size_t> in, out;      // the channels that go into the block, and those that come out of it
+  std::optional<std::size_t> in, out;  // the channels that go into the block, and those that come out of it
 
   std::optional<std::size_t> of(std::size_t line, const std::string& argument) const;
   std::optional<std::size_t> kernel_of(std::size_t line) const;
-  std::string expression(std::size_t column) const;   // "$mid", "$mid * 4"; Needs: names
-  void write_expressions() const;                     // into the template's slots; Needs: names
+  std::string expression(std::size_t column) const;  // "$mid", "$mid * 4"; Needs: names
+  void write_expressions() const;                    // into the template's slots; Needs: names
 
  private:
   struct Place {

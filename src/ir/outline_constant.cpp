@@ -21,7 +21,7 @@ TextValue element(const Tensor& tensor, std::int64_t index) {
   if (tensor.dtype() == DType::int64) return TextValue::of(tensor.as<std::int64_t>()[static_cast<std::size_t>(index)]);
   if (!is_float(tensor.dtype())) return TextValue::of(static_cast<std::int64_t>(number));
   if (tensor.dtype() == DType::float64) return TextValue::of(number);
-  return TextValue::of(std::stod(fmt::format("{}", static_cast<float>(number))));   // 0.1, not 0.10000000149
+  return TextValue::of(std::stod(fmt::format("{}", static_cast<float>(number))));  // 0.1, not 0.10000000149
 }
 
 TextValue elements(const Tensor& tensor, std::size_t axis, std::int64_t& next) {

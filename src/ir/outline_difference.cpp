@@ -23,7 +23,8 @@ class Comparison {
     for (std::size_t i = 0; i < std::min(a_.nodes.size(), b_.nodes.size()); ++i)
       if (std::string d = node(a_.nodes[i], b_.nodes[i]); !d.empty()) return fmt::format("node {} ({}): {}", i, a_.nodes[i].path, d);
     if (a_.nodes.size() != b_.nodes.size()) return fmt::format("the number of nodes: {} and {}", a_.nodes.size(), b_.nodes.size());
-    if (a_.outputs.size() != b_.outputs.size()) return fmt::format("the number of outputs: {} and {}", a_.outputs.size(), b_.outputs.size());
+    if (a_.outputs.size() != b_.outputs.size())
+      return fmt::format("the number of outputs: {} and {}", a_.outputs.size(), b_.outputs.size());
     for (std::size_t i = 0; i < a_.outputs.size(); ++i) {
       const Port &x = a_.outputs[i], &y = b_.outputs[i];
       if (x.name != y.name) return fmt::format("the name of output {}: '{}' and '{}'", i, x.name, y.name);

@@ -7,7 +7,9 @@
 
 namespace wherry::outlining {
 
-bool Line::always() const { return std::all_of(on.begin(), on.end(), [](bool b) { return b; }); }
+bool Line::always() const {
+  return std::all_of(on.begin(), on.end(), [](bool b) { return b; });
+}
 
 Ref Template::resolve(Wire wire, std::size_t line, std::size_t instance) const {
   while (true) {
@@ -138,7 +140,8 @@ class Merger {
     return true;
   }
 
-  // One way to say where all these uses come from: the layer before, the same name everywhere, or a layer that passes it on where it is off.
+  // One way to say where all these uses come from: the layer before, the same name everywhere, or a layer that passes it on where it is
+  // off.
   std::optional<Wire> choose(std::size_t l, const std::vector<Use>& uses, bool may_be_previous) const {
     const auto serves = [&](const Wire& wire) {
       return std::all_of(uses.begin(), uses.end(), [&](const Use& use) { return result_.resolve(wire, l, use.instance) == *use.ref; });

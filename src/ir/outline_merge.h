@@ -11,20 +11,20 @@ using Values = std::vector<std::optional<Attr>>;
 // An argument of a layer.
 struct Slot {
   std::string name;
-  Values values, fallbacks;                     // what it is, and what it would be if it were left out
-  std::optional<std::string> expression = {};   // what to write instead of the values: "$kernel // 2"
+  Values values, fallbacks;                    // what it is, and what it would be if it were left out
+  std::optional<std::string> expression = {};  // what to write instead of the values: "$kernel // 2"
   bool may_be_left_out() const { return values == fallbacks; }
 };
 
 // Where a layer takes an input from, in every instance. A layer that is off passes an input of its own on (ir/model.h).
 struct Wire {
-  bool previous = false;                        // the layer before, or the block's input
+  bool previous = false;  // the layer before, or the block's input
   Ref ref = {};
 };
 
 struct Line {
   std::string name, op, block;
-  std::vector<bool> on;                         // by instance
+  std::vector<bool> on;  // by instance
   std::vector<Wire> wires;
   std::vector<std::pair<std::string, std::string>> weights;
   std::vector<Slot> args;
@@ -36,8 +36,8 @@ struct Line {
 struct Template {
   int instances = 0;
   int inputs = 0;
-  std::vector<Line> lines;                      // in an order that every instance follows
-  std::map<std::string, std::size_t> index;     // of a line, by name
+  std::vector<Line> lines;                   // in an order that every instance follows
+  std::map<std::string, std::size_t> index;  // of a line, by name
   std::vector<Wire> outputs;
 
   // What the wire carries in that instance, when it goes into `line` (lines.size(): out of the block).

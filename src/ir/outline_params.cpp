@@ -109,8 +109,10 @@ class Parametrizer {
   std::string add_flag(const Line& line, std::vector<Parameter>& parameters) {
     const std::string wanted = is_residual(line) ? "residual" : common_name(line.on);
     const bool mostly = 2 * std::count(line.on.begin(), line.on.end(), true) > block_.instances;
-    parameters.push_back({.name = claim(free(wanted) ? wanted : "has_" + wanted), .fallback = TextValue::of(mostly),
-                          .values = {line.on.begin(), line.on.end()}, .fallbacks = Values(count_, mostly)});
+    parameters.push_back({.name = claim(free(wanted) ? wanted : "has_" + wanted),
+                          .fallback = TextValue::of(mostly),
+                          .values = {line.on.begin(), line.on.end()},
+                          .fallbacks = Values(count_, mostly)});
     return parameters.back().name;
   }
 
@@ -131,7 +133,7 @@ class Parametrizer {
   Template& block_;
   const std::size_t count_;
   Columns columns_;
-  std::set<std::string> taken_ = {"index"};   // which `repeat` counts with
+  std::set<std::string> taken_ = {"index"};  // which `repeat` counts with
 };
 
 }  // namespace

@@ -7,9 +7,9 @@ namespace wherry::outlining {
 
 struct Parameter {
   std::string name;
-  std::optional<TextValue> fallback;    // none: every instance says it
-  std::vector<Attr> values;             // by instance
-  Values fallbacks;                     // what the fallback comes to, by instance
+  std::optional<TextValue> fallback;  // none: every instance says it
+  std::vector<Attr> values;           // by instance
+  Values fallbacks;                   // what the fallback comes to, by instance
 };
 
 // Gives every argument that differs its expression, every layer that some instances lack its `when`, and returns the

@@ -24,8 +24,10 @@ Layer layer_of(const Line& line, const Template& form, const std::vector<std::st
   for (const auto& [name, key] : line.weights) layer.weights.emplace_back(name, word(key));
   for (const Slot& slot : line.args) {
     const auto given = std::find_if(slot.values.begin(), slot.values.end(), [](const auto& v) { return v.has_value(); });
-    if (slot.expression) layer.args.emplace_back(slot.name, word(*slot.expression));
-    else if (!slot.may_be_left_out()) layer.args.emplace_back(slot.name, TextValue::of(**given));
+    if (slot.expression)
+      layer.args.emplace_back(slot.name, word(*slot.expression));
+    else if (!slot.may_be_left_out())
+      layer.args.emplace_back(slot.name, TextValue::of(**given));
   }
   return layer;
 }
@@ -38,7 +40,8 @@ std::size_t run_length(const std::vector<Layer>& layers, std::size_t first) {
   std::size_t n = 1;
   for (; first + n < layers.size(); ++n) {
     const Layer& next = layers[first + n];
-    if (next.name != stem + std::to_string(n) || next.block != model.block || next.args != model.args || next.when || !next.inputs.empty()) break;
+    if (next.name != stem + std::to_string(n) || next.block != model.block || next.args != model.args || next.when || !next.inputs.empty())
+      break;
   }
   return n;
 }
@@ -51,8 +54,10 @@ std::vector<Layer> fold_repeats(std::vector<Layer> layers) {
     std::size_t n = run_length(layers, i);
     Layer& layer = layers[i];
     const std::string stem = layer.name.substr(0, layer.name.rfind('.'));
-    if (n > 1 && !names.contains(stem)) layer.name = stem, layer.repeat = TextValue::of(static_cast<std::int64_t>(n));
-    else n = 1;
+    if (n > 1 && !names.contains(stem))
+      layer.name = stem, layer.repeat = TextValue::of(static_cast<std::int64_t>(n));
+    else
+      n = 1;
     folded.push_back(std::move(layer));
     i += n;
   }

@@ -13,7 +13,7 @@ bool is_container(const std::string& type) { return type.empty() || type == "Seq
 struct Span {
   Instance instance;
   int nodes = 0;
-  bool is_node = false;    // a node has the module's own path: a leaf, or one that cannot be a block
+  bool is_node = false;  // a node has the module's own path: a leaf, or one that cannot be a block
 };
 
 std::map<std::string, Span, std::less<>> spans(const Graph& graph) {

@@ -11,7 +11,8 @@ namespace {
 constexpr int fewest_instances = 4;
 
 // A residual sum stands where the block keeps its channels, any other layer where it changes them itself.
-std::string comparison(const Line& line, std::optional<std::size_t> in, std::optional<std::size_t> out, const Columns& columns, bool equal) {
+std::string comparison(const Line& line, std::optional<std::size_t> in, std::optional<std::size_t> out, const Columns& columns,
+                       bool equal) {
   if (!in || !out || in == out) return {};
   const Values &a = columns.all[*in].values, &b = columns.all[*out].values;
   for (std::size_t i = 0; i < a.size(); ++i)

@@ -42,8 +42,7 @@ class Network {
   ValueId conv(const std::string& path, ValueId x, std::int64_t in, std::int64_t out, Window w) {
     const ValueId weights = weight(path + ".weight", {out, in / w.groups, w.kernel, w.kernel});
     const ValueId bias = w.bias ? weight(path + ".bias", {out}) : absent;
-    return op(path, "conv2d", {x, weights, bias},
-              {{"stride", w.stride}, {"padding", w.kernel / 2}, {"groups", w.groups}});
+    return op(path, "conv2d", {x, weights, bias}, {{"stride", w.stride}, {"padding", w.kernel / 2}, {"groups", w.groups}});
   }
   ValueId norm(const std::string& path, ValueId x, std::int64_t features) {
     std::vector<ValueId> inputs = {x};
@@ -57,7 +56,8 @@ class Network {
     return relu ? op(path + ".relu", "relu", {x}) : x;
   }
 
-  ValueId irf(const std::string& path, ValueId x, std::int64_t in, std::int64_t mid, std::int64_t out, Window w = {3}, bool shuffle = false) {
+  ValueId irf(const std::string& path, ValueId x, std::int64_t in, std::int64_t mid, std::int64_t out, Window w = {3},
+              bool shuffle = false) {
     module(path, "IRFBlock");
     ValueId y = x;
     if (mid != in) y = conv_bn_relu(path + ".pw", y, in, mid);
@@ -125,7 +125,7 @@ class RandomNetwork {
   std::size_t pick(std::size_t n) { return random_() % n; }
 
   ValueId instance(const std::string& path, std::size_t cls) {
-    std::mt19937 form(seed_ * 7 + static_cast<unsigned>(cls));   // the same for all instances
+    std::mt19937 form(seed_ * 7 + static_cast<unsigned>(cls));  // the same for all instances
     net_.module(path, "Class" + std::to_string(cls));
     std::vector<ValueId> local = {known_.back(), pick(4) == 0 ? known_[pick(known_.size())] : known_.back()};
     const std::size_t layers = form() % 4 + 2;
@@ -145,7 +145,8 @@ class RandomNetwork {
       case 1: return net_.op(path, "add", {left, right});
       case 2: return net_.op(path, "mul", {right, net_.scalar(pick(8) == 0 ? 0.1 : 2)});
       case 3: return net_.op(path, "softmax", {right}, {{"dim", static_cast<std::int64_t>(pick(2))}});
-      default: return net_.conv(path, right, 4, 4, {static_cast<std::int64_t>(2 * pick(2) + 1), 1, std::int64_t{1} << pick(3), pick(3) > 0});
+      default:
+        return net_.conv(path, right, 4, 4, {static_cast<std::int64_t>(2 * pick(2) + 1), 1, std::int64_t{1} << pick(3), pick(3) > 0});
     }
   }
 

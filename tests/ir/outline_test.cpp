@@ -87,8 +87,9 @@ TEST(Outline, TakesTheInputWhereASideBranchIsOff) {
   const Network net = resnet();
   const std::string text = text_of(net.graph);
   EXPECT_THAT(text, HasSubstr("params: {in: int, out: int, stride: 1}\n"));
-  EXPECT_THAT(text, HasSubstr("downsample.0: {op: conv2d, inputs: $input, when: $in != $out, in: $in, out: $out, kernel_size: 1, bias: false, "
-                              "stride: $stride}\n"));
+  EXPECT_THAT(text,
+              HasSubstr("downsample.0: {op: conv2d, inputs: $input, when: $in != $out, in: $in, out: $out, kernel_size: 1, bias: false, "
+                        "stride: $stride}\n"));
   EXPECT_THAT(text, HasSubstr("add: {op: add, inputs: [bn2, downsample.1]}\n"));
   EXPECT_THAT(text, HasSubstr("layer2.0: {block: BasicBlock, in: 64, out: 128, stride: 2}\n"));
   expect_round_trip(net.graph);

@@ -10,7 +10,7 @@ namespace wherry {
 
 const std::vector<CodeMeaning>& all_codes() {
   static const std::vector<CodeMeaning> codes = {
-#define CODE(code, meaning) {#code, meaning},
+#define CODE(code, meaning, next) {#code, meaning, next},
 #include "base/codes.def"
 #undef CODE
   };
@@ -19,8 +19,9 @@ const std::vector<CodeMeaning>& all_codes() {
 
 void Diagnostics::add(Diagnostic diagnostic) {
   const auto& codes = all_codes();
-  WHERRY_CHECK(std::any_of(codes.begin(), codes.end(), [&](const CodeMeaning& c) { return c.code == diagnostic.code; }),
-               "diagnostic code {} is not in codes.def", diagnostic.code);
+  const auto code = std::find_if(codes.begin(), codes.end(), [&](const CodeMeaning& c) { return c.code == diagnostic.code; });
+  WHERRY_CHECK(code != codes.end(), "diagnostic code {} is not in codes.def", diagnostic.code);
+  if (diagnostic.next.empty()) diagnostic.next = code->next;
   if (diagnostic.severity == Severity::error) ++errors_;
   all_.push_back(std::move(diagnostic));
 }

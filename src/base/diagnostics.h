@@ -27,7 +27,7 @@ struct Diagnostic {
   std::string message;       // what is wrong, with found against expected: one sentence, no full stop
   std::string at = {};       // module path and source line: "backbone.stage2.attn (model.py:118)"
   std::string in = {};       // the types that went in: "x: float32[1, 64, 28, 28]"
-  std::string next = {};     // the next step: what the user can do
+  std::string next = {};     // the next step: what the user can do; empty: the code's own
   Place place = {};          // a place in a text file, if the fault is there
   Severity severity = Severity::error;
 };
@@ -64,9 +64,9 @@ class Failure : public std::exception {
 std::string render(const Diagnostic& diagnostic, bool colour = false);
 nlohmann::ordered_json to_json(const Diagnostic& diagnostic);
 
-// Every error code with its one-line meaning, in order: the source of docs/errors.md.
+// Every error code with its meaning and the step that is said where a message has none of its own, in order: the source of docs/errors.md.
 struct CodeMeaning {
-  std::string_view code, meaning;
+  std::string_view code, meaning, next;
 };
 const std::vector<CodeMeaning>& all_codes();
 

@@ -113,8 +113,8 @@ std::string markdown() {
 }
 
 std::string error_list() {
-  std::string out = "# Error codes\n\nWritten by `wherry ops --errors` from src/base/codes.def; do not edit.\n\n| code | meaning |\n|---|---|\n";
-  for (const CodeMeaning& code : all_codes()) out += fmt::format("| {} | {} |\n", code.code, code.meaning);
+  std::string out = "# Error codes\n\nWritten by `wherry ops --errors` from src/base/codes.def; do not edit.\n\n| code | meaning | next step |\n|---|---|---|\n";
+  for (const CodeMeaning& code : all_codes()) out += fmt::format("| {} | {} | {} |\n", code.code, code.meaning, code.next);
   return out;
 }
 

@@ -24,13 +24,13 @@ TEST(Diagnostics, RendersTheCaretUnderTheColumn) {
 TEST(Diagnostics, ThrowsAllThatWasCollected) {
   Diagnostics all;
   all.add({.code = "E401", .message = "one"});
-  all.add({.code = "E402", .message = "two"});
+  all.add({.code = "E402", .message = "two", .next = "this"});
   try {
     all.throw_if_errors();
     FAIL();
   } catch (const Failure& failure) {
     EXPECT_EQ(failure.diagnostics().size(), 2U);
-    EXPECT_STREQ(failure.what(), "error E401: one\nerror E402: two\n");
+    EXPECT_STREQ(failure.what(), "error E401: one\n  try  give the file that holds it: --weights FILE\nerror E402: two\n  try  this\n");
   }
 }
 

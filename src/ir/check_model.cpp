@@ -75,8 +75,7 @@ class Checker {
                 "'wherry ops' lists them");
     } else if (!layer.block.empty()) {
       const auto it = blocks_.find(layer.block);
-      std::vector<std::string> known;
-      for (const Block& block : model_.blocks) known.push_back(block.name);
+      const std::vector<std::string> known = it == blocks_.end() ? names_of(model_.blocks) : std::vector<std::string>{};
       if (it != blocks_.end())
         of_block(body, layer, *it->second);
       else

@@ -95,6 +95,20 @@ TEST_F(Safetensors, RefusesDamagedFiles) {
   EXPECT_THAT(refused(good.substr(0, good.size() - 1) + b + "[12,16]}}", 16), AllOf(HasSubstr("E102"), HasSubstr("'b' leave a gap")));
 }
 
+TEST_F(Safetensors, AlignsWhatAForeignWriterDidNot) {
+  const std::string header =
+      R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"F32","shape":[2],"data_offsets":[1,9]}})";
+  const std::uint64_t length = header.size();
+  const float values[] = {1.5F, -2};
+  std::ofstream out(file_, std::ios::binary);
+  out.write(reinterpret_cast<const char*>(&length), 8) << header << '\7';
+  out.write(reinterpret_cast<const char*>(values), sizeof values);
+  out.close();
+  const Weights weights = read_safetensors(file_);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(weights.at("b").data()) % 4, 0U);
+  EXPECT_EQ(weights.at("b").to_floats(), (std::vector<float>{1.5F, -2}));
+}
+
 TEST_F(Safetensors, RefusesWhatIsNoFile) {
   std::ofstream(file_) << "abc";
   EXPECT_THROW(read_safetensors(file_), Failure);

@@ -42,15 +42,22 @@ class Reader {
     check_cover(entries, size);
     Weights weights;
     for (Entry& e : entries) {
-      const std::byte* base = bytes.data() + 8 + length + e.begin;
-      Sizes strides = contiguous_strides(e.sizes);
-      const bool fresh = weights.emplace(e.key, Tensor(e.dtype, std::move(e.sizes), std::move(strides), base, file_)).second;
+      const bool fresh = weights.emplace(e.key, view(e, bytes.subspan(8 + length + e.begin, e.end - e.begin))).second;
       if (!fresh) damaged("E104", fmt::format("weight '{}' stands twice in its header", e.key));
     }
     return weights;
   }
 
  private:
+  // Straight into the mapped file; a copy only where a foreign writer left the elements unaligned.
+  Tensor view(const Entry& e, std::span<const std::byte> bytes) const {
+    if (reinterpret_cast<std::uintptr_t>(bytes.data()) % byte_size(e.dtype) == 0)
+      return Tensor(e.dtype, e.sizes, contiguous_strides(e.sizes), bytes.data(), file_);
+    auto copy = std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end());
+    const std::byte* base = copy->data();
+    return Tensor(e.dtype, e.sizes, contiguous_strides(e.sizes), base, std::move(copy));
+  }
+
   [[noreturn]] void damaged(const char* code, const std::string& reason) const {
     fail({.code = code,
           .message = fmt::format("'{}' is not a whole safetensors file: {}", shown_, reason),

@@ -47,8 +47,9 @@ struct Net {
     const std::int64_t channels = graph.type(x).shape[1].size();
     std::vector<float> var;
     for (std::int64_t c = 0; c < channels; ++c) var.push_back(0.5F + static_cast<float>(c % 7));
-    return node(path, "batch_norm", {x, weight(path + ".weight", {channels}), weight(path + ".bias", {channels}),
-                                     weight(path + ".running_mean", {channels}), numbers(path + ".running_var", var, {channels})});
+    return node(path, "batch_norm",
+                {x, weight(path + ".weight", {channels}), weight(path + ".bias", {channels}), weight(path + ".running_mean", {channels}),
+                 numbers(path + ".running_var", var, {channels})});
   }
   void output(const std::string& name, ValueId v) { graph.outputs.push_back({name, v}); }
 };
@@ -85,13 +86,15 @@ inline double difference(const std::vector<Tensor>& a, const std::vector<Tensor>
   for (std::size_t o = 0; o < a.size(); ++o) {
     EXPECT_EQ(a[o].type(), b[o].type());
     const std::vector<float> x = a[o].to_floats(), y = b[o].to_floats();
-    for (std::size_t i = 0; i < x.size(); ++i) worst = std::max(worst, std::abs(static_cast<double>(x[i]) - y[i])), scale = std::max(scale, std::abs(static_cast<double>(x[i])));
+    for (std::size_t i = 0; i < x.size(); ++i)
+      worst = std::max(worst, std::abs(static_cast<double>(x[i]) - y[i])), scale = std::max(scale, std::abs(static_cast<double>(x[i])));
   }
   return worst / scale;
 }
 
 // The pass's result is a legal graph that computes the same.
-template <class Pass> Graph checked(Pass pass, const Graph& graph, double tolerance = 1e-5) {
+template <class Pass>
+Graph checked(Pass pass, const Graph& graph, double tolerance = 1e-5) {
   Graph result = pass(graph, all_ops());
   verify(result);
   EXPECT_LE(difference(run(graph), run(result)), tolerance) << text(result);

@@ -14,14 +14,26 @@ namespace wherry {
 namespace {
 
 bool all_static(const Graph& graph, Diagnostics& diagnostics) {
-  const std::vector<std::string> open = open_dims(graph);
-  if (open.empty()) return true;
-  std::vector<std::string> choices;
-  for (const std::string& name : open) choices.push_back(fmt::format("--dim {}=1", name));
-  diagnostics.add({.code = "E504",
-                   .message = fmt::format("TFLite needs a size for every dimension; without one: {}", join(open, ", ")),
-                   .next = fmt::format("give each a size: {}", join(choices, " "))});
-  return false;
+  if (const std::vector<std::string> open = open_dims(graph); !open.empty()) {
+    std::vector<std::string> choices;
+    for (const std::string& name : open) choices.push_back(fmt::format("--dim {}=1", name));
+    diagnostics.add({.code = "E504",
+                     .message = fmt::format("TFLite needs a size for every dimension; without one: {}", join(open, ", ")),
+                     .next = fmt::format("give each a size: {}", join(choices, " "))});
+    return false;
+  }
+  bool known = true;
+  for (const Node& node : graph.nodes)
+    for (const ValueId v : node.outputs) {
+      if (is_static(graph.type(v).shape)) continue;
+      known = false;
+      diagnostics.add({.code = "E504",
+                       .message = fmt::format("TFLite needs a size for every dimension; '{}' gives {}, which depends on the data",
+                                              node.op->name, text(graph.type(v))),
+                       .at = node.where(),
+                       .next = "leave this operator out of the exported model, or bound its result to a fixed shape"});
+    }
+  return known;
 }
 
 // Taps name values of the graph that the caller knows; a value that only an expansion made has none there. A tensor has one
@@ -34,7 +46,8 @@ void settle_taps(Lowered& lowered, const Graph& source) {
   for (std::size_t t = 0; t < lowered.taps.size(); ++t) {
     const TflTap& tap = lowered.taps[t];
     const auto tensor = static_cast<std::size_t>(tap.tensor);
-    if (by_name.contains(tap.name) && (chosen[tensor] < 0 || lowered.graph.tensors[tensor].name == tap.name)) chosen[tensor] = static_cast<int>(t);
+    if (by_name.contains(tap.name) && (chosen[tensor] < 0 || lowered.graph.tensors[tensor].name == tap.name))
+      chosen[tensor] = static_cast<int>(t);
   }
   std::set<std::string> names;
   for (const TflTensor& tensor : lowered.graph.tensors) names.insert(tensor.name);

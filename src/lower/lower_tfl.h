@@ -7,7 +7,7 @@
 
 namespace wherry {
 
-enum class Io { nhwc, nchw };   // the layout of rank-4 float inputs and outputs; all others keep the source's order
+enum class Io { nhwc, nchw };  // the layout of rank-4 float inputs and outputs; all others keep the source's order
 
 // How an input or output lies: axis i of the source's is axis order[i] of the file's.
 std::vector<int> io_order(const Type& type, Io io);
@@ -22,7 +22,7 @@ struct TflTap {
 
 struct Lowered {
   TflGraph graph;
-  std::vector<TflTap> taps;     // in execution order, inputs first
+  std::vector<TflTap> taps;  // in execution order, inputs first
 };
 
 struct TflLowerOptions {

@@ -20,7 +20,8 @@ std::string input_types(const Graph& graph, const Node& node) {
   std::vector<std::string> parts;
   for (std::size_t i = 0; i < node.inputs.size(); ++i)
     if (node.inputs[i] != absent)
-      parts.push_back(fmt::format("{}: {}", node.op->inputs[std::min(i, node.op->inputs.size() - 1)].name, text(graph.type(node.inputs[i]))));
+      parts.push_back(
+          fmt::format("{}: {}", node.op->inputs[std::min(i, node.op->inputs.size() - 1)].name, text(graph.type(node.inputs[i]))));
   return join(parts, ", ");
 }
 
@@ -45,7 +46,8 @@ void Lowering::output(const Port& port, const Order& order) {
   const auto is_port = [&](const Port& p) { return p.value == id; };
   const TflGraph& g = out_.graph;
   if (std::any_of(g.inputs.begin(), g.inputs.end(), is_port) || std::any_of(g.outputs.begin(), g.outputs.end(), is_port)) {
-    id = reshape(id, Sizes(tensor(id).sizes), tensor(id).name + "/copy");   // LiteRT wants each output to be a tensor of its own, made by a node
+    id = reshape(id, Sizes(tensor(id).sizes),
+                 tensor(id).name + "/copy");  // LiteRT wants each output to be a tensor of its own, made by a node
   }
   out_.graph.outputs.push_back({port.name, id});
 }
@@ -53,9 +55,12 @@ void Lowering::output(const Port& port, const Order& order) {
 void Lowering::lower(const Node& node) {
   current_ = &node;
   try {
-    if (node.op->tflite.lower) node.op->tflite.lower(*this, node);
-    else if (!node.op->tflite.builtin.empty()) lower_by_layout(*this, node);
-    else refuse(node, "the operator has no tflite slot and no expansion");
+    if (node.op->tflite.lower)
+      node.op->tflite.lower(*this, node);
+    else if (!node.op->tflite.builtin.empty())
+      lower_by_layout(*this, node);
+    else
+      refuse(node, "the operator has no tflite slot and no expansion");
   } catch (const Refused&) {
   } catch (const Failure& failure) {
     for (const Diagnostic& d : failure.diagnostics()) diagnostics_.add(d);
@@ -98,7 +103,7 @@ int Lowering::as_is(ValueId value) { return state(value).tensor; }
 
 const Order& Lowering::order(ValueId value) {
   State& s = states_[at(value)];
-  if (s.tensor < 0 && s.order.empty()) s.order = identity_order(rank(value));   // a constant that nobody has asked for yet
+  if (s.tensor < 0 && s.order.empty()) s.order = identity_order(rank(value));  // a constant that nobody has asked for yet
   return s.order;
 }
 
@@ -132,7 +137,8 @@ int Lowering::arrange(int from_tensor, const Sizes& now, const Order& from, cons
 
 int Lowering::reshape(int from_tensor, const Sizes& to, const std::string& name) {
   const std::vector<int> shape(to.begin(), to.end());
-  const int id = add("RESHAPE", {from_tensor, constant(ints32(shape), name + "/shape")}, {tensor(from_tensor).dtype, to_shape(to)}, {{"new_shape", to}});
+  const int id = add("RESHAPE", {from_tensor, constant(ints32(shape), name + "/shape")}, {tensor(from_tensor).dtype, to_shape(to)},
+                     {{"new_shape", to}});
   out_.graph.tensors[at(id)].name = name;
   return id;
 }
@@ -154,10 +160,14 @@ std::vector<int> Lowering::same_order(const std::vector<ValueId>& values, Order&
   }
   std::vector<int> result;
   for (const ValueId v : values) {
-    if (v == absent) result.push_back(-1);
-    else if (graph.is_constant(v)) result.push_back(broadcast_constant(v, common, dtype.value_or(graph.type(v).dtype)));
-    else if (rank(v) < out_rank) result.push_back(with_leading_ones(v, common));
-    else result.push_back(in_order(v, common));
+    if (v == absent)
+      result.push_back(-1);
+    else if (graph.is_constant(v))
+      result.push_back(broadcast_constant(v, common, dtype.value_or(graph.type(v).dtype)));
+    else if (rank(v) < out_rank)
+      result.push_back(with_leading_ones(v, common));
+    else
+      result.push_back(in_order(v, common));
   }
   return result;
 }
@@ -171,7 +181,7 @@ int Lowering::with_leading_ones(ValueId value, const Order& wanted) {
   const Order now = identity_order(static_cast<int>(full.size()));
   const Order perm = transposition(now, wanted);
   const std::string name = tensor(plain).name + "/reshape";
-  if (only_ones_move(full, perm)) return reshape(plain, ordered(full, wanted), name);   // one RESHAPE does both
+  if (only_ones_move(full, perm)) return reshape(plain, ordered(full, wanted), name);  // one RESHAPE does both
   const int wide = reshape(plain, full, name);
   return arrange(wide, full, now, wanted);
 }
@@ -194,7 +204,9 @@ int Lowering::constant(Tensor values, std::string name) {
   return static_cast<int>(out_.graph.tensors.size()) - 1;
 }
 
-std::string Lowering::scratch_name(std::string_view what) const { return fmt::format("{}/{}", current_ ? current_->path : graph.name, what); }
+std::string Lowering::scratch_name(std::string_view what) const {
+  return fmt::format("{}/{}", current_ ? current_->path : graph.name, what);
+}
 
 int Lowering::add(std::string_view builtin, std::vector<int> inputs, const Type& out, std::vector<TflOption> options) {
   return add_multi(builtin, std::move(inputs), {out}, std::move(options))[0];
@@ -204,8 +216,12 @@ std::vector<int> Lowering::add_multi(std::string_view builtin, std::vector<int> 
                                      std::vector<TflOption> options) {
   std::string what(builtin);
   std::transform(what.begin(), what.end(), what.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  TflNode node{.builtin = std::string(builtin), .inputs = std::move(inputs), .outputs = {}, .options = std::move(options),
-               .path = current_ ? current_->path : "", .source = current_ ? current_->source : Source{}};
+  TflNode node{.builtin = std::string(builtin),
+               .inputs = std::move(inputs),
+               .outputs = {},
+               .options = std::move(options),
+               .path = current_ ? current_->path : "",
+               .source = current_ ? current_->source : Source{}};
   for (const Type& type : outs) {
     node.outputs.push_back(static_cast<int>(out_.graph.tensors.size()));
     out_.graph.tensors.push_back({.name = scratch_name(what), .dtype = type.dtype, .sizes = sizes(type.shape), .constant = {}});
@@ -230,7 +246,7 @@ void Lowering::give(ValueId output, int id, Order order) {
   TflTensor& given = out_.graph.tensors[at(id)];
   WHERRY_CHECK(given.sizes == wanted && given.dtype == value.type.dtype, "{} of {} is given a tensor {}, expected {}", value.name,
                text(value.type), text(Type{given.dtype, to_shape(given.sizes)}), text(Type{value.type.dtype, to_shape(wanted)}));
-  if (!named_[at(id)] && !given.constant) {   // a second value that this tensor stands for is the first in another order
+  if (!named_[at(id)] && !given.constant) {  // a second value that this tensor stands for is the first in another order
     given.name = value.name, named_[at(id)] = true;
     out_.taps.push_back({output, value.name, id, order});
   }
@@ -241,12 +257,14 @@ void Lowering::give(ValueId output, int id, Order order) {
 }
 
 void Lowering::refuse(const Node& node, const std::string& reason) {
-  diagnostics_.add({.code = "E202",
-                    .message = fmt::format("'{}' cannot become TFLite: {}", node.op->name, reason),
-                    .at = node.where(),
-                    .in = input_types(graph, node),
-                    .next = fmt::format("'wherry ops {}' shows what the operator is for each target; docs/adding-an-operator.md shows how to give it "
-                                        "a tflite slot or an expansion", node.op->name)});
+  diagnostics_.add(
+      {.code = "E202",
+       .message = fmt::format("'{}' cannot become TFLite: {}", node.op->name, reason),
+       .at = node.where(),
+       .in = input_types(graph, node),
+       .next = fmt::format("'wherry ops {}' shows what the operator is for each target; docs/adding-an-operator.md shows how to give it "
+                           "a tflite slot or an expansion",
+                           node.op->name)});
   throw Refused{};
 }
 

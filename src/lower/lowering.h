@@ -41,13 +41,13 @@ class Lowering final : public TflLowering {
   struct State {
     int tensor = -1;
     Order order;
-    std::map<Order, int> in_orders;   // what was made so far, by order
+    std::map<Order, int> in_orders;  // what was made so far, by order
   };
   struct Refused {};
 
   State& state(ValueId value);
   int rank(ValueId value) const { return static_cast<int>(graph.type(value).shape.size()); }
-  int arrange(int tensor, const Sizes& now, const Order& from, const Order& to);   // TRANSPOSE, RESHAPE or nothing
+  int arrange(int tensor, const Sizes& now, const Order& from, const Order& to);  // TRANSPOSE, RESHAPE or nothing
   int reshape(int tensor, const Sizes& to, const std::string& name);
   int with_leading_ones(ValueId value, const Order& order);
   int broadcast_constant(ValueId value, const Order& order, DType dtype);
@@ -56,8 +56,8 @@ class Lowering final : public TflLowering {
   Diagnostics& diagnostics_;
   Lowered out_;
   std::vector<State> states_;
-  std::vector<int> producers_;        // by tensor: index of the node, or -1
-  std::vector<bool> named_;           // by tensor: stands for a source value
+  std::vector<int> producers_;  // by tensor: index of the node, or -1
+  std::vector<bool> named_;     // by tensor: stands for a source value
   const Node* current_ = nullptr;
 };
 

@@ -31,7 +31,9 @@ struct Links {
     for (const Port& port : graph.outputs) is_output[at(port.value)] = true;
   }
   bool single(int t) const { return users[at(t)] == 1 && !is_output[at(t)]; }
-  TflNode* maker(TflGraph& graph, int t) const { return t < 0 || at(t) >= producer.size() || producer[at(t)] < 0 ? nullptr : &graph.nodes[at(producer[at(t)])]; }
+  TflNode* maker(TflGraph& graph, int t) const {
+    return t < 0 || at(t) >= producer.size() || producer[at(t)] < 0 ? nullptr : &graph.nodes[at(producer[at(t)])];
+  }
 };
 
 // Says that one tensor stands for another, and in the end tells everybody.
@@ -41,7 +43,7 @@ class Forward {
       : lowered_(lowered), is_input_(links.is_input), is_output_(links.is_output), to_(lowered.graph.tensors.size()) {
     std::iota(to_.begin(), to_.end(), 0);
   }
-  int operator[](int t) const { return t < 0 || at(t) >= to_.size() ? t : to_[at(t)]; }   // a tensor made since stands for itself
+  int operator[](int t) const { return t < 0 || at(t) >= to_.size() ? t : to_[at(t)]; }  // a tensor made since stands for itself
   // Not where it may not be: each output of the file is a tensor of its own, made by a node.
   void set(int from, int to) {
     to = (*this)[to];
@@ -109,11 +111,30 @@ void narrow_index_constants(Lowered& lowered) {
     std::vector<std::size_t> inputs;
   };
   static const std::array rows = {
-      Row{"RESHAPE", {1}},       Row{"TRANSPOSE", {1}},    Row{"PAD", {1}},          Row{"PADV2", {1}},      Row{"MIRROR_PAD", {1}},
-      Row{"MEAN", {1}},          Row{"SUM", {1}},          Row{"REDUCE_MAX", {1}},   Row{"REDUCE_MIN", {1}}, Row{"REDUCE_PROD", {1}},
-      Row{"REDUCE_ANY", {1}},    Row{"SLICE", {1, 2}},     Row{"EXPAND_DIMS", {1}},  Row{"TILE", {1}},       Row{"STRIDED_SLICE", {1, 2, 3}},
-      Row{"BROADCAST_TO", {1}},  Row{"SPLIT", {0}},        Row{"SPLIT_V", {1, 2}},   Row{"GATHER", {1}},     Row{"RESIZE_BILINEAR", {1}},
-      Row{"ARG_MAX", {1}},       Row{"ARG_MIN", {1}},      Row{"TRANSPOSE_CONV", {0}}, Row{"RESIZE_NEAREST_NEIGHBOR", {1}},
+      Row{"RESHAPE", {1}},
+      Row{"TRANSPOSE", {1}},
+      Row{"PAD", {1}},
+      Row{"PADV2", {1}},
+      Row{"MIRROR_PAD", {1}},
+      Row{"MEAN", {1}},
+      Row{"SUM", {1}},
+      Row{"REDUCE_MAX", {1}},
+      Row{"REDUCE_MIN", {1}},
+      Row{"REDUCE_PROD", {1}},
+      Row{"REDUCE_ANY", {1}},
+      Row{"SLICE", {1, 2}},
+      Row{"EXPAND_DIMS", {1}},
+      Row{"TILE", {1}},
+      Row{"STRIDED_SLICE", {1, 2, 3}},
+      Row{"BROADCAST_TO", {1}},
+      Row{"SPLIT", {0}},
+      Row{"SPLIT_V", {1, 2}},
+      Row{"GATHER", {1}},
+      Row{"RESIZE_BILINEAR", {1}},
+      Row{"ARG_MAX", {1}},
+      Row{"ARG_MIN", {1}},
+      Row{"TRANSPOSE_CONV", {0}},
+      Row{"RESIZE_NEAREST_NEIGHBOR", {1}},
   };
   TflGraph& graph = lowered.graph;
   for (TflNode& node : graph.nodes) {
@@ -165,7 +186,8 @@ namespace {
 std::optional<std::pair<double, int>> bound_of(const TflGraph& graph, const TflNode& node) {
   for (const std::size_t i : {1UL, 0UL}) {
     const Tensor* bound = constant(graph, node, i);
-    if (bound && bound->count() == 1 && node.inputs.size() == 2 && bound->dtype() == DType::float32) return {{bound->item(), node.inputs[1 - i]}};
+    if (bound && bound->count() == 1 && node.inputs.size() == 2 && bound->dtype() == DType::float32)
+      return {{bound->item(), node.inputs[1 - i]}};
   }
   return {};
 }
@@ -201,8 +223,8 @@ void name_clamps(Lowered& lowered) {
 
 void fuse_activations(Lowered& lowered) {
   static const std::array<std::string_view, 3> activations = {"RELU", "RELU6", "RELU_N1_TO_1"};
-  static const std::array<std::string_view, 9> takers = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB",
-                                                         "MUL", "DIV", "AVERAGE_POOL_2D", "MAX_POOL_2D"};
+  static const std::array<std::string_view, 9> takers = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "MUL",
+                                                         "DIV",     "AVERAGE_POOL_2D",   "MAX_POOL_2D"};
   TflGraph& graph = lowered.graph;
   const Links links(graph);
   for (TflNode& node : graph.nodes) {
@@ -215,13 +237,13 @@ void fuse_activations(Lowered& lowered) {
     if (!option) option = &before->options.emplace_back(TflOption{"fused_activation_function", {}});
     option->value = node.builtin;
     before->outputs[0] = node.outputs[0];
-    node.outputs.clear();   // drop_dead takes it away
+    node.outputs.clear();  // drop_dead takes it away
   }
   std::erase_if(graph.nodes, [](const TflNode& node) { return node.outputs.empty(); });
 }
 
 void share_equal_constants(Lowered& lowered) {
-  constexpr std::size_t small = 256;   // bytes
+  constexpr std::size_t small = 256;  // bytes
   using Key = std::tuple<DType, Sizes, std::string, const void*, Sizes>;
   TflGraph& graph = lowered.graph;
   const Links links(graph);
@@ -278,7 +300,7 @@ void run_peepholes(Lowered& lowered) {
   narrow_index_constants(lowered);
   drop_idle_moves(lowered);
   merge_pads(lowered);
-  drop_dead(lowered);           // so that what only a dead node took counts as taken once
+  drop_dead(lowered);  // so that what only a dead node took counts as taken once
   name_clamps(lowered);
   fuse_activations(lowered);
   share_equal_constants(lowered);

@@ -42,9 +42,8 @@ bool keeps_rank(const Graph& graph, const Node& node, std::size_t rank) {
 }
 
 bool same_ranks(const Graph& graph, const Node& node) {
-  return std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) {
-    return v == absent || graph.type(v).shape.size() == graph.type(node.inputs[0]).shape.size();
-  });
+  return std::all_of(node.inputs.begin(), node.inputs.end(),
+                     [&](ValueId v) { return v == absent || graph.type(v).shape.size() == graph.type(node.inputs[0]).shape.size(); });
 }
 
 }  // namespace
@@ -52,7 +51,7 @@ bool same_ranks(const Graph& graph, const Node& node) {
 void lower_by_layout(TflLowering& lower, const Node& node) {
   const Graph& graph = lower.graph;
   std::vector<int> inputs;
-  std::optional<Order> order;   // of the outputs; none: the source's own
+  std::optional<Order> order;  // of the outputs; none: the source's own
   LayoutRule::Kind kind = node.op->layout.kind;
   if (kind == LayoutRule::axis && !(same_ranks(graph, node) && keeps_rank(graph, node, graph.type(node.inputs[0]).shape.size())))
     kind = LayoutRule::fixed;
@@ -63,9 +62,12 @@ void lower_by_layout(TflLowering& lower, const Node& node) {
   } else {
     for (std::size_t i = 0; i < node.inputs.size(); ++i) {
       const ValueId v = node.inputs[i];
-      if (v == absent) inputs.push_back(-1);
-      else if (kind == LayoutRule::spatial && i == 0) inputs.push_back(lower.channels_last(v));
-      else inputs.push_back(lower.source_order(v));
+      if (v == absent)
+        inputs.push_back(-1);
+      else if (kind == LayoutRule::spatial && i == 0)
+        inputs.push_back(lower.channels_last(v));
+      else
+        inputs.push_back(lower.source_order(v));
     }
     if (kind == LayoutRule::spatial) order = TflLowering::channels_last_order(static_cast<int>(graph.type(node.outputs[0]).shape.size()));
   }
@@ -78,8 +80,10 @@ void lower_by_layout(TflLowering& lower, const Node& node) {
   const Order mapped = order.value_or(identity_order(static_cast<int>(graph.type(node.inputs[0]).shape.size())));
   const std::vector<int> made = lower.add_multi(node.op->tflite.builtin, std::move(inputs), outs, options_of(node, mapped));
   for (std::size_t i = 0; i < made.size(); ++i) {
-    if (order) lower.give(node.outputs[i], made[i], *order);
-    else lower.give_source_order(node.outputs[i], made[i]);
+    if (order)
+      lower.give(node.outputs[i], made[i], *order);
+    else
+      lower.give_source_order(node.outputs[i], made[i]);
   }
 }
 

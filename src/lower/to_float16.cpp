@@ -8,8 +8,8 @@ namespace {
 
 struct Halved {
   Tensor tensor;
-  std::int64_t overflows = 0;   // finite before, infinite after
-  std::int64_t lost = 0;        // not zero before, zero after
+  std::int64_t overflows = 0;  // finite before, infinite after
+  std::int64_t lost = 0;       // not zero before, zero after
 };
 
 Halved halved(const Tensor& weights) {
@@ -30,15 +30,17 @@ void warn(Diagnostics& diagnostics, const std::string& weight, const Halved& res
   if (result.overflows == 0 && !all_lost) return;
   const std::string what = result.overflows > 0 ? fmt::format("{} numbers beyond 65504, float16's largest", result.overflows)
                                                 : std::string("only numbers too small for float16: all become zero");
-  diagnostics.add({.code = "E404", .message = fmt::format("weight '{}' has {}", weight, what),
-                   .next = "convert with --precision float32, or rescale the layer", .severity = Severity::warning});
+  diagnostics.add({.code = "E404",
+                   .message = fmt::format("weight '{}' has {}", weight, what),
+                   .next = "convert with --precision float32, or rescale the layer",
+                   .severity = Severity::warning});
 }
 
 }  // namespace
 
 void to_float16(TflGraph& graph, Diagnostics& diagnostics) {
   std::vector<TflNode> nodes;
-  std::vector<int> behind(graph.tensors.size(), -1);   // by constant: the output of its DEQUANTIZE
+  std::vector<int> behind(graph.tensors.size(), -1);  // by constant: the output of its DEQUANTIZE
   for (TflNode& node : graph.nodes) {
     for (int& input : node.inputs) {
       if (input < 0) continue;
@@ -51,7 +53,8 @@ void to_float16(TflGraph& graph, Diagnostics& diagnostics) {
         weight.constant = std::move(result.tensor);
         weight.dtype = DType::float16;
         behind[t] = static_cast<int>(graph.tensors.size());
-        nodes.push_back({.builtin = "DEQUANTIZE", .inputs = {input}, .outputs = {behind[t]}, .options = {}, .path = node.path, .source = node.source});
+        nodes.push_back(
+            {.builtin = "DEQUANTIZE", .inputs = {input}, .outputs = {behind[t]}, .options = {}, .path = node.path, .source = node.source});
         graph.tensors.push_back({.name = weight.name + "/float32", .dtype = DType::float32, .sizes = Sizes(weight.sizes), .constant = {}});
       }
       input = behind[t];

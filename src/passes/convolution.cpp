@@ -45,7 +45,7 @@ ValueId add_changed(Rewriter& rw, const Convolution& conv, const Tensor& weight,
   };
   Builder& builder = rw.builder();
   const auto put = [&](std::string_view name, const Tensor& before, const Tensor& after, bool had) {
-    const bool same = had && before.storage() == after.storage() && before.strides() == after.strides();   // the old key stays true
+    const bool same = had && before.storage() == after.storage() && before.strides() == after.strides();  // the old key stays true
     return same ? rw[input(node, name)] : builder.constant(after, changed_key(name));
   };
   const ValueId w = put("weight", conv.weight, weight, true);
@@ -69,7 +69,8 @@ Tensor taken(const Tensor& tensor, std::size_t axis, const std::vector<int>& ind
   const float* from = dense.as<float>().data();
   float* to = result.mutable_as<float>().data();
   for (std::int64_t o = 0; o < outer; ++o)
-    for (std::int64_t i = 0; i < after; ++i) std::copy_n(from + (o * before + index[static_cast<std::size_t>(i)]) * inner, inner, to + (o * after + i) * inner);
+    for (std::int64_t i = 0; i < after; ++i)
+      std::copy_n(from + (o * before + index[static_cast<std::size_t>(i)]) * inner, inner, to + (o * after + i) * inner);
   return result;
 }
 

@@ -7,15 +7,15 @@ namespace wherry {
 
 struct Convolution {
   const Node* node = nullptr;
-  Tensor weight;                  // float32
-  std::optional<Tensor> bias;     // float32 [out]
+  Tensor weight;               // float32
+  std::optional<Tensor> bias;  // float32 [out]
   std::int64_t groups = 1;
-  std::int64_t in = 0, out = 0;   // channels
-  bool transposed = false;        // weight is [in, out / groups, kernel…], not [out, in / groups, kernel…]
-  int channel_axis = 1;           // of the output: 1, or the last for linear
+  std::int64_t in = 0, out = 0;  // channels
+  bool transposed = false;       // weight is [in, out / groups, kernel…], not [out, in / groups, kernel…]
+  int channel_axis = 1;          // of the output: 1, or the last for linear
 
   bool depthwise() const { return !transposed && groups == in && groups == out && groups > 1; }
-  bool pointwise() const;         // a window of one element
+  bool pointwise() const;  // a window of one element
 };
 
 // Empty when the node is none, or its weights are not float32 constants.

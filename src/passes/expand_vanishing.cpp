@@ -14,7 +14,7 @@ std::vector<std::size_t> passed_on(const Graph& graph, const OpTable& ops, const
   for (std::size_t i = 0; i < node.inputs.size(); ++i)
     if (node.inputs[i] != absent) inner.inputs[i] = scratch.add_value({graph[node.inputs[i]].name, graph.type(node.inputs[i]), {}});
   const std::size_t given = scratch.values.size();
-  for (ValueId& v : inner.outputs) v = scratch.add_value(graph[v]);   // only their types are seen
+  for (ValueId& v : inner.outputs) v = scratch.add_value(graph[v]);  // only their types are seen
   Builder builder(scratch, ops);
   builder.at(node.path, node.source);
   const std::vector<ValueId> results = node.op->expand(builder, inner);

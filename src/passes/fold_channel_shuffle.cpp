@@ -10,12 +10,12 @@ namespace wherry {
 
 namespace {
 
-constexpr double most_added_work = 0.05;   // of the model's multiply-accumulates
+constexpr double most_added_work = 0.05;  // of the model's multiply-accumulates
 
 // Channel c of the new value is channel order[c] of the old one.
 using Channels = std::vector<int>;
 
-Channels after(const Channels& first, const Channels& then) {   // first[then[c]]
+Channels after(const Channels& first, const Channels& then) {  // first[then[c]]
   Channels result;
   for (const int c : then) result.push_back(first[static_cast<std::size_t>(c)]);
   return result;
@@ -31,7 +31,8 @@ bool is_shuffle(const Node& node) { return node.op->name == "channel_shuffle"; }
 
 // Channel c of the shuffle's output is channel taken_from(…)[c] of its input.
 Channels taken_from(const Graph& graph, const Node& shuffle) {
-  const auto channels = static_cast<int>(graph.type(shuffle.inputs[0]).shape[1].size()), groups = static_cast<int>(shuffle.integer("groups"));
+  const auto channels = static_cast<int>(graph.type(shuffle.inputs[0]).shape[1].size()),
+             groups = static_cast<int>(shuffle.integer("groups"));
   Channels order;
   for (int c = 0; c < channels; ++c) order.push_back(c % groups * (channels / groups) + c / groups);
   return order;
@@ -39,8 +40,9 @@ Channels taken_from(const Graph& graph, const Node& shuffle) {
 
 // One tensor in, one out, each channel by itself and all alike: parameters, if any, are one number for each channel.
 bool treats_channels_alike(const Graph& graph, const Node& node) {
-  static const std::array<std::string_view, 9> spatial = {"max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d",
-                                                          "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d", "interpolate"};
+  static const std::array<std::string_view, 9> spatial = {"max_pool1d",          "max_pool2d",          "avg_pool1d",
+                                                          "avg_pool2d",          "adaptive_avg_pool1d", "adaptive_avg_pool2d",
+                                                          "adaptive_max_pool1d", "adaptive_max_pool2d", "interpolate"};
   if (node.outputs.size() != 1 || node.inputs.empty() || graph.is_constant(node.inputs[0])) return false;
   for (std::size_t i = 1; i < node.inputs.size(); ++i) {
     const ValueId v = node.inputs[i];
@@ -49,14 +51,15 @@ bool treats_channels_alike(const Graph& graph, const Node& node) {
   }
   if (node.op->name == "batch_norm" || node.op->name == "prelu") return true;
   if (std::find(spatial.begin(), spatial.end(), node.op->name) != spatial.end()) return true;
-  return node.op->layout.kind == LayoutRule::any && node.op->inputs.size() == 1 && graph.type(node.outputs[0]).shape == graph.type(node.inputs[0]).shape;
+  return node.op->layout.kind == LayoutRule::any && node.op->inputs.size() == 1 &&
+         graph.type(node.outputs[0]).shape == graph.type(node.inputs[0]).shape;
 }
 
 // What is to be done: the new channel order of every value that gets one, and the shuffles that go.
 struct Plan {
   std::map<ValueId, Channels> orders;
-  std::map<const Node*, bool> absorbed;   // true: the shuffle's own output keeps its meaning
-  double added = 0;                       // multiply-accumulates
+  std::map<const Node*, bool> absorbed;  // true: the shuffle's own output keeps its meaning
+  double added = 0;                      // multiply-accumulates
 };
 
 class Planner {
@@ -69,14 +72,17 @@ class Planner {
   Plan run() {
     for (const Node& node : graph_.nodes) {
       if (!is_shuffle(node) || plan_.absorbed.contains(&node) || plan_.orders.contains(node.inputs[0])) continue;
-      if (attempt([&] { return backwards(node.inputs[0], taken_from(graph_, node)); })) plan_.absorbed[&node] = true;
-      else if (attempt([&] { return forwards(node.outputs[0], inverse(taken_from(graph_, node))); })) plan_.absorbed[&node] = false;
+      if (attempt([&] { return backwards(node.inputs[0], taken_from(graph_, node)); }))
+        plan_.absorbed[&node] = true;
+      else if (attempt([&] { return forwards(node.outputs[0], inverse(taken_from(graph_, node))); }))
+        plan_.absorbed[&node] = false;
     }
     return std::move(plan_);
   }
 
  private:
-  template <class Try> bool attempt(Try what) {
+  template <class Try>
+  bool attempt(Try what) {
     const Plan before = plan_;
     if (what()) return true;
     plan_ = before;
@@ -142,10 +148,14 @@ class Rewrite {
 
   Graph run() {
     for (const Node& node : rw_.old().nodes) {
-      if (const auto gone = plan_.absorbed.find(&node); gone != plan_.absorbed.end()) absorb(node, gone->second);
-      else if (!order_of(node.inputs.empty() ? absent : node.inputs[0]) && !order_of(node.outputs[0])) rw_.copy(node);
-      else if (const std::optional<Convolution> conv = as_convolution(rw_.old(), node)) change(node, *conv);
-      else carry(node);
+      if (const auto gone = plan_.absorbed.find(&node); gone != plan_.absorbed.end())
+        absorb(node, gone->second);
+      else if (!order_of(node.inputs.empty() ? absent : node.inputs[0]) && !order_of(node.outputs[0]))
+        rw_.copy(node);
+      else if (const std::optional<Convolution> conv = as_convolution(rw_.old(), node))
+        change(node, *conv);
+      else
+        carry(node);
     }
     return rw_.finish();
   }
@@ -157,8 +167,10 @@ class Rewrite {
   }
 
   void absorb(const Node& shuffle, bool keeps_meaning) {
-    if (keeps_meaning) rw_.replace(shuffle, {rw_[shuffle.inputs[0]]});
-    else rw_.map(shuffle.outputs[0], rw_[shuffle.inputs[0]]);
+    if (keeps_meaning)
+      rw_.replace(shuffle, {rw_[shuffle.inputs[0]]});
+    else
+      rw_.map(shuffle.outputs[0], rw_[shuffle.inputs[0]]);
   }
 
   void change(const Node& node, const Convolution& conv) {
@@ -188,7 +200,7 @@ class Rewrite {
 
   void finish(const Node& node, ValueId fresh) {
     rw_.replace(node, {fresh});
-    if (order_of(node.outputs[0])) rw_.graph()[fresh].name += ".shuffled";   // it equals no value of the source
+    if (order_of(node.outputs[0])) rw_.graph()[fresh].name += ".shuffled";  // it equals no value of the source
   }
 
   const Plan& plan_;

@@ -6,13 +6,21 @@ namespace wherry {
 
 namespace {
 
-constexpr std::size_t always_small = 1 << 20;   // bytes that are folded whatever went in
+constexpr std::size_t always_small = 1 << 20;  // bytes that are folded whatever went in
 constexpr std::size_t most_growth = 4;
 
 bool has_arithmetic(DType dtype) {
   switch (dtype) {
-    case DType::float32: case DType::float16: case DType::bfloat16: case DType::float64: case DType::int64: case DType::int32:
-    case DType::int16: case DType::int8: case DType::uint8: case DType::boolean: return true;
+    case DType::float32:
+    case DType::float16:
+    case DType::bfloat16:
+    case DType::float64:
+    case DType::int64:
+    case DType::int32:
+    case DType::int16:
+    case DType::int8:
+    case DType::uint8:
+    case DType::boolean: return true;
     default: return false;
   }
 }
@@ -20,9 +28,8 @@ bool has_arithmetic(DType dtype) {
 DType computed_as(DType dtype) { return is_float(dtype) ? DType::float32 : dtype; }
 
 bool all_constant(const Graph& graph, const Node& node) {
-  return std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) {
-    return v == absent || (graph.is_constant(v) && has_arithmetic(graph.type(v).dtype));
-  });
+  return std::all_of(node.inputs.begin(), node.inputs.end(),
+                     [&](ValueId v) { return v == absent || (graph.is_constant(v) && has_arithmetic(graph.type(v).dtype)); });
 }
 
 bool worth_it(const Graph& graph, const Node& node, const std::vector<Type>& outputs) {
@@ -58,7 +65,7 @@ std::vector<Tensor> folded(const Graph& graph, const OpTable& ops, const Node& n
   if (node.op->eval) return evaluated(graph, node, types);
   if (!node.op->expand) return {};
 
-  Graph scratch;   // what the operator means, over the same constants
+  Graph scratch;  // what the operator means, over the same constants
   Node inner = node;
   for (ValueId& v : inner.inputs)
     if (v != absent) v = scratch.add_value(graph[v]);
@@ -83,7 +90,8 @@ Graph fold_constants(const Graph& graph, const OpTable& ops) {
   const Uses uses(graph);
   Rewriter rw(graph, ops);
   for (const Node& node : graph.nodes) {
-    const bool makes_output = std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return uses.is_output[static_cast<std::size_t>(v)]; });
+    const bool makes_output =
+        std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return uses.is_output[static_cast<std::size_t>(v)]; });
     Node fresh = node;
     for (ValueId& v : fresh.inputs) v = rw[v];
     std::vector<Tensor> outputs;

@@ -66,7 +66,8 @@ Graph run_passes(Graph graph, const OpTable& ops, const PassOptions& options, st
       Graph result = pass.run(graph, ops);
       verify(result);
       const std::chrono::duration<double> took = Clock::now() - begin;
-      records.push_back({std::string(pass.name), took.count(), static_cast<int>(graph.nodes.size()), static_cast<int>(result.nodes.size())});
+      records.push_back(
+          {std::string(pass.name), took.count(), static_cast<int>(graph.nodes.size()), static_cast<int>(result.nodes.size())});
       if (options.after_each && !same_nodes(graph, result)) options.after_each(records.back(), graph, result);
       graph = std::move(result);
     }

@@ -12,8 +12,8 @@ struct PassRecord {
 };
 
 struct PassOptions {
-  std::vector<std::string> skip;      // names of passes to leave out
-  std::string stop_after;             // the last pass to run; "" : all
+  std::vector<std::string> skip;  // names of passes to leave out
+  std::string stop_after;         // the last pass to run; "" : all
   // Called after each pass that changed the graph (dumps, numerical checks).
   std::function<void(const PassRecord&, const Graph& before, const Graph& after)> after_each;
 };

@@ -113,7 +113,7 @@ ValueId pads(Fresh& f, const Node& node, const Type& out) {
   if (!is_any_of(before, {"pad"}) || node.string("mode") != "constant" || before->string("mode") != "constant" ||
       node.number("value") != before->number("value"))
     return absent;
-  Ints sum = node.ints("pad"), inner = before->ints("pad");   // pairs, from the last axis backwards
+  Ints sum = node.ints("pad"), inner = before->ints("pad");  // pairs, from the last axis backwards
   if (!all_at_least_zero(sum) || !all_at_least_zero(inner)) return absent;
   sum.resize(std::max(sum.size(), inner.size()));
   for (std::size_t i = 0; i < inner.size(); ++i) sum[i] += inner[i];
@@ -135,9 +135,12 @@ Graph simplify(const Graph& graph, const OpTable& ops) {
     const std::size_t nodes = rw.graph().nodes.size();
     for (const RuleFn rule : rules)
       if (result == absent) result = rule(fresh, seen, graph.type(node.outputs[0]));
-    if (result == absent) rw.copy(node);
-    else if (rw.graph().nodes.size() > nodes) rw.replace(node, {result});
-    else rw.map(node.outputs[0], result);
+    if (result == absent)
+      rw.copy(node);
+    else if (rw.graph().nodes.size() > nodes)
+      rw.replace(node, {result});
+    else
+      rw.map(node.outputs[0], result);
   }
   return rw.finish();
 }

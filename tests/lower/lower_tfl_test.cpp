@@ -78,7 +78,7 @@ TEST(LowerTfl, BroadcastsLowerRanksInTheTensorsOrder) {
 
 TEST(LowerTfl, GivesPermutesForNothing) {
   Net net;
-  const ValueId x = net.input("x", "float32[1, 4, 5, 3]");   // channels last by its author, who permutes before the convolution
+  const ValueId x = net.input("x", "float32[1, 4, 5, 3]");  // channels last by its author, who permutes before the convolution
   const ValueId y = net.node("to_nchw", "permute", {x}, {{"dims", Ints{0, 3, 1, 2}}});
   net.output("y", net.node("to_nhwc", "permute", {net.conv("conv", y, 4, 1)}, {{"dims", Ints{0, 2, 3, 1}}}));
   EXPECT_THAT(lowered(net.graph, Io::nchw), Not(HasSubstr("TRANSPOSE")));
@@ -109,7 +109,8 @@ TEST(LowerTfl, TapsEveryValueThatSurvives) {
   Net net;
   const ValueId x = net.input("x", "float32[1, 3, 4, 4]");
   const ValueId y = net.node("relu", "relu", {net.conv("conv", x, 5, 1)});
-  net.output("y", net.node("flat", "flatten", {net.node("turned", "permute", {y}, {{"dims", Ints{0, 2, 3, 1}}})}, {{"start_dim", std::int64_t{1}}}));
+  net.output("y", net.node("flat", "flatten", {net.node("turned", "permute", {y}, {{"dims", Ints{0, 2, 3, 1}}})},
+                           {{"start_dim", std::int64_t{1}}}));
   Diagnostics diagnostics;
   const Lowered result = lower_to_tfl(net.graph, all_ops(), {}, diagnostics);
   std::vector<std::string> names;
@@ -118,7 +119,7 @@ TEST(LowerTfl, TapsEveryValueThatSurvives) {
     EXPECT_EQ(result.graph.tensors[static_cast<std::size_t>(tap.tensor)].name, tap.name);
     names.push_back(tap.name + text(Attr(Ints(tap.order.begin(), tap.order.end()))));
   }
-  EXPECT_THAT(names, testing::ElementsAre("x[0, 3, 1, 2]", "relu[0, 3, 1, 2]", "flat[0, 1]"));   // conv went into relu, turned is relu
+  EXPECT_THAT(names, testing::ElementsAre("x[0, 3, 1, 2]", "relu[0, 3, 1, 2]", "flat[0, 1]"));  // conv went into relu, turned is relu
 }
 
 TEST(LowerTfl, KeepsThePathAndTheSourceLine) {
@@ -138,9 +139,25 @@ TEST(LowerTfl, NamesTheDimensionsWithoutASize) {
             "  try  give each a size: --dim batch=1 --dim height=1\n");
 }
 
+TEST(LowerTfl, NamesTheOperatorWhoseShapeDependsOnTheData) {
+  static const OpDef finding[] = {{.name = "find", .doc = "Where x is not zero.", .inputs = {{"x", "any"}}, .infer = [](const OpTypes&) {
+                                     return std::vector<Type>{{DType::int64, {Dim::symbol("u0")}}};
+                                   }}};
+  OpTable ops;
+  ops.add(finding);
+  Net net;
+  Builder builder(net.graph, ops);
+  builder.at("mask", {"model.py", 3});
+  net.output("y", builder("find", {net.input("x", "float32[2]")}));
+  EXPECT_THAT(refusal(net.graph, ops),
+              HasSubstr("error E504: TFLite needs a size for every dimension; 'find' gives int64[u0], which depends on the data\n"
+                        "  at   mask (model.py:3)\n"));
+}
+
 TEST(LowerTfl, NamesEveryOperatorThatTheTargetLacks) {
-  static const OpDef lacking[] = {{.name = "mystery", .doc = "Nobody knows.", .inputs = {{"x", "any"}},
-                                   .infer = [](const OpTypes& t) { return std::vector<Type>{*t.inputs[0]}; }}};
+  static const OpDef lacking[] = {{.name = "mystery", .doc = "Nobody knows.", .inputs = {{"x", "any"}}, .infer = [](const OpTypes& t) {
+                                     return std::vector<Type>{*t.inputs[0]};
+                                   }}};
   OpTable ops;
   ops.add(lacking);
   Net net;

@@ -52,10 +52,14 @@ const std::vector<Case> cases = {
     {"residual",
      [](Net& n) {
        const ValueId x = n.conv("stem", n.input("x", "float32[2, 3, 9, 7]"), 8, 3, {{"stride", Ints{2, 2}}, {"padding", Ints{1, 1}}});
-       const ValueId y = n.node("relu", "relu", {n.batch_norm("bn", n.conv("dw", x, 8, 3, {{"groups", std::int64_t{8}}, {"padding", Ints{1, 1}}}))});
+       const ValueId y =
+           n.node("relu", "relu", {n.batch_norm("bn", n.conv("dw", x, 8, 3, {{"groups", std::int64_t{8}}, {"padding", Ints{1, 1}}}))});
        n.output("y", n.node("sum", "add", {n.conv("pw", y, 8, 1), x}));
      }},
-    {"grouped", [](Net& n) { n.output("y", n.conv("conv", n.input("x", "float32[1, 6, 8, 8]"), 4, 3, {{"groups", std::int64_t{2}}})); }},
+    {"grouped",
+     [](Net& n) {
+       n.output("y", n.conv("conv", n.input("x", "float32[1, 6, 8, 8]"), 4, 3, {{"groups", std::int64_t{2}}}));
+     }},
     {"shuffled",
      [](Net& n) {
        const ValueId x = n.input("x", "float32[1, 6, 4, 4]");
@@ -98,7 +102,10 @@ const std::vector<Case> cases = {
        n.output("sum", n.node("sum", "add", {x, n.add.constant(Tensor::scalar(3, DType::int64))}));
        n.output("float", n.node("cast", "cast", {x}, {{"dtype", DType::float32}}));
      }},
-    {"sequence", [](Net& n) { n.output("y", n.conv("conv", n.input("x", "float32[2, 3, 16]"), 5, 3, {{"stride", Ints{2}}, {"padding", Ints{1}}})); }},
+    {"sequence",
+     [](Net& n) {
+       n.output("y", n.conv("conv", n.input("x", "float32[2, 3, 16]"), 5, 3, {{"stride", Ints{2}}, {"padding", Ints{1}}}));
+     }},
 };
 
 class LoweredRuns : public testing::TestWithParam<Case> {};
@@ -123,7 +130,8 @@ TEST(FbnetA, HasNoOperatorTooMany) {
   std::vector<PassRecord> records;
   const Lowered lowered = lower_to_tfl(run_passes(graph, all_ops(), {}, records), all_ops(), {.io = Io::nhwc}, diagnostics);
   diagnostics.throw_if_errors();
-  const std::map<std::string, int> expected = {{"ADD", 13}, {"CONV_2D", 36}, {"DEPTHWISE_CONV_2D", 19}, {"MEAN", 1}, {"PAD", 5}, {"RESHAPE", 1}};
+  const std::map<std::string, int> expected = {{"ADD", 13}, {"CONV_2D", 36}, {"DEPTHWISE_CONV_2D", 19},
+                                               {"MEAN", 1}, {"PAD", 5},      {"RESHAPE", 1}};
   EXPECT_EQ(count_builtins(lowered.graph), expected);
   EXPECT_EQ(lowered.graph.tensors[static_cast<std::size_t>(lowered.graph.inputs.at(0).value)].sizes, (Sizes{1, 224, 224, 3}));
 }

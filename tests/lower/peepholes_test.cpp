@@ -30,7 +30,8 @@ struct Hand {
   }
   int node(const std::string& name, const std::string& builtin, std::vector<int> inputs, Sizes sizes, std::vector<TflOption> options = {}) {
     const int out = tensor(name, std::move(sizes));
-    graph.nodes.push_back({.builtin = builtin, .inputs = std::move(inputs), .outputs = {out}, .options = std::move(options), .path = name, .source = {}});
+    graph.nodes.push_back(
+        {.builtin = builtin, .inputs = std::move(inputs), .outputs = {out}, .options = std::move(options), .path = name, .source = {}});
     return out;
   }
   void output(int id) { graph.outputs.push_back({"out", id}); }

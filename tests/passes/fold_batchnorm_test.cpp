@@ -26,9 +26,11 @@ TEST(FoldBatchnorm, MakesABiasWhereThereIsNone) {
 
 TEST(FoldBatchnorm, FollowsTheChannelsOfEveryKind) {
   Net net;
-  const ValueId x = net.input("x", "float32[2, 4, 9]"), m = net.input("m", "float32[3, 5]"), image = net.input("image", "float32[1, 6, 5, 5]");
+  const ValueId x = net.input("x", "float32[2, 4, 9]"), m = net.input("m", "float32[3, 5]"),
+                image = net.input("image", "float32[1, 6, 5, 5]");
   net.output("conv1d", net.batch_norm("bn1", net.conv("conv1", x, 6, 3, {{"groups", std::int64_t{2}}})));
-  net.output("linear", net.batch_norm("bn2", net.node("linear", "linear", {m, net.weight("linear.weight", {7, 5}), net.weight("linear.bias", {7})})));
+  net.output("linear",
+             net.batch_norm("bn2", net.node("linear", "linear", {m, net.weight("linear.weight", {7, 5}), net.weight("linear.bias", {7})})));
   net.output("depthwise", net.batch_norm("bn3", net.conv("conv3", image, 6, 3, {{"groups", std::int64_t{6}}})));
   EXPECT_EQ(checked(fold_batchnorm, net.graph).nodes.size(), 3U);
 }

@@ -95,6 +95,22 @@ TEST(Pipeline, RecordsSkipsAndStops) {
   EXPECT_EQ(run_passes(net.graph, all_ops(), {.stop_after = "expand_vanishing"}, records).nodes.size(), 2U);
 }
 
+TEST(Pipeline, TakesDimensionsWithoutASize) {
+  Net net;
+  const ValueId x = net.input("x", "float32[batch, 4, height, 8]");
+  ValueId y = net.node("relu", "relu", {net.batch_norm("bn", net.conv("conv", x, 4, 3))});
+  y = net.node("shuffle", "channel_shuffle", {y}, {{"groups", std::int64_t{2}}});
+  y = net.node("pool", "mean", {net.conv("head", y, 6, 1)}, {{"dim", Ints{2, 3}}});
+  y = net.node("view", "reshape", {y}, {{"shape", Ints{-1, 2, 3}}});
+  net.output("y", net.node("flat", "flatten", {y}, {{"start_dim", std::int64_t{1}}}));
+  std::vector<PassRecord> records;
+  EXPECT_EQ(text(run_passes(net.graph, all_ops(), {}, records)),
+            "bn.shuffled = conv2d(x, conv.weight.folded, conv.bias.folded)\n"
+            "shuffle = relu(bn.shuffled)\n"
+            "head = conv2d(shuffle, head.weight, head.bias)\n"
+            "pool = mean(head, dim: [2, 3])\n");
+}
+
 TEST(Pipeline, NamesThePassesWhereOneIsUnknown) {
   std::vector<PassRecord> records;
   try {

@@ -22,7 +22,8 @@ Order without_axes(const Order& order, const std::vector<int>& removed) {
   for (std::size_t i = 0; i < order.size(); ++i)
     if (std::find(removed.begin(), removed.end(), static_cast<int>(i)) == removed.end()) kept.push_back(order[i]);
   Order closed;
-  for (const int at : kept) closed.push_back(static_cast<int>(std::count_if(kept.begin(), kept.end(), [&](int other) { return other < at; })));
+  for (const int at : kept)
+    closed.push_back(static_cast<int>(std::count_if(kept.begin(), kept.end(), [&](int other) { return other < at; })));
   return closed;
 }
 

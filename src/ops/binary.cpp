@@ -24,14 +24,16 @@ std::vector<Type> floats(const OpTypes& t) {
   return out;
 }
 
-template <auto f> void pairs(OpValues& v) {
+template <auto f>
+void pairs(OpValues& v) {
   with_type(v.node, v.out().dtype(), [&](auto zero) {
     using T = decltype(zero);
     map_pairs<T, T>(v, v.out().dtype(), f);
   });
 }
 
-template <class T> T floor_mod(T x, T y) {
+template <class T>
+T floor_mod(T x, T y) {
   if constexpr (std::is_floating_point_v<T>) {
     const T r = std::fmod(x, y);
     return r != 0 && (r < 0) != (y < 0) ? r + y : r;
@@ -42,7 +44,8 @@ template <class T> T floor_mod(T x, T y) {
   }
 }
 
-template <class T> T divide(T x, T y, char mode) {
+template <class T>
+T divide(T x, T y, char mode) {
   if constexpr (std::is_floating_point_v<T>) {
     const T q = x / y;
     return mode == 'f' ? std::floor(q) : mode == 't' ? std::trunc(q) : q;
@@ -61,8 +64,10 @@ void eval_div(OpValues& v) {
   const char mode = rounding(v.node);
   with_type(v.node, v.out().dtype(), [&](auto zero) {
     using T = decltype(zero);
-    if (mode == ' ') map_pairs<T, T>(v, v.out().dtype(), [](T x, T y) { return divide(x, y, ' '); });
-    else map_pairs<T, T>(v, v.out().dtype(), [mode](T x, T y) { return divide(x, y, mode); });
+    if (mode == ' ')
+      map_pairs<T, T>(v, v.out().dtype(), [](T x, T y) { return divide(x, y, ' '); });
+    else
+      map_pairs<T, T>(v, v.out().dtype(), [mode](T x, T y) { return divide(x, y, mode); });
   });
 }
 
@@ -74,7 +79,7 @@ void lower_div(TflLowering& l, const Node& node) {
   if (type.dtype == DType::int64) l.refuse(node, "TFLite divides int32 and float32, not int64");
   int out = l.add(mode == 'f' ? "FLOOR_DIV" : "DIV", inputs, type,
                   mode == 'f' ? std::vector<TflOption>{} : std::vector<TflOption>{{"fused_activation_function", std::string("NONE")}});
-  if (mode == 't' && is_float(type.dtype)) {   // trunc(q) = sign(q) floor(|q|)
+  if (mode == 't' && is_float(type.dtype)) {  // trunc(q) = sign(q) floor(|q|)
     const int size = l.add("FLOOR", {l.add("ABS", {out}, type)}, type);
     out = l.add("MUL", {l.add("SIGN", {out}, type), size}, type, {{"fused_activation_function", std::string("NONE")}});
   }
@@ -82,7 +87,8 @@ void lower_div(TflLowering& l, const Node& node) {
 }
 
 // add and sub: other times alpha.
-template <Word op, bool reversed> std::vector<ValueId> convert_sum(Builder& b, const ForeignNode& node) {
+template <Word op, bool reversed>
+std::vector<ValueId> convert_sum(Builder& b, const ForeignNode& node) {
   std::vector<ValueId> xy = promoted(b, node, {"self", "other"});
   if (const double alpha = number(node, "alpha", 1.0); alpha != 1) {
     ValueId& scaled = reversed ? xy[0] : xy[1];
@@ -92,19 +98,19 @@ template <Word op, bool reversed> std::vector<ValueId> convert_sum(Builder& b, c
   return {b(op, xy)};
 }
 
-template <Word argument> std::vector<ValueId> convert_div(Builder& b, const ForeignNode& node) {
+template <Word argument>
+std::vector<ValueId> convert_div(Builder& b, const ForeignNode& node) {
   std::vector<ValueId> xy = promoted(b, node, {"self", "other"});
   const std::string_view fixed = argument;
   const std::string mode = fixed.empty() ? word(node, "rounding_mode", "") : std::string(fixed);
-  if (!mode.empty() && mode != "floor" && mode != "trunc") refuse(node, fmt::format("rounding_mode '{}' of '{}' is not known", mode, node.target));
+  if (!mode.empty() && mode != "floor" && mode != "trunc")
+    refuse(node, fmt::format("rounding_mode '{}' of '{}' is not known", mode, node.target));
   if (!mode.empty()) return {b("div", xy, {{"rounding_mode", mode}})};
   if (!is_float(b.type(xy[0]).dtype)) xy = {cast(b, xy[0], DType::float32), cast(b, xy[1], DType::float32)};
   return {b("div", xy)};
 }
 
-std::vector<ValueId> convert_pow(Builder& b, const ForeignNode& node) {
-  return {b("pow", promoted(b, node, {"self", "exponent"}))};
-}
+std::vector<ValueId> convert_pow(Builder& b, const ForeignNode& node) { return {b("pow", promoted(b, node, {"self", "exponent"}))}; }
 
 // A fixed exponent of 2, 1/2 or -1/2 has an operator of its own.
 void lower_pow(TflLowering& l, const Node& node) {
@@ -119,7 +125,8 @@ void lower_pow(TflLowering& l, const Node& node) {
   l.give(out, l.add(plain ? "POW" : builtin, inputs, type), order);
 }
 
-template <class T> T power(T x, T y) {
+template <class T>
+T power(T x, T y) {
   if constexpr (std::is_floating_point_v<T>) {
     return y == T(2) ? x * x : std::pow(x, y);
   } else {
@@ -170,10 +177,11 @@ OpList binary() {
        .inputs = two,
        .infer = numbers,
        .eval = pairs<([](auto x, auto y) { return x * y; })>,
-       .flops = [](const Graph& g, const Node& n) {
-         const Dim count = element_count(g.type(n.outputs[0]).shape);
-         return count.known() ? static_cast<double>(count.size()) : 0;
-       },
+       .flops =
+           [](const Graph& g, const Node& n) {
+             const Dim count = element_count(g.type(n.outputs[0]).shape);
+             return count.known() ? static_cast<double>(count.size()) : 0;
+           },
        .layout = any,
        .torch = {{"aten.mul.Tensor", "", 0, convert_pair<"mul">},
                  {"aten.mul.Scalar", "", 0, convert_pair<"mul">},
@@ -188,7 +196,13 @@ OpList binary() {
       {.name = "div",
        .doc = "x / y, element by element with broadcasting; rounding_mode makes it a whole number.",
        .inputs = two,
-       .attrs = {{"rounding_mode", AttrKind::string, None{}, "floor: towards minus infinity; trunc: towards zero", {"floor", "trunc"}, false, true}},
+       .attrs = {{"rounding_mode",
+                  AttrKind::string,
+                  None{},
+                  "floor: towards minus infinity; trunc: towards zero",
+                  {"floor", "trunc"},
+                  false,
+                  true}},
        .infer = infer_div,
        .eval = eval_div,
        .layout = any,

@@ -26,7 +26,8 @@ void lower_cast(TflLowering& l, const Node& node) {
 }
 
 // The type that the node asks for, or the input itself where it asks for none other.
-template <Word argument> std::vector<ValueId> convert(Builder& b, const ForeignNode& node) {
+template <Word argument>
+std::vector<ValueId> convert(Builder& b, const ForeignNode& node) {
   const ValueId x = node.value("self");
   const std::string_view other = argument;
   if (!other.empty()) return {cast(b, x, b.type(node.value(other)).dtype)};

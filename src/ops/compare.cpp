@@ -20,12 +20,14 @@ DType operand_type(const OpValues& v) {
   return v.inputs[scalar ? 1 : 0]->dtype();
 }
 
-template <auto f> void answers(OpValues& v) {
+template <auto f>
+void answers(OpValues& v) {
   const DType type = operand_type(v);
   with_type(v.node, type, [&](auto zero) { map_pairs<decltype(zero), std::uint8_t>(v, type, f); });
 }
 
-template <Word op> std::vector<ValueId> convert_logical(Builder& b, const ForeignNode& node) {
+template <Word op>
+std::vector<ValueId> convert_logical(Builder& b, const ForeignNode& node) {
   std::vector<ValueId> xy{node.value("self"), node.value("other")};
   const bool bitwise = std::string_view(node.target).find("logical") == std::string_view::npos;
   for (ValueId& v : xy) {
@@ -43,7 +45,8 @@ std::vector<Type> infer_logical(const OpTypes& t) {
 }
 
 std::vector<Type> infer_where(const OpTypes& t) {
-  if (t["condition"].dtype != DType::boolean) infer::fault(fmt::format("where takes a condition of bool, not {}", name(t["condition"].dtype)), "E502");
+  if (t["condition"].dtype != DType::boolean)
+    infer::fault(fmt::format("where takes a condition of bool, not {}", name(t["condition"].dtype)), "E502");
   const OpTypes choices{t.node, t.inputs.subspan(1), t.constants.subspan(1)};
   Type out = infer::broadcast(choices)[0];
   out.shape = infer::broadcast_shapes(out.shape, t["condition"].shape);
@@ -60,7 +63,8 @@ void eval_where(OpValues& v) {
     const auto a = x.as<T>(), b = y.as<T>();
     const auto out = v.out().mutable_as<T>();
     const Sizes& sizes = v.out().sizes();
-    walk_rows(sizes, {broadcast_strides(condition.sizes(), sizes), broadcast_strides(x.sizes(), sizes), broadcast_strides(y.sizes(), sizes)},
+    walk_rows(sizes,
+              {broadcast_strides(condition.sizes(), sizes), broadcast_strides(x.sizes(), sizes), broadcast_strides(y.sizes(), sizes)},
               [&](std::int64_t at, const auto& from, std::int64_t n, const auto& step) {
                 for (std::int64_t i = 0; i < n; ++i)
                   out.data()[at + i] = c.data()[from[0] + i * step[0]] ? a.data()[from[1] + i * step[1]] : b.data()[from[2] + i * step[2]];
@@ -74,7 +78,7 @@ void lower_where(TflLowering& l, const Node& node) {
   const DType type = l.graph.type(out).dtype;
   const auto number = [&](ValueId v) { return l.graph.is_constant(v) && l.graph.type(v).shape.empty(); };
   Order order;
-  std::vector<int> in;   // x, y, condition
+  std::vector<int> in;  // x, y, condition
   if (number(x) && number(y)) {
     in = {l.constant(l.graph[x].constant->cast(type)), l.constant(l.graph[y].constant->cast(type))};
     in.push_back(l.same_order({condition}, order)[0]);
@@ -94,9 +98,12 @@ std::vector<ValueId> convert_masked_fill(Builder& b, const ForeignNode& node) {
   const ValueId x = node.value("self");
   const Attr* number_given = node.attr("value");
   ValueId value = absent;
-  if (!number_given) value = cast(b, node.value("value"), b.type(x).dtype);
-  else if (const bool* truth = std::get_if<bool>(number_given)) value = b.scalar(*truth ? 1 : 0, b.type(x).dtype);
-  else value = b.scalar(number(node, "value"), b.type(x).dtype);
+  if (!number_given)
+    value = cast(b, node.value("value"), b.type(x).dtype);
+  else if (const bool* truth = std::get_if<bool>(number_given))
+    value = b.scalar(*truth ? 1 : 0, b.type(x).dtype);
+  else
+    value = b.scalar(number(node, "value"), b.type(x).dtype);
   return {b("where", {node.value("mask"), value, x})};
 }
 
@@ -130,11 +137,14 @@ std::vector<ValueId> expand_triangle(Builder& b, const Node& node) {
   const Type type = b.type(node.inputs[0]);
   const Dim &rows = type.shape[type.shape.size() - 2], &columns = type.shape.back();
   if (!rows.known() || !columns.known())
-    fail({.code = "E504", .message = fmt::format("{} of {} needs the sizes of its last two axes", node.op->name, text(type)), .at = node.where(),
+    fail({.code = "E504",
+          .message = fmt::format("{} of {} needs the sizes of its last two axes", node.op->name, text(type)),
+          .at = node.where(),
           .next = "export the model with fixed sizes"});
   Tensor mask = Tensor::allocate(DType::boolean, {rows.size(), columns.size()});
   for (std::int64_t i = 0; i < rows.size(); ++i)
-    for (std::int64_t j = 0; j < columns.size(); ++j) mask.mutable_as<std::uint8_t>()[static_cast<std::size_t>(i * columns.size() + j)] = stays(node, i, j);
+    for (std::int64_t j = 0; j < columns.size(); ++j)
+      mask.mutable_as<std::uint8_t>()[static_cast<std::size_t>(i * columns.size() + j)] = stays(node, i, j);
   return {b("where", {b.constant(std::move(mask)), node.inputs[0], b.scalar(0, type.dtype)})};
 }
 
@@ -208,7 +218,9 @@ OpList compare() {
        .infer = infer_logical,
        .eval = answers<([](auto x, auto y) { return x && y; })>,
        .layout = any,
-       .torch = {{"aten.logical_and.default", "", 0, convert_logical<"logical_and">}, {"aten.bitwise_and.Tensor", "", 0, convert_logical<"logical_and">}, {"aten.__and__.Tensor", "", 0, convert_logical<"logical_and">}},
+       .torch = {{"aten.logical_and.default", "", 0, convert_logical<"logical_and">},
+                 {"aten.bitwise_and.Tensor", "", 0, convert_logical<"logical_and">},
+                 {"aten.__and__.Tensor", "", 0, convert_logical<"logical_and">}},
        .tflite = {.builtin = "LOGICAL_AND"},
        .source = {"torch.logical_and({x}, {y})", "keras.ops.logical_and({x}, {y})", "jnp.logical_and({x}, {y})"},
        .examples = {"logical_and(x: bool[2, 5], y: bool[5])"}},
@@ -218,7 +230,9 @@ OpList compare() {
        .infer = infer_logical,
        .eval = answers<([](auto x, auto y) { return x || y; })>,
        .layout = any,
-       .torch = {{"aten.logical_or.default", "", 0, convert_logical<"logical_or">}, {"aten.bitwise_or.Tensor", "", 0, convert_logical<"logical_or">}, {"aten.__or__.Tensor", "", 0, convert_logical<"logical_or">}},
+       .torch = {{"aten.logical_or.default", "", 0, convert_logical<"logical_or">},
+                 {"aten.bitwise_or.Tensor", "", 0, convert_logical<"logical_or">},
+                 {"aten.__or__.Tensor", "", 0, convert_logical<"logical_or">}},
        .tflite = {.builtin = "LOGICAL_OR"},
        .source = {"torch.logical_or({x}, {y})", "keras.ops.logical_or({x}, {y})", "jnp.logical_or({x}, {y})"},
        .examples = {"logical_or(x: bool[2, 5], y: bool[5])"}},
@@ -228,7 +242,9 @@ OpList compare() {
        .infer = infer_logical,
        .eval = answers<([](auto x, auto y) { return (x != 0) != (y != 0); })>,
        .layout = any,
-       .torch = {{"aten.logical_xor.default", "", 0, convert_logical<"logical_xor">}, {"aten.bitwise_xor.Tensor", "", 0, convert_logical<"logical_xor">}, {"aten.__xor__.Tensor", "", 0, convert_logical<"logical_xor">}},
+       .torch = {{"aten.logical_xor.default", "", 0, convert_logical<"logical_xor">},
+                 {"aten.bitwise_xor.Tensor", "", 0, convert_logical<"logical_xor">},
+                 {"aten.__xor__.Tensor", "", 0, convert_logical<"logical_xor">}},
        .tflite = {.builtin = "NOT_EQUAL"},
        .source = {"torch.logical_xor({x}, {y})", "keras.ops.logical_xor({x}, {y})", "jnp.logical_xor({x}, {y})"},
        .examples = {"logical_xor(x: bool[2, 5], y: bool[5])"}},
@@ -248,8 +264,8 @@ OpList compare() {
        .tflite = {.lower = lower_where},
        .source = {"torch.where({condition}, {x}, {y})", "keras.ops.where({condition}, {x}, {y})", "jnp.where({condition}, {x}, {y})"},
        .quant = {QuantRule::same_scale},
-       .examples = {"where(condition: bool[1, 4, 3, 3], x: float32[1, 4, 3, 3], y: 0.0)", "where(condition: bool[4, 3], x: float32[3], y: float32[2, 4, 3])",
-                    "where(condition: bool[5], x: 1.5, y: -0.5)"}},
+       .examples = {"where(condition: bool[1, 4, 3, 3], x: float32[1, 4, 3, 3], y: 0.0)",
+                    "where(condition: bool[4, 3], x: float32[3], y: float32[2, 4, 3])", "where(condition: bool[5], x: 1.5, y: -0.5)"}},
       {.name = "tril",
        .doc = "x with zeros above a diagonal of its last two axes.",
        .inputs = {{"x", "a stack of matrices"}},

@@ -45,7 +45,8 @@ void eval_arange(OpValues& v) {
 }
 
 // What folding left, an output of the model: a constant.
-template <EvalFn eval> void lower(TflLowering& l, const Node& node) {
+template <EvalFn eval>
+void lower(TflLowering& l, const Node& node) {
   const Type& type = l.graph.type(node.outputs[0]);
   std::vector<Tensor> out{Tensor::allocate(is_float(type.dtype) ? DType::float32 : type.dtype, sizes(type.shape))};
   OpValues values{node, {}, out};
@@ -66,11 +67,13 @@ std::optional<DType> stated_dtype(const ForeignNode& node) {
 }
 
 // zeros, ones, full and their new_ forms: `value` is what fills, or nothing where fill_value says it.
-template <Word value> std::vector<ValueId> convert_full(Builder& b, const ForeignNode& node) {
+template <Word value>
+std::vector<ValueId> convert_full(Builder& b, const ForeignNode& node) {
   const std::string_view fixed = value;
   const bool like = std::string_view(node.target).find("_like") != std::string_view::npos;
-  const Ints size = like ? fixed_sizes(node, b.type(node.value("self")).shape)
-                         : node.output_types.empty() ? ints(node, "size") : fixed_sizes(node, node.output_types[0].shape);
+  const Ints size = like                        ? fixed_sizes(node, b.type(node.value("self")).shape)
+                    : node.output_types.empty() ? ints(node, "size")
+                                                : fixed_sizes(node, node.output_types[0].shape);
   double fill = fixed.empty() ? 0 : fixed == "0" ? 0 : 1;
   DType type = node.find("self") ? b.type(node.value("self")).dtype : DType::float32;
   if (fixed.empty()) {
@@ -92,7 +95,8 @@ std::vector<ValueId> convert_arange(Builder& b, const ForeignNode& node) {
   for (const std::string_view name : {"start", "end", "step"})
     if (const Attr* attr = node.attr(name)) whole = whole && !std::holds_alternative<double>(*attr);
   const DType type = stated_dtype(node).value_or(whole ? DType::int64 : DType::float32);
-  return {b("arange", {}, {{"start", number(node, "start", 0)}, {"end", number(node, "end")}, {"step", number(node, "step", 1)}, {"dtype", type}})};
+  return {b("arange", {},
+            {{"start", number(node, "start", 0)}, {"end", number(node, "end")}, {"step", number(node, "step", 1)}, {"dtype", type}})};
 }
 
 const AttrDef dtype_attr{"dtype", AttrKind::dtype, DType::float32, "the data type"};
@@ -118,18 +122,24 @@ OpList create() {
                  {"aten.new_ones.default", "", 0, convert_full<"1">},
                  {"aten.scalar_tensor.default", "", 0, convert_scalar_tensor}},
        .tflite = {.lower = lower<eval_full>},
-       .source = {"torch.full({size}, {fill_value}, dtype={dtype})", "keras.ops.full({size}, {fill_value})", "jnp.full({size}, {fill_value})"},
+       .source = {"torch.full({size}, {fill_value}, dtype={dtype})", "keras.ops.full({size}, {fill_value})",
+                  "jnp.full({size}, {fill_value})"},
        .examples = {"full(size: [2, 3], fill_value: 0.5)", "full(size: [], fill_value: 3, dtype: int64)"}},
       {.name = "arange",
        .doc = "Numbers from start up to but not including end.",
        .inputs = {},
-       .attrs = {{"start", AttrKind::number, 0.0, "the first number"}, {"end", AttrKind::number, {}, "where it ends"},
-                 {"step", AttrKind::number, 1.0, "the distance between two"}, dtype_attr},
+       .attrs = {{"start", AttrKind::number, 0.0, "the first number"},
+                 {"end", AttrKind::number, {}, "where it ends"},
+                 {"step", AttrKind::number, 1.0, "the distance between two"},
+                 dtype_attr},
        .infer = infer_arange,
        .eval = eval_arange,
-       .torch = {{"aten.arange.default", "", 0, convert_arange}, {"aten.arange.start", "", 0, convert_arange}, {"aten.arange.start_step", "", 0, convert_arange}},
+       .torch = {{"aten.arange.default", "", 0, convert_arange},
+                 {"aten.arange.start", "", 0, convert_arange},
+                 {"aten.arange.start_step", "", 0, convert_arange}},
        .tflite = {.lower = lower<eval_arange>},
-       .source = {"torch.arange({start}, {end}, {step}, dtype={dtype})", "keras.ops.arange({start}, {end}, {step})", "jnp.arange({start}, {end}, {step})"},
+       .source = {"torch.arange({start}, {end}, {step}, dtype={dtype})", "keras.ops.arange({start}, {end}, {step})",
+                  "jnp.arange({start}, {end}, {step})"},
        .examples = {"arange(end: 5, dtype: int64)", "arange(start: 1, end: 2, step: 0.25)"}},
   };
   return defs;

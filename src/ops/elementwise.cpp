@@ -26,11 +26,15 @@ void merge_axes(Sizes& sizes, std::vector<Sizes>& strides) {
     if (sizes[i] == 1) continue;
     bool joins = !merged.empty();
     for (std::size_t k = 0; joins && k < strides.size(); ++k) joins = steps[k].back() == strides[k][i] * sizes[i];
-    if (joins) merged.back() *= sizes[i];
-    else merged.push_back(sizes[i]);
+    if (joins)
+      merged.back() *= sizes[i];
+    else
+      merged.push_back(sizes[i]);
     for (std::size_t k = 0; k < strides.size(); ++k) {
-      if (joins) steps[k].back() = strides[k][i];
-      else steps[k].push_back(strides[k][i]);
+      if (joins)
+        steps[k].back() = strides[k][i];
+      else
+        steps[k].push_back(strides[k][i]);
     }
   }
   if (merged.empty()) {
@@ -47,7 +51,8 @@ void copy_view(const Tensor& x, std::int64_t offset, const Sizes& strides, Tenso
     T* to = reinterpret_cast<T*>(out.mutable_data());
     walk_rows(out.sizes(), {strides}, [&](std::int64_t at, const auto& start, std::int64_t n, const auto& step) {
       const T* p = from + start[0];
-      if (step[0] == 1) std::memcpy(to + at, p, static_cast<std::size_t>(n) * sizeof(T));
+      if (step[0] == 1)
+        std::memcpy(to + at, p, static_cast<std::size_t>(n) * sizeof(T));
       else
         for (std::int64_t i = 0; i < n; ++i) to[at + i] = p[i * step[0]];
     });

@@ -10,10 +10,11 @@
 
 namespace wherry::ops {
 
-[[noreturn]] void no_eval_for(const Node& node, DType dtype);   // E704
+[[noreturn]] void no_eval_for(const Node& node, DType dtype);  // E704
 
 // Calls f with a value of the C++ type that stores `dtype` (bool as uint8_t). Types without arithmetic are E704.
-template <class F> void with_type(const Node& node, DType dtype, F f) {
+template <class F>
+void with_type(const Node& node, DType dtype, F f) {
   switch (dtype) {
     case DType::float32: return f(float{});
     case DType::float64: return f(double{});
@@ -27,14 +28,16 @@ template <class F> void with_type(const Node& node, DType dtype, F f) {
   }
 }
 
-template <class F> void with_float(const Node& node, DType dtype, F f) {
+template <class F>
+void with_float(const Node& node, DType dtype, F f) {
   if (dtype == DType::float32) return f(float{});
   if (dtype == DType::float64) return f(double{});
   no_eval_for(node, dtype);
 }
 
 // y[i] = f(x[i]) for float types.
-template <class F> void map_floats(OpValues& v, F f) {
+template <class F>
+void map_floats(OpValues& v, F f) {
   with_float(v.node, v.out().dtype(), [&](auto zero) {
     using T = decltype(zero);
     const auto x = v.inputs[0]->as<T>();
@@ -44,7 +47,8 @@ template <class F> void map_floats(OpValues& v, F f) {
 }
 
 // The same for every type.
-template <class F> void map_numbers(OpValues& v, F f) {
+template <class F>
+void map_numbers(OpValues& v, F f) {
   with_type(v.node, v.out().dtype(), [&](auto zero) {
     using T = decltype(zero);
     const auto x = v.inputs[0]->as<T>();
@@ -53,8 +57,14 @@ template <class F> void map_numbers(OpValues& v, F f) {
   });
 }
 
-template <auto f> void each_float(OpValues& v) { map_floats(v, f); }
-template <auto f> void each_number(OpValues& v) { map_numbers(v, f); }
+template <auto f>
+void each_float(OpValues& v) {
+  map_floats(v, f);
+}
+template <auto f>
+void each_number(OpValues& v) {
+  map_numbers(v, f);
+}
 
 // Strides with which a contiguous tensor of `sizes` is read as `out`: 0 along the axes where it is broadcast.
 Sizes broadcast_strides(const Sizes& sizes, const Sizes& out);
@@ -64,7 +74,8 @@ void merge_axes(Sizes& sizes, std::vector<Sizes>& strides);
 
 // Walks `sizes` in row-major order, a row at a time: row(out, offsets, n, steps), where `out` is the row's first element in
 // the result, offsets[k] where operand k starts, and steps[k] how far it goes with each of the n elements.
-template <class Row> void walk_rows(Sizes sizes, std::vector<Sizes> strides, Row row) {
+template <class Row>
+void walk_rows(Sizes sizes, std::vector<Sizes> strides, Row row) {
   for (const std::int64_t s : sizes)
     if (s == 0) return;
   merge_axes(sizes, strides);
@@ -85,7 +96,8 @@ template <class Row> void walk_rows(Sizes sizes, std::vector<Sizes> strides, Row
 }
 
 // out = f(x, y) with broadcasting; both operands are read as X (a scalar constant of another type is cast), results stored as Y.
-template <class X, class Y, class F> void map_pairs(OpValues& v, DType operand, F f) {
+template <class X, class Y, class F>
+void map_pairs(OpValues& v, DType operand, F f) {
   const Tensor a = v.inputs[0]->cast(operand), b = v.inputs[1]->cast(operand);
   const auto x = a.as<X>(), y = b.as<X>();
   const auto out = v.out().mutable_as<Y>();

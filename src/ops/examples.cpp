@@ -30,7 +30,8 @@ std::vector<std::string_view> parts_of(std::string_view list) {
   return parts;
 }
 
-template <class T> std::optional<T> read_number(std::string_view word) {
+template <class T>
+std::optional<T> read_number(std::string_view word) {
   T value{};
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
   return error == std::errc() && end == word.data() + word.size() ? std::optional(value) : std::nullopt;
@@ -51,9 +52,12 @@ Attr read_attr(std::string_view word) {
   Strings strings;
   for (const std::string_view part : parts_of(word.substr(1, word.size() - 2))) {
     const Attr item = read_scalar(part);
-    if (const auto* i = std::get_if<std::int64_t>(&item)) ints.push_back(*i), floats.push_back(static_cast<double>(*i));
-    else if (const auto* d = std::get_if<double>(&item)) floats.push_back(*d);
-    else strings.emplace_back(part);
+    if (const auto* i = std::get_if<std::int64_t>(&item))
+      ints.push_back(*i), floats.push_back(static_cast<double>(*i));
+    else if (const auto* d = std::get_if<double>(&item))
+      floats.push_back(*d);
+    else
+      strings.emplace_back(part);
   }
   if (!strings.empty()) return strings;
   if (floats.size() > ints.size()) return floats;
@@ -67,7 +71,7 @@ class Random {
     for (const char c : seed) state_ = (state_ ^ static_cast<unsigned char>(c)) * 1099511628211U;
     state_ |= 1;
   }
-  double unit() {   // [0, 1)
+  double unit() {  // [0, 1)
     state_ ^= state_ >> 12U, state_ ^= state_ << 25U, state_ ^= state_ >> 27U;
     return static_cast<double>((state_ * 2685821657736338717U) >> 11U) / 9007199254740992.0;
   }
@@ -144,8 +148,8 @@ class Reader {
     Builder builder(example_.graph, ops_);
     const std::vector<ValueId> outputs = builder.node(*op_, node_.inputs, node_.attrs, std::string(op_->name));
     for (std::size_t i = 0; i < outputs.size(); ++i) example_.graph.outputs.push_back({std::to_string(i), outputs[i]});
-    WHERRY_CHECK(arguments_.empty(), "{} has no input, attribute or hyperparameter '{}' (example '{}')", op_->name, arguments_.begin()->first,
-                 example_.text);
+    WHERRY_CHECK(arguments_.empty(), "{} has no input, attribute or hyperparameter '{}' (example '{}')", op_->name,
+                 arguments_.begin()->first, example_.text);
     return std::move(example_);
   }
 
@@ -158,7 +162,8 @@ class Reader {
     return value;
   }
 
-  template <class Def> std::optional<Attr> read_value(const Def& def, bool or_none, bool or_string) {
+  template <class Def>
+  std::optional<Attr> read_value(const Def& def, bool or_none, bool or_string) {
     const std::optional<std::string_view> word = take(def.name);
     if (!word) return def.fallback;
     const Attr attr = read_attr(*word);
@@ -185,8 +190,8 @@ class Reader {
 
   ValueId input(std::string_view name, std::string_view spec) {
     if (const Attr number = read_scalar(spec); !std::holds_alternative<std::string>(number)) {
-      const std::optional<Attr> value = std::holds_alternative<bool>(number) ? std::optional<Attr>(std::get<bool>(number) ? 1.0 : 0.0)
-                                                                             : coerce(number, AttrKind::number);
+      const std::optional<Attr> value =
+          std::holds_alternative<bool>(number) ? std::optional<Attr>(std::get<bool>(number) ? 1.0 : 0.0) : coerce(number, AttrKind::number);
       const bool fraction = std::holds_alternative<double>(number) && !is_float(scalar_dtype_);
       return example_.graph.add_constant(Tensor::scalar(std::get<double>(value.value()), fraction ? DType::float32 : scalar_dtype_), {});
     }
@@ -200,7 +205,7 @@ class Reader {
   }
 
   void read_inputs() {
-    for (const Input& in : op_->inputs)   // numbers take the type of the first tensor
+    for (const Input& in : op_->inputs)  // numbers take the type of the first tensor
       if (const auto it = arguments_.find(in.name); it != arguments_.end())
         if (const std::size_t open = it->second.find('['); open != std::string_view::npos && open > 0) {
           std::string_view word = it->second.substr(0, open);
@@ -217,9 +222,12 @@ class Reader {
         const Shape shape = parameter < shapes.size() ? shapes[parameter] : Shape{};
         ++parameter;
         const bool left_out = shape.size() == 1 && shape[0] == Dim(-1);
-        if (spec) node_.inputs.push_back(input(in.name, *spec));
-        else if (left_out) node_.inputs.push_back(absent);
-        else node_.inputs.push_back(example_.graph.add_constant(weight(in.name, shape, random_), fmt::format("{}.{}", op_->name, in.name)));
+        if (spec)
+          node_.inputs.push_back(input(in.name, *spec));
+        else if (left_out)
+          node_.inputs.push_back(absent);
+        else
+          node_.inputs.push_back(example_.graph.add_constant(weight(in.name, shape, random_), fmt::format("{}.{}", op_->name, in.name)));
       } else if (in.role == Role::variadic) {
         WHERRY_CHECK(spec && spec->starts_with('['), "example '{}' lacks the list {}", example_.text, in.name);
         int i = 0;
@@ -270,8 +278,10 @@ std::string fill_holes(std::string_view slot, const Node& node, const std::map<s
       out += slot[i];
       continue;
     }
-    if (const auto it = values.find(hole); it != values.end()) out += it->second;
-    else out += python_literal(node.attr(hole));
+    if (const auto it = values.find(hole); it != values.end())
+      out += it->second;
+    else
+      out += python_literal(node.attr(hole));
     i = close;
   }
   return out;

@@ -12,8 +12,8 @@ namespace wherry {
 
 struct Example {
   std::string text;
-  Graph graph;                    // one node; all its outputs are the graph's, named by their number
-  std::vector<Tensor> inputs;     // seeded by the text: the same on every machine
+  Graph graph;                 // one node; all its outputs are the graph's, named by their number
+  std::vector<Tensor> inputs;  // seeded by the text: the same on every machine
   const Node& node() const { return graph.nodes[0]; }
 };
 

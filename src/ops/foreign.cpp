@@ -22,7 +22,8 @@ const Attr* find(const ForeignNode& node, std::string_view name) {
   return std::holds_alternative<None>(*attr) ? nullptr : attr;
 }
 
-template <class T> T read(const ForeignNode& node, std::string_view name, AttrKind kind, std::optional<T> fallback) {
+template <class T>
+T read(const ForeignNode& node, std::string_view name, AttrKind kind, std::optional<T> fallback) {
   const Attr* attr = find(node, name);
   if (!attr) {
     if (fallback) return *fallback;
@@ -35,8 +36,8 @@ template <class T> T read(const ForeignNode& node, std::string_view name, AttrKi
 
 // PyTorch's order of types: bool < integers < floats; within a kind the wider wins.
 int rank_of(DType dtype) {
-  static constexpr DType order[] = {DType::boolean, DType::uint8, DType::int8, DType::int16, DType::int32, DType::int64,
-                                    DType::float16, DType::bfloat16, DType::float32, DType::float64};
+  static constexpr DType order[] = {DType::boolean, DType::uint8,   DType::int8,     DType::int16,   DType::int32,
+                                    DType::int64,   DType::float16, DType::bfloat16, DType::float32, DType::float64};
   return static_cast<int>(std::find(std::begin(order), std::end(order), dtype) - std::begin(order));
 }
 int category(DType dtype) { return is_float(dtype) ? 2 : is_integer(dtype) ? 1 : 0; }
@@ -71,7 +72,9 @@ Ints ints(const ForeignNode& node, std::string_view name, std::optional<Ints> fa
   return read<Ints>(node, name, AttrKind::ints, std::move(fallback));
 }
 Attr optional_number(const ForeignNode& node, std::string_view name) { return given(node, name) ? Attr(number(node, name)) : Attr(None{}); }
-Attr optional_integer(const ForeignNode& node, std::string_view name) { return given(node, name) ? Attr(integer(node, name)) : Attr(None{}); }
+Attr optional_integer(const ForeignNode& node, std::string_view name) {
+  return given(node, name) ? Attr(integer(node, name)) : Attr(None{});
+}
 Attr optional_ints(const ForeignNode& node, std::string_view name) { return given(node, name) ? Attr(ints(node, name)) : Attr(None{}); }
 
 std::optional<DType> dtype(const ForeignNode& node, std::string_view name) {
@@ -81,7 +84,7 @@ std::optional<DType> dtype(const ForeignNode& node, std::string_view name) {
 ValueId cast(Builder& b, ValueId value, DType to) { return b.type(value).dtype == to ? value : b("cast", {value}, {{"dtype", to}}); }
 
 std::vector<ValueId> promoted(Builder& b, const ForeignNode& node, std::initializer_list<std::string_view> names) {
-  std::optional<DType> tensors, zero_dims;      // a rank-0 tensor or a number changes the type only by a higher category
+  std::optional<DType> tensors, zero_dims;  // a rank-0 tensor or a number changes the type only by a higher category
   int number_category = 0;
   const auto merge = [](std::optional<DType>& into, DType with) { into = into ? promote(*into, with) : with; };
   const auto number_of = [&](std::string_view name) {

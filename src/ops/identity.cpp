@@ -21,7 +21,6 @@ std::vector<ValueId> convert_dropout(Builder& b, const ForeignNode& node) {
   return {b("dropout", {node.value("input")}, {{"p", number(node, "p", 0.5)}})};
 }
 
-
 }  // namespace
 
 OpList identity() {

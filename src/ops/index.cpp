@@ -75,14 +75,16 @@ void lower_index_select(TflLowering& l, const Node& node) {
   const ValueId x = node.inputs[0], out = node.outputs[0];
   const Order order = l.order(x);
   const std::int64_t axis = order[axis_of(node, order.size())], none = 0;
-  const int made = l.add("GATHER", {l.as_is(x), positions(l, node.inputs[1])}, ordered(l.graph.type(out), order), {{"axis", axis}, {"batch_dims", none}});
+  const int made = l.add("GATHER", {l.as_is(x), positions(l, node.inputs[1])}, ordered(l.graph.type(out), order),
+                         {{"axis", axis}, {"batch_dims", none}});
   l.give(out, made, order);
 }
 
 std::vector<Type> infer_gather(const OpTypes& t) {
   const Type &x = t["x"], &index = t["index"];
   needs_integers(t, "index");
-  if (index.shape.size() != x.shape.size()) infer::fault(fmt::format("gather takes an index of x's rank, not {} for {}", text(index), text(x)));
+  if (index.shape.size() != x.shape.size())
+    infer::fault(fmt::format("gather takes an index of x's rank, not {} for {}", text(index), text(x)));
   const std::size_t axis = axis_of(t.node, x.shape.size());
   for (std::size_t i = 0; i < x.shape.size(); ++i)
     if (i != axis && x.shape[i].known() && index.shape[i].known() && index.shape[i].size() > x.shape[i].size())
@@ -127,7 +129,8 @@ void lower_gather(TflLowering& l, const Node& node) {
     }
     Tensor own = Tensor::allocate(DType::int32, shape);
     const auto values = own.mutable_as<std::int32_t>();
-    for (std::size_t k = 0; k < values.size(); ++k) values[k] = static_cast<std::int32_t>(static_cast<std::int64_t>(k) / strides[i] % shape[i]);
+    for (std::size_t k = 0; k < values.size(); ++k)
+      values[k] = static_cast<std::int32_t>(static_cast<std::int64_t>(k) / strides[i] % shape[i]);
     coordinates.push_back(l.constant(std::move(own)));
   }
   Type packed{DType::int32, type.shape};
@@ -151,11 +154,12 @@ void eval_embedding(OpValues& v) { take_rows(v.node, v["weight"], 0, v["x"].to_i
 void lower_embedding(TflLowering& l, const Node& node) {
   const std::int64_t none = 0;
   const ValueId out = node.outputs[0];
-  const int made = l.add("GATHER", {l.source_order(node.inputs[1]), positions(l, node.inputs[0])}, l.graph.type(out), {{"axis", none}, {"batch_dims", none}});
+  const int made = l.add("GATHER", {l.source_order(node.inputs[1]), positions(l, node.inputs[0])}, l.graph.type(out),
+                         {{"axis", none}, {"batch_dims", none}});
   l.give_source_order(out, made);
 }
 
-std::vector<ValueId> convert_embedding(Builder& b, const ForeignNode& node) {   // padding_idx matters to training only
+std::vector<ValueId> convert_embedding(Builder& b, const ForeignNode& node) {  // padding_idx matters to training only
   return {b("embedding", {node.value("indices"), node.value("weight")})};
 }
 
@@ -210,7 +214,8 @@ OpList index() {
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.index_select.default", "x=self"}, {"aten.index.Tensor", "", 0, convert_index}},
        .tflite = {.lower = lower_index_select},
-       .source = {"torch.index_select({x}, {dim}, {index})", "keras.ops.take({x}, {index}, axis={dim})", "jnp.take({x}, {index}, axis={dim})"},
+       .source = {"torch.index_select({x}, {dim}, {index})", "keras.ops.take({x}, {index}, axis={dim})",
+                  "jnp.take({x}, {index}, axis={dim})"},
        .quant = {QuantRule::same_scale},
        .examples = {"index_select(x: float32[1, 6, 3, 3], index: const int64[4] = [5, 0, 0, 2], dim: 1)",
                     "index_select(x: float32[5, 2], index: int64[3] in 0..4)"}},
@@ -225,11 +230,13 @@ OpList index() {
        .source = {"torch.gather({x}, {dim}, {index})", "keras.ops.take_along_axis({x}, {index}, axis={dim})",
                   "jnp.take_along_axis({x}, {index}, axis={dim})"},
        .quant = {QuantRule::same_scale},
-       .examples = {"gather(x: float32[3, 4], index: int64[2, 4] in 0..2, dim: 0)", "gather(x: float32[2, 3, 4], index: const int64[2, 3, 1] = [0, 3, 1, 2, 2, 0], dim: -1)"}},
+       .examples = {"gather(x: float32[3, 4], index: int64[2, 4] in 0..2, dim: 0)",
+                    "gather(x: float32[2, 3, 4], index: const int64[2, 3, 1] = [0, 3, 1, 2, 2, 0], dim: -1)"}},
       {.name = "embedding",
        .doc = "For each number in x the row of the weight with that number.",
        .inputs = {{"x", "numbers of rows"}, {"weight", "the rows", Role::parameter}},
-       .hyper = {{"num_embeddings", AttrKind::integer, {}, "how many rows"}, {"embedding_dim", AttrKind::integer, {}, "the length of each"}},
+       .hyper = {{"num_embeddings", AttrKind::integer, {}, "how many rows"},
+                 {"embedding_dim", AttrKind::integer, {}, "the length of each"}},
        .infer = infer_embedding,
        .eval = eval_embedding,
        .parameters = [](const Hyper& hyper, const Node&) -> std::vector<Shape> {

@@ -17,7 +17,8 @@ Type infer_joined(const OpTypes& t, int joined, Dim& sum) {
   sum = Dim(0);
   for (const Type* type : t.inputs) {
     if (type->dtype != out.dtype)
-      infer::fault(fmt::format("{} takes tensors of one data type, not {} and {}", t.node.op->name, name(out.dtype), name(type->dtype)), "E502");
+      infer::fault(fmt::format("{} takes tensors of one data type, not {} and {}", t.node.op->name, name(out.dtype), name(type->dtype)),
+                   "E502");
     bool fits = type->shape.size() == out.shape.size();
     for (std::size_t i = 0; fits && i < out.shape.size(); ++i) fits = static_cast<int>(i) == joined || type->shape[i] == out.shape[i];
     if (!fits) infer::fault(fmt::format("{} cannot join {} and {}", t.node.op->name, text(out), text(*type)));
@@ -65,14 +66,15 @@ void lower_cat(TflLowering& l, const Node& node) {
   for (const ValueId v : node.inputs) tensors.push_back(l.in_order(v, order));
   const Type& type = l.graph.type(node.outputs[0]);
   const std::int64_t axis = order[static_cast<std::size_t>(infer::axis(node.integer("dim"), static_cast<int>(order.size())))];
-  const int out = l.add("CONCATENATION", tensors, ordered(type, order), {{"axis", axis}, {"fused_activation_function", std::string("NONE")}});
+  const int out =
+      l.add("CONCATENATION", tensors, ordered(type, order), {{"axis", axis}, {"fused_activation_function", std::string("NONE")}});
   l.give(node.outputs[0], out, order);
 }
 
 std::vector<ValueId> convert_cat(Builder& b, const ForeignNode& node) {
   std::vector<ValueId> parts;
   for (const ValueId v : node.values("tensors")) {
-    const Type& type = b.type(v);   // PyTorch lets an empty vector stand beside anything
+    const Type& type = b.type(v);  // PyTorch lets an empty vector stand beside anything
     if (!(type.shape.size() == 1 && type.shape[0] == Dim(0))) parts.push_back(v);
   }
   if (parts.empty()) parts = node.values("tensors");
@@ -80,7 +82,8 @@ std::vector<ValueId> convert_cat(Builder& b, const ForeignNode& node) {
 }
 
 // hstack and vstack join along the second or first axis; vectors along their only one, or as rows.
-template <int axis> std::vector<ValueId> convert_xstack(Builder& b, const ForeignNode& node) {
+template <int axis>
+std::vector<ValueId> convert_xstack(Builder& b, const ForeignNode& node) {
   std::vector<ValueId> parts = node.values("tensors");
   for (ValueId& v : parts)
     for (std::size_t rank = b.type(v).shape.size(); rank < (axis == 0 ? 2 : 1); ++rank) v = b("unsqueeze", {v}, {{"dim", std::int64_t{0}}});
@@ -130,12 +133,16 @@ OpList join() {
        .infer = infer_cat,
        .eval = eval_cat,
        .layout = {LayoutRule::axis, "dim"},
-       .torch = {{"aten.cat.default", "", 0, convert_cat}, {"aten.concat.default", "", 0, convert_cat}, {"aten.concatenate.default", "", 0, convert_cat},
-                 {"aten.hstack.default", "", 0, convert_xstack<1>}, {"aten.vstack.default", "", 0, convert_xstack<0>}},
+       .torch = {{"aten.cat.default", "", 0, convert_cat},
+                 {"aten.concat.default", "", 0, convert_cat},
+                 {"aten.concatenate.default", "", 0, convert_cat},
+                 {"aten.hstack.default", "", 0, convert_xstack<1>},
+                 {"aten.vstack.default", "", 0, convert_xstack<0>}},
        .tflite = {.lower = lower_cat},
        .source = {"torch.cat({xs}, dim={dim})", "keras.ops.concatenate({xs}, axis={dim})", "jnp.concatenate({xs}, axis={dim})"},
        .quant = {QuantRule::same_scale},
-       .examples = {"cat(xs: [float32[1, 2, 3, 3], float32[1, 4, 3, 3]], dim: 1)", "cat(xs: [float32[2, 3], float32[2, 1], float32[2, 2]], dim: -1)"}},
+       .examples = {"cat(xs: [float32[1, 2, 3, 3], float32[1, 4, 3, 3]], dim: 1)",
+                    "cat(xs: [float32[2, 3], float32[2, 1], float32[2, 2]], dim: -1)"}},
       {.name = "stack",
        .doc = "Tensors of one shape side by side along an axis that is new.",
        .inputs = {{"xs", "tensors of one shape", Role::variadic}},
@@ -147,7 +154,8 @@ OpList join() {
        .tflite = {.lower = lower_stack},
        .source = {"torch.stack({xs}, dim={dim})", "keras.ops.stack({xs}, axis={dim})", "jnp.stack({xs}, axis={dim})"},
        .quant = {QuantRule::same_scale},
-       .examples = {"stack(xs: [float32[1, 4, 3, 3], float32[1, 4, 3, 3]], dim: 2)", "stack(xs: [float32[2, 3], float32[2, 3], float32[2, 3]], dim: -1)"}},
+       .examples = {"stack(xs: [float32[1, 4, 3, 3], float32[1, 4, 3, 3]], dim: 2)",
+                    "stack(xs: [float32[2, 3], float32[2, 3], float32[2, 3]], dim: -1)"}},
   };
   return defs;
 }

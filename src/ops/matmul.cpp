@@ -14,7 +14,7 @@ namespace {
 
 // Both operands as stacks of matrices: rank 1 becomes a row (x) or a column (y), which the result does not keep.
 struct Stacks {
-  Shape x, y, batch, out;   // out: with the added row and column
+  Shape x, y, batch, out;  // out: with the added row and column
 };
 
 Stacks stacks_of(const Shape& x, const Shape& y) {
@@ -55,12 +55,13 @@ void eval(OpValues& v) {
   if (v.out().count() == 0 || k == 0) return;
   const auto stack = [](const Shape& shape) { return sizes(Shape(shape.begin(), shape.end() - 2)); };
   Sizes all = batch;
-  all.push_back(1);   // one matrix a step
+  all.push_back(1);  // one matrix a step
   Sizes xs = broadcast_strides(stack(s.x), batch), ys = broadcast_strides(stack(s.y), batch);
   xs.push_back(0), ys.push_back(0);
   walk_rows(all, {xs, ys}, [&](std::int64_t at, const auto& from, std::int64_t count, const auto& step) {
     for (std::int64_t i = 0; i < count; ++i)
-      gemm(m, n, k, a + (from[0] + i * step[0]) * m * k, columns_of(b + (from[1] + i * step[1]) * k * n, k, n), nullptr, c + (at + i) * m * n);
+      gemm(m, n, k, a + (from[0] + i * step[0]) * m * k, columns_of(b + (from[1] + i * step[1]) * k * n, k, n), nullptr,
+           c + (at + i) * m * n);
   });
 }
 
@@ -104,7 +105,8 @@ void lower(TflLowering& l, const Node& node) {
 }
 
 // beta * self + alpha * (a @ b).
-template <Word a, Word b_name> std::vector<ValueId> convert_add(Builder& b, const ForeignNode& node) {
+template <Word a, Word b_name>
+std::vector<ValueId> convert_add(Builder& b, const ForeignNode& node) {
   ValueId y = b("matmul", {node.value(a), node.value(b_name)});
   ValueId self = node.value("self");
   const double alpha = number(node, "alpha", 1), beta = number(node, "beta", 1);
@@ -122,7 +124,8 @@ std::vector<Type> infer_attention(const OpTypes& t) {
   if (q.dtype != k.dtype || q.dtype != v.dtype)
     infer::fault(fmt::format("query is {}, key {}, value {}", name(q.dtype), name(k.dtype), name(v.dtype)), "E502");
   for (const Type* type : {&q, &k, &v})
-    if (type->shape.size() < 2) infer::fault(fmt::format("scaled_dot_product_attention takes tensors of rank 2 or more, not {}", text(*type)));
+    if (type->shape.size() < 2)
+      infer::fault(fmt::format("scaled_dot_product_attention takes tensors of rank 2 or more, not {}", text(*type)));
   const auto axis = [](const Type& type, std::size_t from_end) { return type.shape[type.shape.size() - from_end]; };
   if (!(axis(q, 1) == axis(k, 1))) infer::fault(fmt::format("query {} and key {} differ in their last axis", text(q), text(k)));
   if (!(axis(k, 2) == axis(v, 2))) infer::fault(fmt::format("key {} and value {} differ in length", text(k), text(v)));
@@ -133,7 +136,8 @@ std::vector<Type> infer_attention(const OpTypes& t) {
   if (const Type* mask = t.find("attn_mask")) {
     Shape scores(out.begin(), out.end() - 1);
     scores.push_back(axis(k, 2));
-    if (infer::broadcast_shapes(scores, mask->shape) != scores) infer::fault(fmt::format("attn_mask {} does not fit scores {}", text(*mask), text(scores)));
+    if (infer::broadcast_shapes(scores, mask->shape) != scores)
+      infer::fault(fmt::format("attn_mask {} does not fit scores {}", text(*mask), text(scores)));
   }
   if (t.node.flag("is_causal")) {
     if (t.find("attn_mask")) infer::fault("attn_mask and is_causal exclude each other");
@@ -155,7 +159,8 @@ std::vector<ValueId> expand_attention(Builder& b, const Node& node) {
     const std::int64_t rows = shape[shape.size() - 2].size(), columns = shape.back().size();
     Tensor seen = Tensor::allocate(DType::boolean, {rows, columns});
     for (std::int64_t i = 0; i < rows; ++i)
-      for (std::int64_t j = 0; j <= std::min(i, columns - 1); ++j) seen.mutable_as<std::uint8_t>()[static_cast<std::size_t>(i * columns + j)] = 1;
+      for (std::int64_t j = 0; j <= std::min(i, columns - 1); ++j)
+        seen.mutable_as<std::uint8_t>()[static_cast<std::size_t>(i * columns + j)] = 1;
     scores = b("where", {b.constant(std::move(seen)), scores, never});
   } else if (mask != absent) {
     scores = b.type(mask).dtype == DType::boolean ? b("where", {mask, scores, never}) : b("add", {scores, mask});
@@ -209,7 +214,8 @@ OpList matmul() {
                   "keras.ops.dot_product_attention({query}, {key}, {value})", "jax.nn.dot_product_attention({query}, {key}, {value})"},
        .quant = {QuantRule::own_range},
        .examples = {"scaled_dot_product_attention(query: float32[1, 2, 5, 4], key: float32[1, 2, 6, 4], value: float32[1, 2, 6, 3])",
-                    "scaled_dot_product_attention(query: float32[1, 2, 5, 4], key: float32[1, 2, 5, 4], value: float32[1, 2, 5, 4], is_causal: true)",
+                    "scaled_dot_product_attention(query: float32[1, 2, 5, 4], key: float32[1, 2, 5, 4], value: float32[1, 2, 5, 4], "
+                    "is_causal: true)",
                     "scaled_dot_product_attention(query: float32[2, 5, 4], key: float32[2, 6, 4], value: float32[2, 6, 4], "
                     "attn_mask: float32[5, 6], scale: 0.25)"}},
   };

@@ -22,7 +22,8 @@ std::vector<int> permutation(const Ints& dims, int rank) {
 std::vector<Type> infer_permute(const OpTypes& t) {
   const Type& x = t["x"];
   Type out{x.dtype, {}};
-  for (const int axis : permutation(t.node.ints("dims"), static_cast<int>(x.shape.size()))) out.shape.push_back(x.shape[static_cast<std::size_t>(axis)]);
+  for (const int axis : permutation(t.node.ints("dims"), static_cast<int>(x.shape.size())))
+    out.shape.push_back(x.shape[static_cast<std::size_t>(axis)]);
   return {out};
 }
 
@@ -32,7 +33,8 @@ void lower_permute(TflLowering& l, const Node& node) {
   const ValueId x = node.inputs[0];
   const Order order = l.order(x);
   Order after;
-  for (const int axis : permutation(node.ints("dims"), static_cast<int>(order.size()))) after.push_back(order[static_cast<std::size_t>(axis)]);
+  for (const int axis : permutation(node.ints("dims"), static_cast<int>(order.size())))
+    after.push_back(order[static_cast<std::size_t>(axis)]);
   l.give(node.outputs[0], l.as_is(x), after);
 }
 
@@ -48,11 +50,14 @@ Ints swapped(const Node& node, int rank) {
   Ints dims;
   for (int i = 0; i < rank; ++i) dims.push_back(i);
   if (rank)
-    std::swap(dims[static_cast<std::size_t>(infer::axis(node.integer("dim0"), rank))], dims[static_cast<std::size_t>(infer::axis(node.integer("dim1"), rank))]);
+    std::swap(dims[static_cast<std::size_t>(infer::axis(node.integer("dim0"), rank))],
+              dims[static_cast<std::size_t>(infer::axis(node.integer("dim1"), rank))]);
   return dims;
 }
 
-void eval_transpose(OpValues& v) { v["x"].permuted(permutation(swapped(v.node, v["x"].rank()), v["x"].rank())).copy_to(v.out().mutable_data()); }
+void eval_transpose(OpValues& v) {
+  v["x"].permuted(permutation(swapped(v.node, v["x"].rank()), v["x"].rank())).copy_to(v.out().mutable_data());
+}
 
 std::vector<ValueId> expand_transpose(Builder& b, const Node& node) {
   const ValueId x = node.inputs[0];
@@ -101,7 +106,9 @@ OpList permute() {
        .attrs = {{"dims", AttrKind::ints, {}, "every axis once"}},
        .infer = infer_permute,
        .eval = eval_permute,
-       .torch = {{"aten.permute.default", "x=self"}, {"aten.movedim.int", "", 0, convert_movedim}, {"aten.movedim.intlist", "", 0, convert_movedim}},
+       .torch = {{"aten.permute.default", "x=self"},
+                 {"aten.movedim.int", "", 0, convert_movedim},
+                 {"aten.movedim.intlist", "", 0, convert_movedim}},
        .tflite = {.lower = lower_permute},
        .source = {"torch.permute({x}, {dims})", "keras.ops.transpose({x}, {dims})", "jnp.transpose({x}, {dims})"},
        .quant = {QuantRule::same_scale},

@@ -69,8 +69,8 @@ OpList prelu() {
        .tflite = {.lower = lower},
        .source = {"F.prelu({x}, {weight})", "keras.layers.PReLU(shared_axes=[1, 2])({x})", "jnp.where({x} > 0, {x}, {weight} * {x})"},
        .quant = {QuantRule::own_range},
-       .examples = {"prelu(x: float32[2, 6, 4, 4], num_parameters: 6)", "prelu(x: float32[2, 6, 4, 4])", "prelu(x: float32[3, 5], num_parameters: 5)",
-                    "prelu(x: float32[2, 6, 4], num_parameters: 6)"}},
+       .examples = {"prelu(x: float32[2, 6, 4, 4], num_parameters: 6)", "prelu(x: float32[2, 6, 4, 4])",
+                    "prelu(x: float32[3, 5], num_parameters: 5)", "prelu(x: float32[2, 6, 4], num_parameters: 6)"}},
   };
   return defs;
 }

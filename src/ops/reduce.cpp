@@ -6,8 +6,6 @@
 #include "ops/infer.h"
 #include "ops/lowering.h"
 
-#include <limits>
-
 namespace wherry::ops {
 
 namespace {
@@ -38,8 +36,10 @@ Shape reduced_shape(const Node& node, const Shape& shape) {
   Shape out;
   for (std::size_t i = 0; i < shape.size(); ++i) {
     const bool gone = std::find(axes.begin(), axes.end(), static_cast<int>(i)) != axes.end();
-    if (!gone) out.push_back(shape[i]);
-    else if (node.flag("keepdim")) out.emplace_back(1);
+    if (!gone)
+      out.push_back(shape[i]);
+    else if (node.flag("keepdim"))
+      out.emplace_back(1);
   }
   return out;
 }
@@ -51,7 +51,8 @@ std::vector<Type> infer_mean(const OpTypes& t) {
 }
 
 // acc[kept] = f(acc[kept], x) over all elements, x in row-major order; sums of floats accumulate as doubles.
-template <class T, class Acc, class F> std::vector<Acc> fold(const Tensor& x, const Node& node, Acc start, F f) {
+template <class T, class Acc, class F>
+std::vector<Acc> fold(const Tensor& x, const Node& node, Acc start, F f) {
   const std::vector<int> axes = reduced(node, x.rank());
   Sizes strides(x.sizes().size());
   std::int64_t kept = 1;
@@ -75,34 +76,41 @@ template <class T, class Acc, class F> std::vector<Acc> fold(const Tensor& x, co
   return acc;
 }
 
-template <class T> using Wide = std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t>;
+template <class T>
+using Wide = std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t>;
 
-template <bool mean> void eval_sum(OpValues& v) {
+template <bool mean>
+void eval_sum(OpValues& v) {
   with_type(v.node, v["x"].dtype(), [&](auto zero) {
     using T = decltype(zero);
     const auto acc = fold<T>(v["x"], v.node, Wide<T>{0}, [](auto a, T b) { return a + b; });
     const auto out = v.out().mutable_as<T>();
     const double n = acc.empty() ? 1 : static_cast<double>(v["x"].count()) / static_cast<double>(acc.size());
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<T>(mean ? static_cast<double>(acc[i]) / n : static_cast<double>(acc[i]));
+    for (std::size_t i = 0; i < out.size(); ++i)
+      out[i] = static_cast<T>(mean ? static_cast<double>(acc[i]) / n : static_cast<double>(acc[i]));
   });
 }
 
-template <auto f> void eval_pick(OpValues& v) {   // amax, amin, prod: the first element of each group starts it
+template <auto f>
+void eval_pick(OpValues& v) {  // amax, amin, prod: the first element of each group starts it
   with_type(v.node, v["x"].dtype(), [&](auto zero) {
     using T = decltype(zero);
     struct Start {
       T value;
       bool set;
     };
-    const auto acc = fold<T>(v["x"], v.node, Start{0, false}, [](Start a, T b) { return Start{a.set ? static_cast<T>(f(a.value, b)) : b, true}; });
+    const auto acc = fold<T>(v["x"], v.node, Start{0, false}, [](Start a, T b) {
+      return Start{a.set ? static_cast<T>(f(a.value, b)) : b, true};
+    });
     const auto out = v.out().mutable_as<T>();
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] = acc[i].set ? acc[i].value : T{1};   // the empty product
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = acc[i].set ? acc[i].value : T{1};  // the empty product
   });
 }
 
 std::vector<Type> infer_extreme(const OpTypes& t) {
   Dim count(1);
-  for (const int axis : reduced(t.node, static_cast<int>(t["x"].shape.size()))) count = count * t["x"].shape[static_cast<std::size_t>(axis)];
+  for (const int axis : reduced(t.node, static_cast<int>(t["x"].shape.size())))
+    count = count * t["x"].shape[static_cast<std::size_t>(axis)];
   if (count == Dim(0)) infer::fault(fmt::format("{} of no elements", t.node.op->name));
   return infer_reduce(t);
 }
@@ -113,7 +121,9 @@ double group_size(Builder& b, const Node& node) {
   for (const int axis : reduced(node, static_cast<int>(shape.size()))) {
     const Dim& d = shape[static_cast<std::size_t>(axis)];
     if (!d.known())
-      fail({.code = "E504", .message = fmt::format("{} over an axis of size {} needs that size", node.op->name, d.text()), .at = node.where(),
+      fail({.code = "E504",
+            .message = fmt::format("{} over an axis of size {} needs that size", node.op->name, d.text()),
+            .at = node.where(),
             .next = "export the model with fixed sizes"});
     n *= static_cast<double>(d.size());
   }
@@ -131,13 +141,15 @@ std::vector<ValueId> expand_var(Builder& b, const Node& node) {
 }
 
 std::vector<ValueId> expand_std(Builder& b, const Node& node) {
-  return {b("sqrt", {b("var", {node.inputs[0]}, {{"dim", node.attr("dim")}, {"correction", node.attr("correction")}, {"keepdim", node.attr("keepdim")}})})};
+  return {b("sqrt", {b("var", {node.inputs[0]},
+                       {{"dim", node.attr("dim")}, {"correction", node.attr("correction")}, {"keepdim", node.attr("keepdim")}})})};
 }
 
-template <bool root> void eval_var(OpValues& v) {
+template <bool root>
+void eval_var(OpValues& v) {
   with_float(v.node, v["x"].dtype(), [&](auto zero) {
     using T = decltype(zero);
-    struct Moments {   // Welford's
+    struct Moments {  // Welford's
       double n, mean, squares;
     };
     const auto acc = fold<T>(v["x"], v.node, Moments{0, 0, 0}, [](Moments m, T x) {
@@ -151,101 +163,6 @@ template <bool root> void eval_var(OpValues& v) {
       out[i] = static_cast<T>(root ? std::sqrt(var) : var);
     }
   });
-}
-
-// ---- argmax, argmin, cumsum: one axis ----
-
-int one_axis(const Node& node, int rank) { return infer::axis(node.integer("dim"), std::max(rank, 1)); }
-
-std::vector<Type> infer_arg(const OpTypes& t) {
-  const Shape& x = t["x"].shape;
-  Type out{DType::int64, {}};
-  if (t.node.is_none("dim")) {
-    if (t.node.flag("keepdim")) out.shape = Shape(x.size(), Dim(1));
-    return {out};
-  }
-  out.shape = x;
-  const int axis = one_axis(t.node, static_cast<int>(x.size()));
-  if (x.empty()) return {out};
-  if (x[static_cast<std::size_t>(axis)] == Dim(0)) infer::fault(fmt::format("{} of no elements", t.node.op->name));
-  if (t.node.flag("keepdim")) out.shape[static_cast<std::size_t>(axis)] = Dim(1);
-  else out.shape.erase(out.shape.begin() + axis);
-  return {out};
-}
-
-// Lines along one axis: start and step of each.
-template <class F> void each_line(const Sizes& sizes, int axis, F f) {
-  std::int64_t inner = 1;
-  for (std::size_t i = static_cast<std::size_t>(axis) + 1; i < sizes.size(); ++i) inner *= sizes[i];
-  const std::int64_t n = sizes.empty() ? 1 : sizes[static_cast<std::size_t>(axis)], count = element_count(sizes);
-  for (std::int64_t line = 0; n > 0 && line < count / n; ++line) f(line, line / inner * n * inner + line % inner, inner, n);
-}
-
-template <auto better> void eval_arg(OpValues& v) {
-  const bool all = v.node.is_none("dim");
-  const Tensor& x = v["x"];
-  const Sizes sizes = all ? Sizes{x.count()} : x.sizes();
-  with_type(v.node, x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const T* from = x.as<T>().data();
-    const auto out = v.out().mutable_as<std::int64_t>();
-    each_line(sizes, all ? 0 : one_axis(v.node, x.rank()), [&](std::int64_t line, std::int64_t start, std::int64_t step, std::int64_t n) {
-      std::int64_t best = 0;
-      for (std::int64_t i = 1; i < n; ++i)
-        if (better(from[start + i * step], from[start + best * step])) best = i;
-      out[static_cast<std::size_t>(line)] = best;
-    });
-  });
-}
-
-// ARG_MAX drops its axis; a RESHAPE brings it back where keepdim wants it.
-void lower_arg(TflLowering& l, const Node& node) {
-  const ValueId x = node.inputs[0], out = node.outputs[0];
-  const Type& in = l.graph.type(x);
-  const Type& type = l.graph.type(out);
-  const auto rank = static_cast<int>(in.shape.size());
-  if (rank == 0) return l.give_source_order(out, l.constant(Tensor::allocate(DType::int64, {})));
-  const auto pick = [&](int tensor, int axis, const Type& picked) {
-    return l.add(node.op->tflite.builtin, {tensor, l.constant(Tensor::scalar(axis, DType::int32))}, picked, {{"output_type", DType::int64}});
-  };
-  if (node.is_none("dim")) {
-    const int flat = tfl::reshape(l, l.source_order(x), {in.dtype, {element_count(in.shape)}});
-    return l.give_source_order(out, tfl::reshape(l, pick(flat, 0, {DType::int64, {}}), type));
-  }
-  const int axis = one_axis(node, rank);
-  const Order order = l.order(x), closed = without_axes(order, {axis});
-  Shape left = in.shape;
-  left.erase(left.begin() + axis);
-  const int picked = pick(l.as_is(x), order[static_cast<std::size_t>(axis)], ordered({DType::int64, left}, closed));
-  if (!node.flag("keepdim")) return l.give(out, picked, closed);
-  l.give(out, tfl::reshape(l, picked, ordered(type, order)), order);
-}
-
-std::vector<Type> infer_cumsum(const OpTypes& t) {
-  one_axis(t.node, static_cast<int>(t["x"].shape.size()));
-  return {t["x"]};
-}
-
-void eval_cumsum(OpValues& v) {
-  const Tensor& x = v["x"];
-  with_type(v.node, x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const T* from = x.as<T>().data();
-    T* to = v.out().mutable_as<T>().data();
-    each_line(x.sizes(), one_axis(v.node, x.rank()), [&](std::int64_t, std::int64_t start, std::int64_t step, std::int64_t n) {
-      Wide<T> sum = 0;
-      for (std::int64_t i = 0; i < n; ++i) to[start + i * step] = static_cast<T>(sum += from[start + i * step]);
-    });
-  });
-}
-
-void lower_cumsum(TflLowering& l, const Node& node) {
-  const ValueId x = node.inputs[0], out = node.outputs[0];
-  const Order order = l.order(x);
-  if (order.empty()) return l.give(out, l.as_is(x), order);
-  const int axis = order[static_cast<std::size_t>(one_axis(node, static_cast<int>(order.size())))];
-  l.give(out, l.add("CUMSUM", {l.as_is(x), l.constant(Tensor::scalar(axis, DType::int32))}, ordered(l.graph.type(out), order),
-                    {{"exclusive", false}, {"reverse", false}}), order);
 }
 
 // MEAN, SUM, …: the axes are named where they lie; what remains keeps its order.
@@ -271,23 +188,31 @@ Attr axes(const ForeignNode& node) {
 }
 
 // dim (or none: all), keepdim and dtype as ATen's reductions have them. `to_int`: bool and integers add up to int64.
-template <Word op, bool to_int> std::vector<ValueId> convert(Builder& b, const ForeignNode& node) {
+template <Word op, bool to_int>
+std::vector<ValueId> convert(Builder& b, const ForeignNode& node) {
   ValueId x = node.value("self");
-  if (const std::optional<DType> type = dtype(node, "dtype")) x = cast(b, x, *type);
-  else if (to_int && !is_float(b.type(x).dtype)) x = cast(b, x, DType::int64);
+  if (const std::optional<DType> type = dtype(node, "dtype"))
+    x = cast(b, x, *type);
+  else if (to_int && !is_float(b.type(x).dtype))
+    x = cast(b, x, DType::int64);
   return {b(op, {x}, {{"dim", axes(node)}, {"keepdim", flag(node, "keepdim", false)}})};
 }
 
 // max.dim gives values and indices: the values here; a use of the indices is reported by the importer.
-template <Word op> std::vector<ValueId> convert_values(Builder& b, const ForeignNode& node) { return convert<op, false>(b, node); }
+template <Word op>
+std::vector<ValueId> convert_values(Builder& b, const ForeignNode& node) {
+  return convert<op, false>(b, node);
+}
 
-template <Word op> std::vector<ValueId> convert_var(Builder& b, const ForeignNode& node) {
+template <Word op>
+std::vector<ValueId> convert_var(Builder& b, const ForeignNode& node) {
   const double correction = number(node, "correction", flag(node, "unbiased", true) ? 1.0 : 0.0);
   return {b(op, {node.value("self")}, {{"dim", axes(node)}, {"correction", correction}, {"keepdim", flag(node, "keepdim", false)}})};
 }
 
 // The Euclidean norm, or the sum of sizes (ord 1).
-template <Word order> std::vector<ValueId> convert_norm(Builder& b, const ForeignNode& node) {
+template <Word order>
+std::vector<ValueId> convert_norm(Builder& b, const ForeignNode& node) {
   const double ord = number(node, order, 2);
   ValueId x = node.value("self");
   if (const std::optional<DType> type = dtype(node, "dtype")) x = cast(b, x, *type);
@@ -296,20 +221,8 @@ template <Word order> std::vector<ValueId> convert_norm(Builder& b, const Foreig
   return {ord == 1 ? sum : b("sqrt", {sum})};
 }
 
-template <Word op> std::vector<ValueId> convert_arg(Builder& b, const ForeignNode& node) {
-  return {b(op, {node.value("self")}, {{"dim", optional_integer(node, "dim")}, {"keepdim", flag(node, "keepdim", false)}})};
-}
-
-std::vector<ValueId> convert_cumsum(Builder& b, const ForeignNode& node) {
-  ValueId x = node.value("self");
-  if (const std::optional<DType> type = dtype(node, "dtype")) x = cast(b, x, *type);
-  else if (!is_float(b.type(x).dtype)) x = cast(b, x, DType::int64);
-  return {b("cumsum", {x}, {{"dim", integer(node, "dim")}})};
-}
-
-const std::vector<AttrDef> arg_attrs = {{"dim", AttrKind::integer, None{}, "the axis; null: all elements in a row", {}, false, true},
-                                        {"keepdim", AttrKind::boolean, false, "whether the axis stays with size 1"}};
-const std::vector<AttrDef> var_attrs = {dim_keepdim[0], {"correction", AttrKind::number, 1.0, "what is taken from the count of elements"}, dim_keepdim[1]};
+const std::vector<AttrDef> var_attrs = {
+    dim_keepdim[0], {"correction", AttrKind::number, 1.0, "what is taken from the count of elements"}, dim_keepdim[1]};
 
 }  // namespace
 
@@ -336,7 +249,8 @@ OpList reduce() {
        .infer = infer_reduce,
        .eval = eval_sum<false>,
        .layout = {LayoutRule::axis, "dim"},
-       .torch = {{"aten.sum.dim_IntList", "", 0, convert<"sum", true>}, {"aten.sum.default", "", 0, convert<"sum", true>},
+       .torch = {{"aten.sum.dim_IntList", "", 0, convert<"sum", true>},
+                 {"aten.sum.default", "", 0, convert<"sum", true>},
                  {"aten.linalg_vector_norm.default", "", 0, convert_norm<"ord">},
                  {"aten.norm.ScalarOpt_dim", "", 0, convert_norm<"p">}},
        .tflite = {.builtin = "SUM", .lower = lower_reduce},
@@ -358,7 +272,8 @@ OpList reduce() {
        .source = {"torch.amax({x}, dim={dim} or (), keepdim={keepdim})", "keras.ops.max({x}, axis={dim}, keepdims={keepdim})",
                   "jnp.max({x}, axis={dim}, keepdims={keepdim})"},
        .quant = {QuantRule::same_scale},
-       .examples = {"amax(x: float32[1, 8, 4, 4], dim: [2, 3])", "amax(x: float32[2, 3, 4], dim: 1, keepdim: true)", "amax(x: float32[2, 3])"}},
+       .examples = {"amax(x: float32[1, 8, 4, 4], dim: [2, 3])", "amax(x: float32[2, 3, 4], dim: 1, keepdim: true)",
+                    "amax(x: float32[2, 3])"}},
       {.name = "amin",
        .doc = "The least value along axes.",
        .inputs = one,
@@ -373,7 +288,8 @@ OpList reduce() {
        .source = {"torch.amin({x}, dim={dim} or (), keepdim={keepdim})", "keras.ops.min({x}, axis={dim}, keepdims={keepdim})",
                   "jnp.min({x}, axis={dim}, keepdims={keepdim})"},
        .quant = {QuantRule::same_scale},
-       .examples = {"amin(x: float32[1, 8, 4, 4], dim: [2, 3])", "amin(x: float32[2, 3, 4], dim: 1, keepdim: true)", "amin(x: float32[2, 3])"}},
+       .examples = {"amin(x: float32[1, 8, 4, 4], dim: [2, 3])", "amin(x: float32[2, 3, 4], dim: 1, keepdim: true)",
+                    "amin(x: float32[2, 3])"}},
       {.name = "prod",
        .doc = "The product along axes.",
        .inputs = one,
@@ -383,8 +299,8 @@ OpList reduce() {
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.prod.default", "", 0, convert<"prod", true>}, {"aten.prod.dim_int", "", 0, convert<"prod", true>}},
        .tflite = {.builtin = "REDUCE_PROD", .lower = lower_reduce},
-       .source = {"functools.reduce(lambda y, d: torch.prod(y, d, keepdim=True), {dim}, {x})", "keras.ops.prod({x}, axis={dim}, keepdims={keepdim})",
-                  "jnp.prod({x}, axis={dim}, keepdims={keepdim})"},
+       .source = {"functools.reduce(lambda y, d: torch.prod(y, d, keepdim=True), {dim}, {x})",
+                  "keras.ops.prod({x}, axis={dim}, keepdims={keepdim})", "jnp.prod({x}, axis={dim}, keepdims={keepdim})"},
        .quant = {QuantRule::own_range},
        .examples = {"prod(x: float32[1, 3, 4, 4], dim: 1, keepdim: true)", "prod(x: float32[2, 3, 2], dim: [0, 2], keepdim: true)"}},
       {.name = "var",
@@ -398,10 +314,11 @@ OpList reduce() {
        .torch = {{"aten.var.correction", "", 0, convert_var<"var">},
                  {"aten.var.dim", "", 0, convert_var<"var">},
                  {"aten.var.default", "", 0, convert_var<"var">}},
-       .source = {"torch.var({x}, dim={dim}, correction={correction}, keepdim={keepdim})", "keras.ops.var({x}, axis={dim}, keepdims={keepdim})",
-                  "jnp.var({x}, axis={dim}, ddof={correction}, keepdims={keepdim})"},
+       .source = {"torch.var({x}, dim={dim}, correction={correction}, keepdim={keepdim})",
+                  "keras.ops.var({x}, axis={dim}, keepdims={keepdim})", "jnp.var({x}, axis={dim}, ddof={correction}, keepdims={keepdim})"},
        .quant = {QuantRule::own_range},
-       .examples = {"var(x: float32[1, 8, 4, 4], dim: [2, 3], keepdim: true)", "var(x: float32[2, 8], dim: -1, correction: 0)", "var(x: float32[3, 4])"}},
+       .examples = {"var(x: float32[1, 8, 4, 4], dim: [2, 3], keepdim: true)", "var(x: float32[2, 8], dim: -1, correction: 0)",
+                    "var(x: float32[3, 4])"}},
       {.name = "std",
        .doc = "The square root of var.",
        .inputs = {{"x", "any float tensor"}},
@@ -413,46 +330,11 @@ OpList reduce() {
        .torch = {{"aten.std.correction", "", 0, convert_var<"std">},
                  {"aten.std.dim", "", 0, convert_var<"std">},
                  {"aten.std.default", "", 0, convert_var<"std">}},
-       .source = {"torch.std({x}, dim={dim}, correction={correction}, keepdim={keepdim})", "keras.ops.std({x}, axis={dim}, keepdims={keepdim})",
-                  "jnp.std({x}, axis={dim}, ddof={correction}, keepdims={keepdim})"},
+       .source = {"torch.std({x}, dim={dim}, correction={correction}, keepdim={keepdim})",
+                  "keras.ops.std({x}, axis={dim}, keepdims={keepdim})", "jnp.std({x}, axis={dim}, ddof={correction}, keepdims={keepdim})"},
        .quant = {QuantRule::own_range},
-       .examples = {"std(x: float32[1, 8, 4, 4], dim: [2, 3], keepdim: true)", "std(x: float32[2, 8], dim: -1, correction: 0)", "std(x: float32[3, 4])"}},
-      {.name = "argmax",
-       .doc = "The position of the greatest value along an axis, the first of equal ones.",
-       .inputs = one,
-       .attrs = arg_attrs,
-       .infer = infer_arg,
-       .eval = eval_arg<([](auto a, auto b) { return a > b || (a != a && b == b); })>,
-       .layout = {LayoutRule::axis, "dim"},
-       .torch = {{"aten.argmax.default", "", 0, convert_arg<"argmax">}},
-       .tflite = {.builtin = "ARG_MAX", .lower = lower_arg},
-       .source = {"torch.argmax({x}, dim={dim}, keepdim={keepdim})", "keras.ops.argmax({x}, axis={dim}, keepdims={keepdim})",
-                  "jnp.argmax({x}, axis={dim}, keepdims={keepdim})"},
-       .examples = {"argmax(x: float32[2, 10], dim: -1)", "argmax(x: float32[1, 8, 4, 4], dim: 1, keepdim: true)", "argmax(x: float32[3, 4])"}},
-      {.name = "argmin",
-       .doc = "The position of the least value along an axis, the first of equal ones.",
-       .inputs = one,
-       .attrs = arg_attrs,
-       .infer = infer_arg,
-       .eval = eval_arg<([](auto a, auto b) { return a < b || (a != a && b == b); })>,
-       .layout = {LayoutRule::axis, "dim"},
-       .torch = {{"aten.argmin.default", "", 0, convert_arg<"argmin">}},
-       .tflite = {.builtin = "ARG_MIN", .lower = lower_arg},
-       .source = {"torch.argmin({x}, dim={dim}, keepdim={keepdim})", "keras.ops.argmin({x}, axis={dim}, keepdims={keepdim})",
-                  "jnp.argmin({x}, axis={dim}, keepdims={keepdim})"},
-       .examples = {"argmin(x: float32[2, 10], dim: -1)", "argmin(x: float32[1, 8, 4, 4], dim: 1, keepdim: true)", "argmin(x: float32[3, 4])"}},
-      {.name = "cumsum",
-       .doc = "The sum of all elements up to each, along an axis.",
-       .inputs = one,
-       .attrs = {{"dim", AttrKind::integer, {}, "the axis"}},
-       .infer = infer_cumsum,
-       .eval = eval_cumsum,
-       .layout = {LayoutRule::axis, "dim"},
-       .torch = {{"aten.cumsum.default", "", 0, convert_cumsum}},
-       .tflite = {.lower = lower_cumsum},
-       .source = {"torch.cumsum({x}, dim={dim})", "keras.ops.cumsum({x}, axis={dim})", "jnp.cumsum({x}, axis={dim})"},
-       .quant = {QuantRule::own_range},
-       .examples = {"cumsum(x: float32[2, 5], dim: 1)", "cumsum(x: float32[1, 4, 3, 3], dim: 1)"}},
+       .examples = {"std(x: float32[1, 8, 4, 4], dim: [2, 3], keepdim: true)", "std(x: float32[2, 8], dim: -1, correction: 0)",
+                    "std(x: float32[3, 4])"}},
   };
   return defs;
 }

@@ -26,7 +26,8 @@ std::vector<Type> infer_expand(const OpTypes& t) {
   for (std::size_t i = 0; i < size.size(); ++i) {
     if (size[i] == -1 && i >= lead) continue;
     if (size[i] < 0) infer::fault(fmt::format("size {} is negative where x has no axis", text(Attr(size))), "E503");
-    if (!(out[i] == Dim(1)) && !(out[i] == Dim(size[i]))) infer::fault(fmt::format("{} cannot become {}: axis {} is {}", text(x), text(Attr(size)), i, out[i].text()));
+    if (!(out[i] == Dim(1)) && !(out[i] == Dim(size[i])))
+      infer::fault(fmt::format("{} cannot become {}: axis {} is {}", text(x), text(Attr(size)), i, out[i].text()));
     out[i] = Dim(size[i]);
   }
   return {{x.dtype, out}};
@@ -206,12 +207,14 @@ OpList repeat() {
        .attrs = {{"size", AttrKind::ints, {}, "the result's sizes; -1 keeps x's own"}},
        .infer = infer_expand,
        .eval = eval_expand,
-       .torch = {{"aten.expand.default", "", 0, convert_expand}, {"aten.expand_as.default", "", 0, convert_expand},
+       .torch = {{"aten.expand.default", "", 0, convert_expand},
+                 {"aten.expand_as.default", "", 0, convert_expand},
                  {"aten.broadcast_to.default", "", 0, convert_expand}},
        .tflite = {.lower = lower_expand},
        .source = {"{x}.expand({size})", "keras.ops.broadcast_to({x}, {size})", "jnp.broadcast_to({x}, {size})"},
        .quant = {QuantRule::same_scale},
-       .examples = {"expand(x: float32[1, 6, 1, 1], size: [1, 6, 4, 4])", "expand(x: float32[3, 1], size: [2, -1, 4])", "expand(x: float32[3], size: [3])"}},
+       .examples = {"expand(x: float32[1, 6, 1, 1], size: [1, 6, 4, 4])", "expand(x: float32[3, 1], size: [2, -1, 4])",
+                    "expand(x: float32[3], size: [3])"}},
       {.name = "repeat",
        .doc = "The whole of x several times along each axis.",
        .inputs = {{"x", "any tensor"}},
@@ -230,9 +233,11 @@ OpList repeat() {
        .infer = infer_interleave,
        .expand = expand_interleave,
        .torch = {{"aten.repeat_interleave.self_int", "", 0, convert_interleave}},
-       .source = {"torch.repeat_interleave({x}, {repeats}, dim={dim})", "keras.ops.repeat({x}, {repeats}, axis={dim})", "jnp.repeat({x}, {repeats}, axis={dim})"},
+       .source = {"torch.repeat_interleave({x}, {repeats}, dim={dim})", "keras.ops.repeat({x}, {repeats}, axis={dim})",
+                  "jnp.repeat({x}, {repeats}, axis={dim})"},
        .quant = {QuantRule::same_scale},
-       .examples = {"repeat_interleave(x: float32[1, 3, 4, 4], repeats: 2, dim: 1)", "repeat_interleave(x: float32[2, 3], repeats: 3, dim: -1)"}},
+       .examples = {"repeat_interleave(x: float32[1, 3, 4, 4], repeats: 2, dim: 1)",
+                    "repeat_interleave(x: float32[2, 3], repeats: 3, dim: -1)"}},
       {.name = "flip",
        .doc = "The elements in reverse along axes.",
        .inputs = {{"x", "any tensor"}},
@@ -247,7 +252,8 @@ OpList repeat() {
       {.name = "roll",
        .doc = "The elements moved on along axes; what leaves at the end comes in at the start.",
        .inputs = {{"x", "any tensor"}},
-       .attrs = {{"shifts", AttrKind::ints, {}, "how far, for each of dims"}, {"dims", AttrKind::ints, Ints{}, "the axes; none: all elements in a row"}},
+       .attrs = {{"shifts", AttrKind::ints, {}, "how far, for each of dims"},
+                 {"dims", AttrKind::ints, Ints{}, "the axes; none: all elements in a row"}},
        .infer = infer_roll,
        .expand = expand_roll,
        .torch = {{"aten.roll.default", "x=self"}},

@@ -25,8 +25,10 @@ struct Count {
 Count count_of(const Shape& shape) {
   Count count;
   for (const Dim& d : shape) {
-    if (d.known()) count.number *= d.size();
-    else count.symbols.push_back(d.expression());
+    if (d.known())
+      count.number *= d.size();
+    else
+      count.symbols.push_back(d.expression());
   }
   return count;
 }
@@ -39,12 +41,16 @@ Shape filled(const Shape& from, const Ints& wanted) {
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (wanted[i] < -1) infer::fault(fmt::format("shape {} has the size {}", text(Attr(wanted)), wanted[i]), "E503");
     if (wanted[i] == -1 && open < wanted.size()) infer::fault(fmt::format("shape {} has more than one -1", text(Attr(wanted))));
-    if (wanted[i] == -1) open = i;
-    else if (__builtin_mul_overflow(known, wanted[i], &known)) infer::fault(fmt::format("shape {} overflows", text(Attr(wanted))), "E503");
+    if (wanted[i] == -1)
+      open = i;
+    else if (__builtin_mul_overflow(known, wanted[i], &known))
+      infer::fault(fmt::format("shape {} overflows", text(Attr(wanted))), "E503");
     out.emplace_back(wanted[i] == -1 ? 1 : wanted[i]);
   }
   const Count count = count_of(from);
-  const auto misfit = [&] { infer::fault(fmt::format("{} has {} elements and cannot become {}", text(from), element_count(from).text(), text(Attr(wanted)))); };
+  const auto misfit = [&] {
+    infer::fault(fmt::format("{} has {} elements and cannot become {}", text(from), element_count(from).text(), text(Attr(wanted))));
+  };
   if (open == wanted.size()) {
     if (!count.symbols.empty() || count.number != known) misfit();
     return out;
@@ -92,7 +98,8 @@ std::vector<int> lying(const Order& order, const Sizes& sizes) {
   std::vector<int> axes;
   for (std::size_t i = 0; i < sizes.size(); ++i)
     if (sizes[i] != 1) axes.push_back(static_cast<int>(i));
-  std::sort(axes.begin(), axes.end(), [&](int a, int b) { return order[static_cast<std::size_t>(a)] < order[static_cast<std::size_t>(b)]; });
+  std::sort(axes.begin(), axes.end(),
+            [&](int a, int b) { return order[static_cast<std::size_t>(a)] < order[static_cast<std::size_t>(b)]; });
   return axes;
 }
 
@@ -102,7 +109,7 @@ Order order_for(const std::vector<int>& wanted, const Sizes& sizes, const Order*
   if (preferred && lying(*preferred, sizes) == wanted) return *preferred;
   if (rank >= 4 && lying(TflLowering::channels_last_order(rank), sizes) == wanted) return TflLowering::channels_last_order(rank);
   if (lying(identity_order(rank), sizes) == wanted) return identity_order(rank);
-  std::vector<int> sequence;                       // axes of size 1 stay behind the axis that precedes them in the source
+  std::vector<int> sequence;  // axes of size 1 stay behind the axis that precedes them in the source
   const auto ones_after = [&](int axis) {
     for (int i = axis + 1; i < rank && sizes[static_cast<std::size_t>(i)] == 1; ++i) sequence.push_back(i);
   };
@@ -144,7 +151,9 @@ Ints attr_of(const Node& node, const Shape& shape) {
   Ints out;
   for (const Dim& d : shape) out.push_back(d.known() ? d.size() : -1);
   if (std::count(out.begin(), out.end(), -1) > 1)
-    fail({.code = "E504", .message = fmt::format("{} to {} has more than one size that is not known", node.op->name, text(shape)), .at = node.where(),
+    fail({.code = "E504",
+          .message = fmt::format("{} to {} has more than one size that is not known", node.op->name, text(shape)),
+          .at = node.where(),
           .next = "export the model with fixed sizes"});
   return out;
 }
@@ -244,7 +253,8 @@ OpList reshape() {
       {.name = "unflatten",
        .doc = "Splits an axis into several.",
        .inputs = {{"x", "any tensor"}},
-       .attrs = {{"dim", AttrKind::integer, {}, "the axis"}, {"sizes", AttrKind::ints, {}, "what it becomes; one size may be -1: what remains"}},
+       .attrs = {{"dim", AttrKind::integer, {}, "the axis"},
+                 {"sizes", AttrKind::ints, {}, "what it becomes; one size may be -1: what remains"}},
        .infer = infer_unflatten,
        .eval = copy,
        .expand = as_reshape,
@@ -264,9 +274,11 @@ OpList reshape() {
                  {"aten.squeeze.dims", "", 0, convert_squeeze},
                  {"aten.squeeze_.default", "", 0, convert_squeeze},
                  {"aten.squeeze_.dim", "", 0, convert_squeeze}},
-       .source = {"(torch.squeeze({x}) if {dim} is None else torch.squeeze({x}, {dim}))", "keras.ops.squeeze({x}, {dim})", "jnp.squeeze({x}, {dim})"},
+       .source = {"(torch.squeeze({x}) if {dim} is None else torch.squeeze({x}, {dim}))", "keras.ops.squeeze({x}, {dim})",
+                  "jnp.squeeze({x}, {dim})"},
        .quant = {QuantRule::same_scale},
-       .examples = {"squeeze(x: float32[2, 6, 1, 1])", "squeeze(x: float32[1, 6, 1, 3], dim: [2, 3])", "squeeze(x: float32[1, 6, 4, 4], dim: 0)"}},
+       .examples = {"squeeze(x: float32[2, 6, 1, 1])", "squeeze(x: float32[1, 6, 1, 3], dim: [2, 3])",
+                    "squeeze(x: float32[1, 6, 4, 4], dim: 0)"}},
       {.name = "unsqueeze",
        .doc = "Adds an axis of size 1.",
        .inputs = {{"x", "any tensor"}},
@@ -277,7 +289,8 @@ OpList reshape() {
        .torch = {{"aten.unsqueeze.default", "x=self"}, {"aten.unsqueeze_.default", "x=self"}},
        .source = {"torch.unsqueeze({x}, {dim})", "keras.ops.expand_dims({x}, {dim})", "jnp.expand_dims({x}, {dim})"},
        .quant = {QuantRule::same_scale},
-       .examples = {"unsqueeze(x: float32[2, 6], dim: -1)", "unsqueeze(x: float32[6, 4, 4], dim: 0)", "unsqueeze(x: float32[1, 6, 4, 4], dim: 2)"}},
+       .examples = {"unsqueeze(x: float32[2, 6], dim: -1)", "unsqueeze(x: float32[6, 4, 4], dim: 0)",
+                    "unsqueeze(x: float32[1, 6, 4, 4], dim: 2)"}},
   };
   return defs;
 }

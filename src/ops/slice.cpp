@@ -21,6 +21,7 @@ Range range_of(const Node& node, std::int64_t size) {
   const auto clip = [size](std::int64_t at) { return std::clamp<std::int64_t>(at < 0 ? at + size : at, 0, size); };
   Range r{clip(node.integer("start")), node.is_none("end") ? size : clip(node.integer("end")), node.integer("step")};
   r.end = std::max(r.end, r.start);
+  r.step = std::min(r.step, std::max<std::int64_t>(size, 1));  // a longer step takes the first element as well
   return r;
 }
 
@@ -32,14 +33,18 @@ std::vector<Type> infer_slice(const OpTypes& t) {
   if (step < 1) infer::fault(fmt::format("step {} is not positive", step));
   if (size.known()) {
     const Range r = range_of(t.node, size.size());
-    size = Dim((r.end - r.start + step - 1) / step);
+    size = Dim((r.end - r.start + r.step - 1) / r.step);
     return {out};
   }
-  const std::int64_t start = t.node.integer("start");
-  if (t.node.is_none("end") && start >= 0) size = ceil_div(size - Dim(start), Dim(step));
-  else if (t.node.is_none("end")) size = ceil_div(Dim(-start), Dim(step));
-  else if (const std::int64_t end = t.node.integer("end"); end < 0 && start >= 0) size = ceil_div(size - Dim(start - end), Dim(step));
-  else infer::fault(fmt::format("how much [{}:{}] takes of an axis of size {} is not known", start, end, size.text()), "E504");
+  const std::int64_t start = std::max<std::int64_t>(t.node.integer("start"), -(std::int64_t{1} << 60));
+  if (t.node.is_none("end") && start >= 0)
+    size = ceil_div(size - Dim(start), Dim(step));
+  else if (t.node.is_none("end"))
+    size = ceil_div(Dim(-start), Dim(step));
+  else if (const std::int64_t end = t.node.integer("end"); end < 0 && start >= 0)
+    size = ceil_div(size - Dim(start - end), Dim(step));
+  else
+    infer::fault(fmt::format("how much [{}:{}] takes of an axis of size {} is not known", start, end, size.text()), "E504");
   return {out};
 }
 

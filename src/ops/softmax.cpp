@@ -15,7 +15,8 @@ std::vector<Type> infer_softmax(const OpTypes& t) {
   return {t["x"]};
 }
 
-template <bool logarithm> void eval(OpValues& v) {
+template <bool logarithm>
+void eval(OpValues& v) {
   const Tensor& x = v["x"];
   const int axis = infer::axis(v.node.integer("dim"), std::max(1, x.rank()));
   std::int64_t inner = 1;
@@ -56,7 +57,8 @@ void lower(TflLowering& l, const Node& node) {
   l.give(out, l.add(node.op->tflite.builtin, {l.in_order(x, order)}, ordered(type, order), std::move(options)), order);
 }
 
-template <Word op, Word argument> std::vector<ValueId> convert(Builder& b, const ForeignNode& node) {
+template <Word op, Word argument>
+std::vector<ValueId> convert(Builder& b, const ForeignNode& node) {
   if (flag(node, "half_to_float", false)) refuse(node, fmt::format("'{}' with half_to_float", node.target));
   ValueId x = node.value(argument);
   if (const std::optional<DType> type = dtype(node, "dtype")) x = cast(b, x, *type);
@@ -78,8 +80,8 @@ OpList softmax() {
        .tflite = {.builtin = "SOFTMAX", .lower = lower},
        .source = {"F.softmax({x}, dim={dim})", "keras.activations.softmax({x}, axis={dim})", "jax.nn.softmax({x}, axis={dim})"},
        .quant = {QuantRule::fixed, 1.0 / 256, -128},
-       .examples = {"softmax(x: float32[2, 10], dim: -1)", "softmax(x: float32[1, 6, 4, 4], dim: 1)", "softmax(x: float32[2, 3, 4], dim: 1)",
-                    "softmax(x: float32[1, 6, 4, 4] in 50..90, dim: 2)"}},
+       .examples = {"softmax(x: float32[2, 10], dim: -1)", "softmax(x: float32[1, 6, 4, 4], dim: 1)",
+                    "softmax(x: float32[2, 3, 4], dim: 1)", "softmax(x: float32[1, 6, 4, 4] in 50..90, dim: 2)"}},
       {.name = "log_softmax",
        .doc = "The logarithm of softmax along `dim`, computed without overflow.",
        .inputs = {{"x", "any float tensor"}},

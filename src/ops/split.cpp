@@ -22,7 +22,8 @@ constexpr std::int64_t most_parts = 1 << 16;
 
 std::int64_t known_size(const OpTypes& t, std::size_t axis) {
   const Dim& d = t["x"].shape[axis];
-  if (!d.known()) infer::fault(fmt::format("{} of an axis of size {}: how many parts it gives is not known", t.node.op->name, d.text()), "E504");
+  if (!d.known())
+    infer::fault(fmt::format("{} of an axis of size {}: how many parts it gives is not known", t.node.op->name, d.text()), "E504");
   return d.size();
 }
 
@@ -98,7 +99,8 @@ std::vector<ValueId> expand_chunk(Builder& b, const Node& node) {
   return b.multi("split", {x}, {{"split_size_or_sections", sizes}, {"dim", node.attr("dim")}});
 }
 
-template <Word sizes> std::vector<ValueId> convert_split(Builder& b, const ForeignNode& node) {
+template <Word sizes>
+std::vector<ValueId> convert_split(Builder& b, const ForeignNode& node) {
   return b.multi("split", {node.value("self")}, {{"split_size_or_sections", ints(node, sizes)}, {"dim", integer(node, "dim", 0)}});
 }
 
@@ -168,7 +170,11 @@ OpList split() {
       {.name = "split",
        .doc = "Cuts x into parts along an axis.",
        .inputs = {{"x", "any tensor"}},
-       .attrs = {{"split_size_or_sections", AttrKind::ints, {}, "one number: the size of each part, the last may be smaller; several: the sizes"}, dim_attr},
+       .attrs = {{"split_size_or_sections",
+                  AttrKind::ints,
+                  {},
+                  "one number: the size of each part, the last may be smaller; several: the sizes"},
+                 dim_attr},
        .outputs = 0,
        .infer = infer_split,
        .eval = eval_split,
@@ -177,9 +183,11 @@ OpList split() {
                  {"aten.split.sizes", "", 0, convert_split<"split_size">},
                  {"aten.split_with_sizes.default", "", 0, convert_split<"split_sizes">}},
        .tflite = {.lower = lower_split},
-       .source = {"torch.split({x}, {split_size_or_sections} if len({split_size_or_sections}) > 1 else {split_size_or_sections}[0], {dim})", "", ""},
+       .source = {"torch.split({x}, {split_size_or_sections} if len({split_size_or_sections}) > 1 else {split_size_or_sections}[0], {dim})",
+                  "", ""},
        .quant = {QuantRule::same_scale},
-       .examples = {"split(x: float32[1, 6, 3, 3], split_size_or_sections: 2, dim: 1)", "split(x: float32[7, 2], split_size_or_sections: 3)",
+       .examples = {"split(x: float32[1, 6, 3, 3], split_size_or_sections: 2, dim: 1)",
+                    "split(x: float32[7, 2], split_size_or_sections: 3)",
                     "split(x: float32[2, 6], split_size_or_sections: [1, 3, 2], dim: -1)"}},
       {.name = "chunk",
        .doc = "Cuts x along an axis into at most that many parts of equal size; the last may be smaller.",
@@ -193,7 +201,8 @@ OpList split() {
        .torch = {{"aten.chunk.default", "x=self"}},
        .source = {"torch.chunk({x}, {chunks}, {dim})", "keras.ops.split({x}, {chunks}, {dim})", "jnp.array_split({x}, {chunks}, {dim})"},
        .quant = {QuantRule::same_scale},
-       .examples = {"chunk(x: float32[1, 8, 3, 3], chunks: 2, dim: 1)", "chunk(x: float32[2, 7], chunks: 3, dim: 1)", "chunk(x: float32[2, 3], chunks: 1)"}},
+       .examples = {"chunk(x: float32[1, 8, 3, 3], chunks: 2, dim: 1)", "chunk(x: float32[2, 7], chunks: 3, dim: 1)",
+                    "chunk(x: float32[2, 3], chunks: 1)"}},
       {.name = "unbind",
        .doc = "Every position along an axis as a tensor of its own, without that axis.",
        .inputs = {{"x", "any tensor"}},
@@ -218,7 +227,8 @@ OpList split() {
        .torch = {{"aten.select.int", "x=self"}},
        .source = {"torch.select({x}, {dim}, {index})", "keras.ops.take({x}, {index}, axis={dim})", "jnp.take({x}, {index}, axis={dim})"},
        .quant = {QuantRule::same_scale},
-       .examples = {"select(x: float32[1, 4, 3, 3], dim: 1, index: 2)", "select(x: float32[2, 5], dim: 1, index: -1)", "select(x: float32[5], index: 0)"}},
+       .examples = {"select(x: float32[1, 4, 3, 3], dim: 1, index: 2)", "select(x: float32[2, 5], dim: 1, index: -1)",
+                    "select(x: float32[5], index: 0)"}},
   };
   return defs;
 }

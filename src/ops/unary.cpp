@@ -63,8 +63,10 @@ void lower_not(TflLowering& l, const Node& node) {
   const Order order = l.order(x);
   const Type type = ordered(l.graph.type(out), order);
   const DType from = l.graph.type(x).dtype;
-  if (from == DType::boolean) l.give(out, l.add("LOGICAL_NOT", {l.as_is(x)}, type), order);
-  else l.give(out, l.add("EQUAL", {l.as_is(x), l.constant(Tensor::scalar(0, from))}, type), order);
+  if (from == DType::boolean)
+    l.give(out, l.add("LOGICAL_NOT", {l.as_is(x)}, type), order);
+  else
+    l.give(out, l.add("EQUAL", {l.as_is(x), l.constant(Tensor::scalar(0, from))}, type), order);
 }
 
 }  // namespace

@@ -51,7 +51,11 @@ class Dump {
     }
     ordered_json outputs = ordered_json::array();
     for (const Tensor& y : Evaluator(e.graph, all_ops()).run(e.inputs)) outputs.push_back(tensor(y));
-    return {{"op", node.op->name}, {"example", e.text}, {"torch", fill_holes(node.op->source.torch, node, holes)}, {"tensors", tensors}, {"outputs", outputs}};
+    return {{"op", node.op->name},
+            {"example", e.text},
+            {"torch", fill_holes(node.op->source.torch, node, holes)},
+            {"tensors", tensors},
+            {"outputs", outputs}};
   }
 
   const std::string& bytes() const { return bytes_; }

@@ -86,7 +86,8 @@ TEST_F(Layout, GateFromAVectorReshapesOnce) {
 }
 
 TEST_F(Layout, AxesFollowTheChannels) {
-  const TflGraph tfl = lowered(b("cat", {b("slice", {x}, {{"dim", std::int64_t{1}}, {"end", std::int64_t{3}}}), x}, {{"dim", std::int64_t{1}}}));
+  const TflGraph tfl =
+      lowered(b("cat", {b("slice", {x}, {{"dim", std::int64_t{1}}, {"end", std::int64_t{3}}}), x}, {{"dim", std::int64_t{1}}}));
   ASSERT_EQ(count_builtins(tfl), (std::map<std::string, int>{{"CONCATENATION", 1}, {"SLICE", 1}}));
   EXPECT_EQ(tfl.nodes[1].find("axis")->value, Attr(std::int64_t{3}));
 }
@@ -94,7 +95,8 @@ TEST_F(Layout, AxesFollowTheChannels) {
 TEST_F(Layout, WeightsOnTheRightBecomeFullyConnected) {
   const ValueId w = b.constant(Tensor::from(std::vector<float>(40, 0.5F), {8, 5}), "w");
   const ValueId tokens = b("reshape", {x}, {{"shape", Ints{1, 8, 24}}});
-  EXPECT_THAT(cost(b("matmul", {b("transpose", {tokens}, {{"dim0", std::int64_t{1}}, {"dim1", std::int64_t{2}}}), w})), HasSubstr("FULLY_CONNECTED 1"));
+  EXPECT_THAT(cost(b("matmul", {b("transpose", {tokens}, {{"dim0", std::int64_t{1}}, {"dim1", std::int64_t{2}}}), w})),
+              HasSubstr("FULLY_CONNECTED 1"));
 }
 
 TEST_F(Layout, TransposedOperandsAreReadSo) {

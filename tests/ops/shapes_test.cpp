@@ -77,8 +77,10 @@ TEST_F(Shapes, ArithmeticBroadcastsSymbols) {
 
 TEST_F(Shapes, FaultsNameBothSides) {
   EXPECT_THAT(fault("add", {in("float32[2, 3]"), in("float32[2, 4]")}), HasSubstr("shapes [2, 3] and [2, 4] do not broadcast"));
-  EXPECT_THAT(fault("add", {in("float32[2]"), in("int64[2]")}), HasSubstr("error E502: add takes tensors of one data type, not float32 and int64"));
-  EXPECT_THAT(fault("reshape", {in("float32[2, 3]")}, {{"shape", Ints{4, -1}}}), HasSubstr("[2, 3] has 6 elements and cannot become [4, -1]"));
+  EXPECT_THAT(fault("add", {in("float32[2]"), in("int64[2]")}),
+              HasSubstr("error E502: add takes tensors of one data type, not float32 and int64"));
+  EXPECT_THAT(fault("reshape", {in("float32[2, 3]")}, {{"shape", Ints{4, -1}}}),
+              HasSubstr("[2, 3] has 6 elements and cannot become [4, -1]"));
   EXPECT_THAT(fault("reshape", {in("float32[2, 3]")}, {{"shape", Ints{-1, -1}}}), HasSubstr("shape [-1, -1] has more than one -1"));
   EXPECT_THAT(fault("cat", {in("float32[2, 3]"), in("float32[3, 3]")}, {{"dim", std::int64_t{1}}}),
               HasSubstr("cat cannot join float32[2, 3] and float32[3, 3]"));
@@ -89,8 +91,10 @@ TEST_F(Shapes, FaultsNameBothSides) {
               HasSubstr("index 3 is out of range for an axis of 3"));
   EXPECT_THAT(fault("split", {in("float32[batch, 3]")}, {{"split_size_or_sections", Ints{1}}}),
               HasSubstr("E504: split of an axis of size batch: how many parts it gives is not known"));
-  EXPECT_THAT(fault("split", {in("float32[6]")}, {{"split_size_or_sections", Ints{1, 2}}}), HasSubstr("sizes [1, 2] add up to 3, the axis has 6"));
-  EXPECT_THAT(fault("softmax", {in("float32[2, 3]")}, {{"dim", std::int64_t{2}}}), HasSubstr("dim 2 is out of range for a tensor of rank 2"));
+  EXPECT_THAT(fault("split", {in("float32[6]")}, {{"split_size_or_sections", Ints{1, 2}}}),
+              HasSubstr("sizes [1, 2] add up to 3, the axis has 6"));
+  EXPECT_THAT(fault("softmax", {in("float32[2, 3]")}, {{"dim", std::int64_t{2}}}),
+              HasSubstr("dim 2 is out of range for a tensor of rank 2"));
   EXPECT_THAT(fault("index_select", {in("float32[3]"), b.ints({3})}), HasSubstr("position 3 is out of range for an axis of 3"));
   EXPECT_THAT(fault("arange", {}, {{"end", 3}, {"step", -1}}), HasSubstr("arange from 0 to 3 by -1 does not end"));
 }
@@ -101,7 +105,8 @@ TEST_F(Shapes, HugeResultsAreRefused) {
   EXPECT_THAT(fault("repeat", {x}, {{"repeats", Ints{std::int64_t{1} << 60, 1}}}), HasSubstr("error E503"));
   EXPECT_THAT(fault("expand", {in("float32[1]")}, {{"size", Ints{std::int64_t{1} << 50}}}), HasSubstr("error E503"));
   EXPECT_THAT(fault("unbind", {in("float32[1000000]")}), HasSubstr("E503: unbind would give 1000000 parts"));
-  EXPECT_THAT(fault("split", {in("float32[1000000]")}, {{"split_size_or_sections", Ints{1}}}), HasSubstr("E503: split would give 1000000 parts"));
+  EXPECT_THAT(fault("split", {in("float32[1000000]")}, {{"split_size_or_sections", Ints{1}}}),
+              HasSubstr("E503: split would give 1000000 parts"));
 }
 
 }  // namespace

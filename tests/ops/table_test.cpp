@@ -63,9 +63,8 @@ TEST(Table, EveryRowIsDocumented) {
     }
     for (const HyperDef& hyper : op->hyper) EXPECT_FALSE(hyper.doc.empty()) << hyper.name;
     for (const Rule& rule : op->rules) EXPECT_FALSE(rule.text.empty());
-    const bool owns = std::any_of(op->inputs.begin(), op->inputs.end(), [](const Input& in) {
-      return in.role == Role::parameter || in.role == Role::optional_parameter;
-    });
+    const bool owns = std::any_of(op->inputs.begin(), op->inputs.end(),
+                                  [](const Input& in) { return in.role == Role::parameter || in.role == Role::optional_parameter; });
     EXPECT_EQ(owns, op->parameters != nullptr);
     EXPECT_EQ(owns, op->hyper_of != nullptr);
   }
@@ -132,7 +131,8 @@ std::vector<Tensor> run_in_litert(const Example& e, const TflGraph& graph, Io io
   std::vector<Tensor> inputs;
   for (const TensorInfo& info : model->inputs())
     for (std::size_t i = 0; i < e.inputs.size(); ++i)
-      if (e.graph.inputs[i].name == info.name) inputs.push_back(e.inputs[i].permuted(inverse(io_order(e.inputs[i].type(), io))).contiguous());
+      if (e.graph.inputs[i].name == info.name)
+        inputs.push_back(e.inputs[i].permuted(inverse(io_order(e.inputs[i].type(), io))).contiguous());
   std::vector<Tensor> outputs = model->run(inputs);
   for (std::size_t i = 0; i < outputs.size(); ++i)
     outputs[i] = outputs[i].permuted(io_order(e.graph.type(e.graph.outputs[i].value), io)).contiguous();

@@ -1,0 +1,178 @@
+// Operators that walk along one axis.
+#include "ops/all_ops.h"
+#include "ops/axes.h"
+#include "ops/elementwise.h"
+#include "ops/foreign.h"
+#include "ops/infer.h"
+#include "ops/lowering.h"
+
+namespace wherry::ops {
+
+namespace {
+
+const std::vector<Input> one = {{"x", "any tensor of numbers"}};
+
+int one_axis(const Node& node, int rank) { return infer::axis(node.integer("dim"), std::max(rank, 1)); }
+
+std::vector<Type> infer_arg(const OpTypes& t) {
+  const Shape& x = t["x"].shape;
+  Type out{DType::int64, {}};
+  if (t.node.is_none("dim")) {
+    if (t.node.flag("keepdim")) out.shape = Shape(x.size(), Dim(1));
+    return {out};
+  }
+  out.shape = x;
+  const int axis = one_axis(t.node, static_cast<int>(x.size()));
+  if (x.empty()) return {out};
+  if (x[static_cast<std::size_t>(axis)] == Dim(0)) infer::fault(fmt::format("{} of no elements", t.node.op->name));
+  if (t.node.flag("keepdim"))
+    out.shape[static_cast<std::size_t>(axis)] = Dim(1);
+  else
+    out.shape.erase(out.shape.begin() + axis);
+  return {out};
+}
+
+// Lines along one axis: start and step of each.
+template <class F>
+void each_line(const Sizes& sizes, int axis, F f) {
+  std::int64_t inner = 1;
+  for (std::size_t i = static_cast<std::size_t>(axis) + 1; i < sizes.size(); ++i) inner *= sizes[i];
+  const std::int64_t n = sizes.empty() ? 1 : sizes[static_cast<std::size_t>(axis)], count = element_count(sizes);
+  for (std::int64_t line = 0; n > 0 && line < count / n; ++line) f(line, line / inner * n * inner + line % inner, inner, n);
+}
+
+template <auto better>
+void eval_arg(OpValues& v) {
+  const bool all = v.node.is_none("dim");
+  const Tensor& x = v["x"];
+  const Sizes sizes = all ? Sizes{x.count()} : x.sizes();
+  with_type(v.node, x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T* from = x.as<T>().data();
+    const auto out = v.out().mutable_as<std::int64_t>();
+    each_line(sizes, all ? 0 : one_axis(v.node, x.rank()), [&](std::int64_t line, std::int64_t start, std::int64_t step, std::int64_t n) {
+      std::int64_t best = 0;
+      for (std::int64_t i = 1; i < n; ++i)
+        if (better(from[start + i * step], from[start + best * step])) best = i;
+      out[static_cast<std::size_t>(line)] = best;
+    });
+  });
+}
+
+// ARG_MAX drops its axis; a RESHAPE brings it back where keepdim wants it.
+void lower_arg(TflLowering& l, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Type& in = l.graph.type(x);
+  const Type& type = l.graph.type(out);
+  const auto rank = static_cast<int>(in.shape.size());
+  if (rank == 0) return l.give_source_order(out, l.constant(Tensor::allocate(DType::int64, {})));
+  const auto pick = [&](int tensor, int axis, const Type& picked) {
+    return l.add(node.op->tflite.builtin, {tensor, l.constant(Tensor::scalar(axis, DType::int32))}, picked,
+                 {{"output_type", DType::int64}});
+  };
+  if (node.is_none("dim")) {
+    const int flat = tfl::reshape(l, l.source_order(x), {in.dtype, {element_count(in.shape)}});
+    return l.give_source_order(out, tfl::reshape(l, pick(flat, 0, {DType::int64, {}}), type));
+  }
+  const int axis = one_axis(node, rank);
+  const Order order = l.order(x), closed = without_axes(order, {axis});
+  Shape left = in.shape;
+  left.erase(left.begin() + axis);
+  const int picked = pick(l.as_is(x), order[static_cast<std::size_t>(axis)], ordered({DType::int64, left}, closed));
+  if (!node.flag("keepdim")) return l.give(out, picked, closed);
+  l.give(out, tfl::reshape(l, picked, ordered(type, order)), order);
+}
+
+std::vector<Type> infer_cumsum(const OpTypes& t) {
+  one_axis(t.node, static_cast<int>(t["x"].shape.size()));
+  return {t["x"]};
+}
+
+void eval_cumsum(OpValues& v) {
+  const Tensor& x = v["x"];
+  with_type(v.node, x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T* from = x.as<T>().data();
+    T* to = v.out().mutable_as<T>().data();
+    each_line(x.sizes(), one_axis(v.node, x.rank()), [&](std::int64_t, std::int64_t start, std::int64_t step, std::int64_t n) {
+      std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t> sum = 0;
+      for (std::int64_t i = 0; i < n; ++i) to[start + i * step] = static_cast<T>(sum += from[start + i * step]);
+    });
+  });
+}
+
+void lower_cumsum(TflLowering& l, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Order order = l.order(x);
+  if (order.empty()) return l.give(out, l.as_is(x), order);
+  const int axis = order[static_cast<std::size_t>(one_axis(node, static_cast<int>(order.size())))];
+  l.give(out,
+         l.add("CUMSUM", {l.as_is(x), l.constant(Tensor::scalar(axis, DType::int32))}, ordered(l.graph.type(out), order),
+               {{"exclusive", false}, {"reverse", false}}),
+         order);
+}
+
+template <Word op>
+std::vector<ValueId> convert_arg(Builder& b, const ForeignNode& node) {
+  return {b(op, {node.value("self")}, {{"dim", optional_integer(node, "dim")}, {"keepdim", flag(node, "keepdim", false)}})};
+}
+
+std::vector<ValueId> convert_cumsum(Builder& b, const ForeignNode& node) {
+  ValueId x = node.value("self");
+  if (const std::optional<DType> type = dtype(node, "dtype"))
+    x = cast(b, x, *type);
+  else if (!is_float(b.type(x).dtype))
+    x = cast(b, x, DType::int64);
+  return {b("cumsum", {x}, {{"dim", integer(node, "dim")}})};
+}
+
+const std::vector<AttrDef> arg_attrs = {{"dim", AttrKind::integer, None{}, "the axis; null: all elements in a row", {}, false, true},
+                                        {"keepdim", AttrKind::boolean, false, "whether the axis stays with size 1"}};
+
+}  // namespace
+
+OpList along() {
+  static const OpDef defs[] = {
+      {.name = "argmax",
+       .doc = "The position of the greatest value along an axis, the first of equal ones.",
+       .inputs = one,
+       .attrs = arg_attrs,
+       .infer = infer_arg,
+       .eval = eval_arg<([](auto a, auto b) { return a > b || (a != a && b == b); })>,
+       .layout = {LayoutRule::axis, "dim"},
+       .torch = {{"aten.argmax.default", "", 0, convert_arg<"argmax">}},
+       .tflite = {.builtin = "ARG_MAX", .lower = lower_arg},
+       .source = {"torch.argmax({x}, dim={dim}, keepdim={keepdim})", "keras.ops.argmax({x}, axis={dim}, keepdims={keepdim})",
+                  "jnp.argmax({x}, axis={dim}, keepdims={keepdim})"},
+       .examples = {"argmax(x: float32[2, 10], dim: -1)", "argmax(x: float32[1, 8, 4, 4], dim: 1, keepdim: true)",
+                    "argmax(x: float32[3, 4])"}},
+      {.name = "argmin",
+       .doc = "The position of the least value along an axis, the first of equal ones.",
+       .inputs = one,
+       .attrs = arg_attrs,
+       .infer = infer_arg,
+       .eval = eval_arg<([](auto a, auto b) { return a < b || (a != a && b == b); })>,
+       .layout = {LayoutRule::axis, "dim"},
+       .torch = {{"aten.argmin.default", "", 0, convert_arg<"argmin">}},
+       .tflite = {.builtin = "ARG_MIN", .lower = lower_arg},
+       .source = {"torch.argmin({x}, dim={dim}, keepdim={keepdim})", "keras.ops.argmin({x}, axis={dim}, keepdims={keepdim})",
+                  "jnp.argmin({x}, axis={dim}, keepdims={keepdim})"},
+       .examples = {"argmin(x: float32[2, 10], dim: -1)", "argmin(x: float32[1, 8, 4, 4], dim: 1, keepdim: true)",
+                    "argmin(x: float32[3, 4])"}},
+      {.name = "cumsum",
+       .doc = "The sum of all elements up to each, along an axis.",
+       .inputs = one,
+       .attrs = {{"dim", AttrKind::integer, {}, "the axis"}},
+       .infer = infer_cumsum,
+       .eval = eval_cumsum,
+       .layout = {LayoutRule::axis, "dim"},
+       .torch = {{"aten.cumsum.default", "", 0, convert_cumsum}},
+       .tflite = {.lower = lower_cumsum},
+       .source = {"torch.cumsum({x}, dim={dim})", "keras.ops.cumsum({x}, axis={dim})", "jnp.cumsum({x}, axis={dim})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"cumsum(x: float32[2, 5], dim: 1)", "cumsum(x: float32[1, 4, 3, 3], dim: 1)"}},
+  };
+  return defs;
+}
+
+}  // namespace wherry::ops

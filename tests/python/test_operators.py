@@ -1,4 +1,4 @@
-"""Every operator's examples: the reference evaluator against PyTorch eager, called as the operator's `source.torch` says."""
+"""Every operator example: the reference evaluator against PyTorch, called as the operator says in `source.torch`."""
 
 import functools
 import json
@@ -16,7 +16,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 def dump_tool():
     """The newest dump_examples of any build folder, or the one that $WHERRY_BUILD names."""
     named = os.environ.get("WHERRY_BUILD")
-    found = [pathlib.Path(named) / "tests/dump_examples"] if named else list((ROOT / "build").glob("*/tests/dump_examples"))
+    found = (
+        [pathlib.Path(named) / "tests/dump_examples"] if named else list((ROOT / "build").glob("*/tests/dump_examples"))
+    )
     found = [path for path in found if path.exists()]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
@@ -76,7 +78,7 @@ def test_reference_equals_torch(entry):
         found = [found]
     expected = [tensor(spec) for spec in entry["outputs"]]
     assert len(found) == len(expected)
-    for ours, theirs in zip(expected, found):
+    for ours, theirs in zip(expected, found, strict=True):
         theirs = torch.as_tensor(theirs)
         assert ours.dtype == theirs.dtype
         assert ours.shape == theirs.shape

@@ -1,4 +1,4 @@
-"""Small networks of the usual families, from PyTorch to a .tflite that LiteRT runs: outputs compared, transposes counted."""
+"""Small networks of the usual families, from PyTorch to a .tflite in LiteRT: outputs compared, transposes counted."""
 
 import pytest
 
@@ -38,7 +38,9 @@ class ShuffleUnit(nn.Module):
     def __init__(self, c):
         super().__init__()
         h = c // 2
-        self.branch = nn.Sequential(nn.Conv2d(h, h, 1), nn.ReLU(), nn.Conv2d(h, h, 3, 1, 1, groups=h), nn.Conv2d(h, h, 1))
+        self.branch = nn.Sequential(
+            nn.Conv2d(h, h, 1), nn.ReLU(), nn.Conv2d(h, h, 3, 1, 1, groups=h), nn.Conv2d(h, h, 1)
+        )
 
     def forward(self, x):
         a, b = x.chunk(2, dim=1)
@@ -50,7 +52,10 @@ class ShuffleUnit(nn.Module):
 class Dense(nn.Module):
     def __init__(self, c, growth):
         super().__init__()
-        self.layers = nn.ModuleList(nn.Sequential(nn.BatchNorm2d(c + i * growth), nn.ReLU(), nn.Conv2d(c + i * growth, growth, 3, 1, 1)) for i in range(3))
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.BatchNorm2d(c + i * growth), nn.ReLU(), nn.Conv2d(c + i * growth, growth, 3, 1, 1))
+            for i in range(3)
+        )
 
     def forward(self, x):
         parts = [x]
@@ -85,7 +90,11 @@ class Attention(nn.Module):
 class VisionTransformer(nn.Module):
     def __init__(self, d=16):
         super().__init__()
-        self.patch, self.token, self.place = nn.Conv2d(3, d, 8, 8), nn.Parameter(torch.randn(1, 1, d)), nn.Parameter(torch.randn(1, 17, d))
+        self.patch, self.token, self.place = (
+            nn.Conv2d(3, d, 8, 8),
+            nn.Parameter(torch.randn(1, 1, d)),
+            nn.Parameter(torch.randn(1, 17, d)),
+        )
         self.norm1, self.attention, self.norm2 = nn.LayerNorm(d), Attention(d, 2), nn.LayerNorm(d)
         self.mlp, self.head = nn.Sequential(nn.Linear(d, 2 * d), nn.GELU(), nn.Linear(2 * d, d)), nn.Linear(d, 5)
 
@@ -127,7 +136,9 @@ class FireAndPools(nn.Module):
 
 
 def classifier(*body, c=8):
-    return nn.Sequential(stem(c), *body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(c, 5), nn.Softmax(1))
+    return nn.Sequential(
+        stem(c), *body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(c, 5), nn.Softmax(1)
+    )
 
 
 # Network → how many TRANSPOSE its file may have.
@@ -135,11 +146,21 @@ NETWORKS = {
     "squeeze_excite": (lambda: classifier(SqueezeExcite(8)), 0),
     "linear_gate": (lambda: classifier(LinearGate(8)), 0),
     "shuffle": (lambda: classifier(ShuffleUnit(8), nn.Conv2d(8, 8, 1)), 0),
-    "dense": (lambda: nn.Sequential(stem(8, nn.ReLU6), Dense(8, 4), nn.Conv2d(20, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 0),
+    "dense": (
+        lambda: nn.Sequential(
+            stem(8, nn.ReLU6), Dense(8, 4), nn.Conv2d(20, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        ),
+        0,
+    ),
     "convnext": (lambda: classifier(ConvNeXtBlock(8)), 0),
     "prelu_groupnorm": (lambda: classifier(nn.GroupNorm(2, 8), nn.PReLU(8), nn.InstanceNorm2d(8), nn.Mish()), 0),
     "fire_pools": (lambda: nn.Sequential(stem(8), FireAndPools()), 0),
-    "pixel_shuffle": (lambda: nn.Sequential(stem(8), nn.PixelShuffle(2), nn.Conv2d(2, 4, 3, padding="same", dilation=2), nn.PixelUnshuffle(2)), 2),
+    "pixel_shuffle": (
+        lambda: nn.Sequential(
+            stem(8), nn.PixelShuffle(2), nn.Conv2d(2, 4, 3, padding="same", dilation=2), nn.PixelUnshuffle(2)
+        ),
+        2,
+    ),
     "transposed": (lambda: nn.Sequential(stem(8), nn.ConvTranspose2d(8, 4, 4, 2, 1), nn.Tanh()), 0),
     "vision_transformer": (VisionTransformer, 5),
     "windows": (lambda: nn.Sequential(stem(8), Windows()), 7),

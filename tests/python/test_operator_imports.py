@@ -1,4 +1,4 @@
-"""PyTorch's functions as torch.export leaves them, read back: the reference evaluation of each import against PyTorch."""
+"""PyTorch functions as torch.export leaves them, read back: the reference evaluation of each against PyTorch."""
 
 import pytest
 

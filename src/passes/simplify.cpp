@@ -120,7 +120,16 @@ ValueId pads(Fresh& f, const Node& node, const Type& out) {
   return f.rw.builder()("pad", {before->inputs[0]}, {{"pad", sum}, {"value", node.number("value")}});
 }
 
-constexpr std::array<RuleFn, 6> rules = {reshapes, permutes, same_casts, neutral_arithmetic, repeated_relus, pads};
+ValueId expanded_operands(Fresh& f, const Node& node, const Type& out) {
+  if (!is_any_of(&node, {"add", "sub", "mul", "div", "maximum", "minimum", "pow"})) return absent;
+  std::vector<ValueId> inputs = node.inputs;
+  for (const std::size_t i : {0UL, 1UL})
+    if (const Node* before = f.maker(inputs[i]); is_any_of(before, {"expand"}) && f.type(inputs[1 - i]).shape == out.shape)
+      inputs[i] = before->inputs[0];
+  return inputs == node.inputs ? absent : f.rw.builder().node(*node.op, inputs, node.attrs, node.path)[0];
+}
+
+constexpr std::array<RuleFn, 7> rules = {reshapes, permutes, same_casts, neutral_arithmetic, repeated_relus, pads, expanded_operands};
 
 }  // namespace
 

@@ -32,6 +32,17 @@ TEST(FoldConstants, LeavesWhatGrowsTooMuchAndWhatIsAnOutput) {
   EXPECT_EQ(text(fold_constants(net.graph, all_ops())), text(net.graph));
 }
 
+TEST(Simplify, ExpandsNoOperandThatBroadcastsByItself) {
+  Net net;
+  const ValueId x = net.input("x", "float32[1, 2, 3, 3]"), gate = net.input("gate", "float32[1, 2, 1, 1]");
+  net.output("scaled", net.node("scaled", "mul", {x, net.node("wide", "expand", {gate}, {{"size", Ints{-1, -1, 3, 3}}})}));
+  const ValueId a = net.node("a", "expand", {gate}, {{"size", Ints{1, 2, 5, 1}}}),
+                c = net.node("c", "expand", {gate}, {{"size", Ints{1, 2, 5, 1}}});
+  net.output("sum", net.node("sum", "add", {a, c}));  // one of the two has to give the result its shape
+  EXPECT_THAT(text(checked(simplify, net.graph, 0)),
+              testing::AllOf(testing::HasSubstr("scaled = mul(x, gate)\n"), testing::HasSubstr("sum = add(gate, c)\n")));
+}
+
 TEST(Simplify, MakesMovesOneOrNone) {
   Net net;
   const ValueId x = net.input("x", "float32[1, 2, 3, 4]");

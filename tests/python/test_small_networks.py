@@ -186,3 +186,4 @@ def test_network(name, tmp_path):
     assert report.verified
     assert report.pytorch_error < 2e-5
     assert report.ops.get("TRANSPOSE", 0) <= transposes, report.ops
+    assert "BROADCAST_TO" not in report.ops

@@ -9,7 +9,8 @@ namespace wherry {
 
 namespace {
 
-template <class Rows> int index_of(const Rows& rows, std::string_view name) {
+template <class Rows>
+int index_of(const Rows& rows, std::string_view name) {
   const auto it = std::find_if(rows.begin(), rows.end(), [&](const auto& row) { return row.name == name; });
   return it == rows.end() ? -1 : static_cast<int>(it - rows.begin());
 }
@@ -21,7 +22,8 @@ int present(const Node& node, std::string_view input, std::size_t given) {
   return static_cast<std::size_t>(index) < given ? index : -1;
 }
 
-template <class T> const T* at(std::span<const T* const> list, int index) {
+template <class T>
+const T* at(std::span<const T* const> list, int index) {
   return index < 0 || static_cast<std::size_t>(index) >= list.size() ? nullptr : list[static_cast<std::size_t>(index)];
 }
 
@@ -63,9 +65,13 @@ namespace {
 
 ValueId ForeignNode::value(std::string_view name) const {
   const ForeignArg* arg = find(name);
-  if (!arg) return absent;
+  const Attr* attr = arg ? std::get_if<Attr>(&arg->value) : nullptr;
+  if (!arg || (attr && std::holds_alternative<None>(*attr))) {
+    for (const std::string_view needed : {"self", "input", "other"})  // no operator leaves these out
+      if (name == needed) wrong_kind(*this, name, "given");
+    return absent;
+  }
   if (const auto* id = std::get_if<ValueId>(&arg->value)) return *id;
-  if (const auto* attr = std::get_if<Attr>(&arg->value); attr && std::holds_alternative<None>(*attr)) return absent;
   wrong_kind(*this, name, "a tensor");
 }
 

@@ -313,6 +313,20 @@ TEST(Pt2Fuzz, SurvivesNodesRemovedAndExchanged) {
   }
 }
 
+// Every operator that is known, on the arguments of another.
+TEST(Pt2Fuzz, SurvivesEveryTargetOnForeignArguments) {
+  Entries entries = unpacked("small.pt2");
+  const json document = json::parse(entries.at(model));
+  for (const char* place : {"aten.conv2d.default", "aten.view.default", "aten.add.Tensor", "aten.slice.Tensor"})
+    for (const OpDef* op : all_ops().all())
+      for (const ForeignMap& map : op->torch) {
+        json changed = document;
+        node(changed, place)["target"] = "torch.ops." + std::string(map.target);
+        entries[model] = changed.dump();
+        survives(entries, fmt::format("{} as {}", place, map.target));
+      }
+}
+
 TEST(Pt2Fuzz, SurvivesChangedBytes) {
   const std::string whole = packed(unpacked("small.pt2"));
   std::mt19937 random(2);

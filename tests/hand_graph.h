@@ -4,7 +4,9 @@
 #include "export/tflite/write_tflite.h"
 
 #include <gmock/gmock.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <numeric>
@@ -51,7 +53,10 @@ inline TflGraph small_convolution() {
   return g.graph;
 }
 
-inline std::filesystem::path scratch(const std::string& name) { return std::filesystem::path(testing::TempDir()) / ("wherry_" + name); }
+// A file of this process alone: ctest runs tests side by side.
+inline std::filesystem::path scratch(const std::string& name) {
+  return std::filesystem::path(testing::TempDir()) / fmt::format("wherry_{}_{}", getpid(), name);
+}
 
 inline std::filesystem::path write(const TflGraph& graph, const std::string& name = "hand.tflite", const TfliteMetadata& metadata = {}) {
   const std::filesystem::path path = scratch(name);

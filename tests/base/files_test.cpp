@@ -1,6 +1,7 @@
 #include "base/files.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <functional>
 
@@ -10,6 +11,8 @@ namespace wherry {
 namespace {
 
 namespace fs = std::filesystem;
+
+fs::path scratch(const std::string& name) { return fs::path(testing::TempDir()) / (name + std::to_string(getpid())); }
 
 std::string code_of(const std::function<void()>& action) {
   try {
@@ -21,14 +24,14 @@ std::string code_of(const std::function<void()>& action) {
 }
 
 TEST(Files, AnAbandonedFileLeavesNothing) {
-  const fs::path folder = fs::path(testing::TempDir()) / "abandoned";
+  const fs::path folder = scratch("abandoned");
   fs::create_directories(folder);
   { AtomicFile(folder / "x").write("half"); }
   EXPECT_TRUE(fs::is_empty(folder));
 }
 
 TEST(Files, ACommittedFileIsWhole) {
-  const fs::path path = fs::path(testing::TempDir()) / "whole";
+  const fs::path path = scratch("whole");
   AtomicFile file(path);
   file.write("abc");
   file.pad_to(8);
@@ -53,7 +56,7 @@ TEST(Files, FaultsHaveCodes) {
 }
 
 TEST(Files, AnEmptyFileIsReadAsEmpty) {
-  const fs::path path = fs::path(testing::TempDir()) / "empty";
+  const fs::path path = scratch("empty");
   write_text(path, "");
   EXPECT_EQ(MappedFile::open(path)->text(), "");
 }

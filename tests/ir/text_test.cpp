@@ -91,6 +91,14 @@ TEST(Text, JsonIsTheSameStructure) {
   EXPECT_EQ(write_json(parse_clean(json)), json);
 }
 
+TEST(Text, ReadsJsonAsOthersWriteIt) {
+  const Model model = parse_clean(
+      "\xEF\xBB\xBF{\"wherry\":1,\r\n\t\"name\":\"\\ud83d\\ude00 \\u00e9 \\\\ud83d a\\/b\",\"model\":"
+      "{\"inputs\":{\"x\":\"float32[1]\"},\"layers\":{\"a\":{\"op\":\"relu\"}}}}");
+  EXPECT_EQ(model.name, "\xF0\x9F\x98\x80 \xC3\xA9 \\ud83d a/b");
+  EXPECT_EQ(write_json(parse_clean(write_json(model))), write_json(model));
+}
+
 TEST(Text, QuotesWhatWouldReadBackAsSomethingElse) {
   const std::string_view text = R"y(wherry: 1
 name: "no"
@@ -130,7 +138,8 @@ TEST(Text, DrawsACaretUnderTheFault) {
             "error E303: a model's text needs the key 'model'\n"
             "  --> model.yaml:1:1\n"
             "   1 | wherry: 1\n"
-            "     | ^^^^^^\n");
+            "     | ^^^^^^\n"
+            "  try  write it; 'wherry ops NAME' and docs/format.md tell what is needed\n");
 }
 
 TEST(Text, ReportsAllFaultsAtOnce) {

@@ -57,11 +57,13 @@ TEST(TextWeights, MissingOnesAreNamedWithTheLikeliest) {
             "   8 |       bn:   {op: batch_norm, features: $out}\n"
             "     |       ^^\n"
             "  at   a.bn\n"
+            "  try  'wherry show FILE' lists a file's weights; --weights names another\n"
             "error E401: 'tiny.safetensors' lacks 'b.conv.weight': float32[6, 4, 1, 1]; did you mean 'b.conv.wieght'?\n"
             "  --> model.yaml:7:7\n"
             "   7 |       conv: {op: conv2d, in: 4, out: $out, kernel_size: 1}\n"
             "     |       ^^^^\n"
             "  at   b.conv\n"
+            "  try  'wherry show FILE' lists a file's weights; --weights names another\n"
             "error E402: no layer uses the weight 'b.conv.wieght': float32[6, 4, 1, 1]\n"
             "  try  add its layer, or remove it from the weights\n");
 }

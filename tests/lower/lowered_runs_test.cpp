@@ -25,7 +25,7 @@ double error_in_litert(const Graph& graph, Io io, const std::string& name) {
   std::vector<PassRecord> records;
   const Lowered lowered = lower_to_tfl(run_passes(graph, all_ops(), {}, records), all_ops(), {.io = io}, diagnostics);
   diagnostics.throw_if_errors();
-  const fs::path file = fs::path(testing::TempDir()) / ("wherry_" + name + ".tflite");
+  const fs::path file = fs::path(testing::TempDir()) / fmt::format("wherry_{}_{}.tflite", getpid(), name);
   AtomicFile out(file);
   write_tflite(lowered.graph, {}, out);
   out.commit();

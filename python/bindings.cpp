@@ -52,11 +52,13 @@ Tensor to_tensor(const Array& array) {
     if (tensor.bytes() > 0) std::memcpy(tensor.mutable_bytes().data(), array.data(), tensor.bytes());
     return tensor;
   }
-  fail({.code = "E705", .message = "an array of a data type that no model takes", .next = "cast it, for example array.astype(numpy.float32)"});
+  fail({.code = "E705",
+        .message = "an array of a data type that no model takes",
+        .next = "cast it, for example array.astype(numpy.float32)"});
 }
 
 nb::object to_array(const Tensor& tensor) {
-  auto* owner = new Tensor(tensor.dtype() == DType::bfloat16 ? tensor.cast(DType::float32) : tensor.contiguous());   // NumPy has no bfloat16
+  auto* owner = new Tensor(tensor.dtype() == DType::bfloat16 ? tensor.cast(DType::float32) : tensor.contiguous());  // NumPy has no bfloat16
   const nb::capsule guard(owner, [](void* p) noexcept { delete static_cast<Tensor*>(p); });
   std::vector<std::size_t> shape(owner->sizes().begin(), owner->sizes().end());
   return nb::cast(nb::ndarray<nb::numpy, nb::ro>(owner->data(), shape.size(), shape.data(), guard, nullptr, dlpack_dtype(owner->dtype())));
@@ -80,19 +82,22 @@ std::vector<std::pair<std::string, std::string>> ports(const std::vector<Port>& 
   return out;
 }
 
-LoadOptions load_options(const std::filesystem::path& weights, std::optional<std::uint64_t> seed, std::map<std::string, std::int64_t> dims) {
+LoadOptions load_options(const std::filesystem::path& weights, std::optional<std::uint64_t> seed,
+                         std::map<std::string, std::int64_t> dims) {
   return {.weights = weights, .seed = seed, .dims = std::move(dims)};
 }
 
-std::string convert_json(const std::filesystem::path& source, const std::filesystem::path& out, const std::string& precision, const std::string& io,
-                         bool verify, std::optional<double> tolerance, int threads, const std::filesystem::path& weights,
-                         std::optional<std::uint64_t> seed, std::map<std::string, std::int64_t> dims) {
+std::string convert_json(const std::filesystem::path& source, const std::filesystem::path& out, const std::string& precision,
+                         const std::string& io, bool verify, std::optional<double> tolerance, int threads,
+                         const std::filesystem::path& weights, std::optional<std::uint64_t> seed,
+                         std::map<std::string, std::int64_t> dims) {
   ConvertOptions options{.source = source, .out = out, .load = load_options(weights, seed, std::move(dims))};
   const std::map<std::string, Precision> precisions = {{"float32", Precision::float32}, {"float16", Precision::float16}};
   const std::map<std::string, Io> layouts = {{"nhwc", Io::nhwc}, {"nchw", Io::nchw}};
   const auto word = [](const auto& words, const std::string& value, const char* what) {
     const auto it = words.find(value);
-    if (it == words.end()) fail({.code = "E901", .message = fmt::format("{} '{}' is unknown", what, value), .next = "see help(wherry.convert)"});
+    if (it == words.end())
+      fail({.code = "E901", .message = fmt::format("{} '{}' is unknown", what, value), .next = "see help(wherry.convert)"});
     return it->second;
   };
   options.precision = word(precisions, precision, "precision");
@@ -107,7 +112,8 @@ std::string convert_json(const std::filesystem::path& source, const std::filesys
 // A loaded source: its graph, typed and with weights.
 class Loaded {
  public:
-  Loaded(const std::filesystem::path& file, const std::filesystem::path& weights, std::optional<std::uint64_t> seed, std::map<std::string, std::int64_t> dims)
+  Loaded(const std::filesystem::path& file, const std::filesystem::path& weights, std::optional<std::uint64_t> seed,
+         std::map<std::string, std::int64_t> dims)
       : source_(load_source(file, load_options(weights, seed, std::move(dims)))) {}
 
   const std::string& name() const { return source_.graph.name; }
@@ -119,7 +125,9 @@ class Loaded {
 
   nb::dict layers(const std::vector<Array>& inputs) const {
     nb::dict out;
-    Evaluator(source_.graph, all_ops()).run(to_tensors(inputs), [&](const Value& value, const Tensor& tensor, int, int) { out[value.name.c_str()] = to_array(tensor); });
+    Evaluator(source_.graph, all_ops()).run(to_tensors(inputs), [&](const Value& value, const Tensor& tensor, int, int) {
+      out[value.name.c_str()] = to_array(tensor);
+    });
     return out;
   }
 
@@ -173,13 +181,15 @@ NB_MODULE(_wherry, m) {
         }
       },
       nullptr);
-  m.def("convert", &convert_json, "source"_a, "out"_a, "precision"_a, "io"_a, "verify"_a, "tolerance"_a, "threads"_a, "weights"_a, "seed"_a, "dims"_a);
+  m.def("convert", &convert_json, "source"_a, "out"_a, "precision"_a, "io"_a, "verify"_a, "tolerance"_a, "threads"_a, "weights"_a, "seed"_a,
+        "dims"_a);
   m.def("operators", [] {
     std::vector<std::string> names = all_ops().names();
     return names;
   });
   nb::class_<Loaded>(m, "Loaded")
-      .def(nb::init<const std::filesystem::path&, const std::filesystem::path&, std::optional<std::uint64_t>, std::map<std::string, std::int64_t>>())
+      .def(nb::init<const std::filesystem::path&, const std::filesystem::path&, std::optional<std::uint64_t>,
+                    std::map<std::string, std::int64_t>>())
       .def_prop_ro("name", &Loaded::name)
       .def_prop_ro("inputs", &Loaded::inputs)
       .def_prop_ro("outputs", &Loaded::outputs)

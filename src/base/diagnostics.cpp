@@ -62,9 +62,7 @@ std::string render(const Diagnostic& d, bool colour) {
 }
 
 nlohmann::ordered_json to_json(const Diagnostic& d) {
-  nlohmann::ordered_json j = {{"code", d.code},
-                              {"severity", d.severity == Severity::error ? "error" : "warning"},
-                              {"message", d.message}};
+  nlohmann::ordered_json j = {{"code", d.code}, {"severity", d.severity == Severity::error ? "error" : "warning"}, {"message", d.message}};
   if (!d.at.empty()) j["at"] = d.at;
   if (!d.in.empty()) j["in"] = d.in;
   if (!d.next.empty()) j["next"] = d.next;

@@ -7,7 +7,7 @@ namespace wherry {
 double peak_rss_mb() {
   struct rusage usage {};
   ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) * 1024 / 1e6;   // Linux counts in KiB
+  return static_cast<double>(usage.ru_maxrss) * 1024 / 1e6;  // Linux counts in KiB
 }
 
 }  // namespace wherry

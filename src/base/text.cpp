@@ -53,7 +53,7 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
     const std::size_t distance = edit_distance(word, candidate);
     if (distance < best_distance) best = candidate, best_distance = distance;
   }
-  for (const std::string& candidate : candidates)     // the beginning of a longer name
+  for (const std::string& candidate : candidates)  // the beginning of a longer name
     if (best.empty() && word.size() >= 3 && candidate.starts_with(word)) best = candidate;
   return best;
 }

@@ -41,8 +41,11 @@ void run(Session& session, const CheckOptions& options) {
   for (const TflTensor& tensor : lowered.graph.tensors)
     if (tensor.constant) bytes += static_cast<double>(tensor.constant->bytes());
   session.warn(diagnostics.all());
-  if (session.json) session.print({{"ok", true}, {"target", options.target}, {"ops", ops}, {"weight_bytes", bytes}, {"transposes", ops["TRANSPOSE"]}});
-  else session.say(fmt::format("nothing stands in the way: {} operators, {} of weights, {} transposes", lowered.graph.nodes.size(), human_bytes(bytes), ops["TRANSPOSE"]));
+  if (session.json)
+    session.print({{"ok", true}, {"target", options.target}, {"ops", ops}, {"weight_bytes", bytes}, {"transposes", ops["TRANSPOSE"]}});
+  else
+    session.say(fmt::format("nothing stands in the way: {} operators, {} of weights, {} transposes", lowered.graph.nodes.size(),
+                            human_bytes(bytes), ops["TRANSPOSE"]));
 }
 
 }  // namespace
@@ -53,7 +56,9 @@ void add_check(CLI::App& app, Session& session) {
                                   "  wherry check model.yaml --weights model.pth --json");
   auto options = std::make_shared<CheckOptions>();
   command->add_option("source", options->source, "A .pt2 archive or a text (.yaml, .json)")->required()->type_name("SRC");
-  command->add_option("--target", options->target, "What to convert to: tflite")->check(CLI::IsMember({"tflite"}).description(""))->type_name("NAME");
+  command->add_option("--target", options->target, "What to convert to: tflite")
+      ->check(CLI::IsMember({"tflite"}).description(""))
+      ->type_name("NAME");
   add_load_options(*command, options->load);
   command->callback([&session, options] { run(session, *options); });
 }

@@ -2,9 +2,9 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "base/version.h"
-#include "base/process.h"
 #include "cli/inputs.h"
 #include "data/preprocess.h"
 #include "export/safetensors/write_safetensors.h"
@@ -103,11 +103,15 @@ PassOptions watched(const ConvertOptions& options) {
   if (!options.dump.empty()) {
     std::error_code error;
     fs::create_directories(options.dump, error);
-    if (error) fail({.code = "E601", .message = fmt::format("cannot make the folder '{}': {}", options.dump.string(), error.message()), .next = "choose another"});
+    if (error)
+      fail({.code = "E601",
+            .message = fmt::format("cannot make the folder '{}': {}", options.dump.string(), error.message()),
+            .next = "choose another"});
   }
   passes.after_each = [&options, number = 0](const PassRecord& pass, const Graph& before, const Graph& after) mutable {
     if (options.check_passes) check_pass(pass, before, after);
-    if (!options.dump.empty()) write_text(options.dump / fmt::format("{:02}-{}.yaml", ++number, pass.name), write_yaml(outline(after, all_ops())));
+    if (!options.dump.empty())
+      write_text(options.dump / fmt::format("{:02}-{}.yaml", ++number, pass.name), write_yaml(outline(after, all_ops())));
   };
   return passes;
 }
@@ -118,7 +122,7 @@ VerifyReport verify_file(const Graph& graph, const fs::path& file, const Convert
   const std::vector<Tensor> inputs = seeded_inputs(reference->inputs(), 0);
   const double tolerance = options.tolerance.value_or(tolerance_of(name(options.precision)));
   VerifyReport report = verify_sides(*reference, *written, inputs, tolerance, false);
-  if (!report.match) report = verify_sides(*reference, *written, inputs, tolerance, true);   // names the first layer that differs
+  if (!report.match) report = verify_sides(*reference, *written, inputs, tolerance, true);  // names the first layer that differs
   return report;
 }
 
@@ -215,17 +219,17 @@ ConvertResult convert(const ConvertOptions& options) {
   stages.begin("import");
   LoadedSource source = load_source(options.source, options.load);
   result.warnings = source.warnings;
-  if (to_text) convert_to_text(source, options, result, stages);
-  else convert_to_tflite(source, options, result, stages);
+  if (to_text)
+    convert_to_text(source, options, result, stages);
+  else
+    convert_to_tflite(source, options, result, stages);
   std::error_code error;
   result.bytes = fs::file_size(options.out, error);
   if (error) result.bytes = 0;
   return result;
 }
 
-nlohmann::ordered_json to_json(const NamedType& port) {
-  return {{"name", port.name}, {"type", text(port.type)}};
-}
+nlohmann::ordered_json to_json(const NamedType& port) { return {{"name", port.name}, {"type", text(port.type)}}; }
 
 nlohmann::ordered_json to_json(const ConvertResult& r) {
   nlohmann::ordered_json j = {{"output", r.out.string()}, {"bytes", r.bytes}};
@@ -243,4 +247,3 @@ nlohmann::ordered_json to_json(const ConvertResult& r) {
 }
 
 }  // namespace wherry
-

@@ -18,25 +18,25 @@ struct ConvertOptions {
   std::filesystem::path source, out;
   LoadOptions load;
   Precision precision = Precision::float32;
-  std::optional<Io> io;                    // without: the target's convention (.tflite: nhwc)
+  std::optional<Io> io;  // without: the target's convention (.tflite: nhwc)
   bool verify = true;
   std::optional<double> tolerance;
   int threads = 2;
   PassOptions passes;
-  bool check_passes = false;               // compare the numbers before and after each pass; a difference is E703
-  std::filesystem::path dump;              // a folder for the graph after each pass and the target's form, "" : none
+  bool check_passes = false;   // compare the numbers before and after each pass; a difference is E703
+  std::filesystem::path dump;  // a folder for the graph after each pass and the target's form, "" : none
   std::function<void(const std::string& stage, double done, double total)> progress;
 };
 
 struct ConvertResult {
   std::filesystem::path out;
-  std::vector<std::filesystem::path> beside;              // what was written with it: the weights of a text
+  std::vector<std::filesystem::path> beside;  // what was written with it: the weights of a text
   std::uintmax_t bytes = 0;
-  std::vector<std::pair<std::string, double>> seconds;    // by stage, in order
+  std::vector<std::pair<std::string, double>> seconds;  // by stage, in order
   std::optional<VerifyReport> verified;
-  std::map<std::string, int> ops;                         // by target operator; a text: by Wherry's operator
-  std::vector<NamedType> inputs, outputs;                 // as the file has them
-  std::string io;                                         // "nhwc", "nchw" or ""
+  std::map<std::string, int> ops;          // by target operator; a text: by Wherry's operator
+  std::vector<NamedType> inputs, outputs;  // as the file has them
+  std::string io;                          // "nhwc", "nchw" or ""
   std::vector<Diagnostic> warnings;
 };
 

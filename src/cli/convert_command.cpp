@@ -26,24 +26,28 @@ std::string summary(const ConvertResult& r) {
   std::sort(by_count.begin(), by_count.end());
   std::vector<std::string> ops;
   for (const auto& [n, op] : by_count) ops.push_back(fmt::format("{} {}", op, -n));
-  std::string out = fmt::format("{}  {}, {} operators, {:.2f} s, peak {:.0f} MB\n", r.out.string(), human_bytes(static_cast<double>(r.bytes)), count, total, peak_rss_mb());
+  std::string out = fmt::format("{}  {}, {} operators, {:.2f} s, peak {:.0f} MB\n", r.out.string(),
+                                human_bytes(static_cast<double>(r.bytes)), count, total, peak_rss_mb());
   for (const auto& file : r.beside) out += fmt::format("{}\n", file.string());
-  out += fmt::format("  takes     {}{}\n  gives     {}\n", ports(r.inputs), r.io == "nhwc" ? "   (channels last; --io nchw keeps the source's order)" : "", ports(r.outputs));
+  out += fmt::format("  takes     {}{}\n  gives     {}\n", ports(r.inputs),
+                     r.io == "nhwc" ? "   (channels last; --io nchw keeps the source's order)" : "", ports(r.outputs));
   out += fmt::format("  operators {}", join(ops, ", "));
   if (r.verified && r.verified->match)
-    out += fmt::format("\n  verified  in LiteRT: max error {:.1e} of the output's scale (limit {:.0e}), SQNR {:.1f} dB", r.verified->worst.relative(),
-                       r.verified->tolerance, r.verified->worst.sqnr_db);
+    out += fmt::format("\n  verified  in LiteRT: max error {:.1e} of the output's scale (limit {:.0e}), SQNR {:.1f} dB",
+                       r.verified->worst.relative(), r.verified->tolerance, r.verified->worst.sqnr_db);
   return out;
 }
 
 std::string mismatch_message(const ConvertResult& r, const ConvertOptions& options) {
   const VerifyReport& v = *r.verified;
-  return render({.code = "E703",
-                 .message = fmt::format("the file does not match its source: max error {:.3g} of {:.3g}, {:.1e} of the scale where {:.0e} is allowed",
-                                        v.worst.max_abs_error, v.worst.scale, v.worst.relative(), v.tolerance),
-                 .at = v.first_mismatch + " is the first layer that differs",
-                 .next = fmt::format("nothing was written; 'wherry convert {} -o F.tflite --no-verify' and 'wherry verify {} F.tflite --layers' show every layer",
-                                     options.source.string(), options.source.string())});
+  return render(
+      {.code = "E703",
+       .message = fmt::format("the file does not match its source: max error {:.3g} of {:.3g}, {:.1e} of the scale where {:.0e} is allowed",
+                              v.worst.max_abs_error, v.worst.scale, v.worst.relative(), v.tolerance),
+       .at = v.first_mismatch + " is the first layer that differs",
+       .next = fmt::format(
+           "nothing was written; 'wherry convert {} -o F.tflite --no-verify' and 'wherry verify {} F.tflite --layers' show every layer",
+           options.source.string(), options.source.string())});
 }
 
 void run(Session& session, ConvertOptions& options) {
@@ -71,21 +75,32 @@ void add_convert(CLI::App& app, Session& session) {
                                   "  wherry convert model.pt2 -o model.tflite --check-passes --dump passes/");
   auto options = std::make_shared<ConvertOptions>();
   command->add_option("source", options->source, "A .pt2 archive or a text (.yaml, .json)")->required()->type_name("SRC");
-  command->add_option("-o,--output", options->out, "The file to write; its suffix names the target: .tflite, .yaml, .json")->required()->type_name("OUT");
+  command->add_option("-o,--output", options->out, "The file to write; its suffix names the target: .tflite, .yaml, .json")
+      ->required()
+      ->type_name("OUT");
   command->add_option("--precision", options->precision, "float32 (default) or float16")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, Precision>{{"float32", Precision::float32}, {"float16", Precision::float16}}, CLI::ignore_case).description(""))
+      ->transform(CLI::CheckedTransformer(
+                      std::map<std::string, Precision>{{"float32", Precision::float32}, {"float16", Precision::float16}}, CLI::ignore_case)
+                      .description(""))
       ->type_name("NAME");
-  command->add_option_function<std::string>("--io", [options](const std::string& word) { options->io = word == "nhwc" ? Io::nhwc : Io::nchw; },
-                                            "Layout of image inputs and outputs: nhwc (default, TFLite's convention) or nchw")
+  command
+      ->add_option_function<std::string>(
+          "--io", [options](const std::string& word) { options->io = word == "nhwc" ? Io::nhwc : Io::nchw; },
+          "Layout of image inputs and outputs: nhwc (default, TFLite's convention) or nchw")
       ->check(CLI::IsMember({"nhwc", "nchw"}).description(""))
       ->type_name("NAME");
-  command->add_flag_callback("--no-verify", [options] { options->verify = false; }, "Do not run the result in LiteRT");
-  command->add_option("--tolerance", options->tolerance, "Largest error allowed, as a part of max|output| (default 1e-4; float16 2e-2)")->type_name("X");
+  command->add_flag_callback(
+      "--no-verify", [options] { options->verify = false; }, "Do not run the result in LiteRT");
+  command->add_option("--tolerance", options->tolerance, "Largest error allowed, as a part of max|output| (default 1e-4; float16 2e-2)")
+      ->type_name("X");
   command->add_option("--threads", options->threads, "Threads for verification")->check(CLI::Range(1, 64).description(""))->type_name("N");
-  command->add_option("--skip-pass", options->passes.skip, "Leave a pass out, by name; may be repeated")->type_name("NAME")->allow_extra_args(false);
+  command->add_option("--skip-pass", options->passes.skip, "Leave a pass out, by name; may be repeated")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
   command->add_option("--stop-after", options->passes.stop_after, "Run no pass behind this one")->type_name("NAME");
   command->add_flag("--check-passes", options->check_passes, "Compare the numbers before and after each pass");
-  command->add_option("--dump", options->dump, "Write the graph after each pass, and the target's form, into this folder")->type_name("DIR");
+  command->add_option("--dump", options->dump, "Write the graph after each pass, and the target's form, into this folder")
+      ->type_name("DIR");
   add_load_options(*command, options->load);
   command->callback([&session, options] { run(session, *options); });
 }
@@ -103,7 +118,8 @@ void add_import(CLI::App& app, Session& session) {
         const std::string suffix = std::filesystem::path(name).extension().string();
         return suffix == ".yaml" || suffix == ".yml" || suffix == ".json" ? "" : "'" + name + "' should end in .yaml or .json";
       });
-  command->add_flag_callback("--no-verify", [options] { options->verify = false; }, "Do not prove that the text gives the same graph back");
+  command->add_flag_callback(
+      "--no-verify", [options] { options->verify = false; }, "Do not prove that the text gives the same graph back");
   add_load_options(*command, options->load);
   command->callback([&session, options] { run(session, *options); });
 }

@@ -53,8 +53,10 @@ void add_doctor(CLI::App& app, Session& session) {
       if (!f.ok) out += fmt::format("  try  {}\n", f.next);
     }
     out.pop_back();
-    if (session.json) session.print({{"findings", list}});
-    else session.say(out);
+    if (session.json)
+      session.print({{"findings", list}});
+    else
+      session.say(out);
   });
 }
 

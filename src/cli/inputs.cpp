@@ -15,7 +15,9 @@ std::string listing(const std::vector<NamedType>& ports) {
 }
 
 [[noreturn]] void do_not_fit(const std::filesystem::path& file, const std::string& what, const std::vector<NamedType>& wanted) {
-  fail({.code = "E705", .message = fmt::format("'{}' {}", file.string(), what), .in = "the model takes " + listing(wanted),
+  fail({.code = "E705",
+        .message = fmt::format("'{}' {}", file.string(), what),
+        .in = "the model takes " + listing(wanted),
         .next = "save arrays of these shapes: numpy.savez(FILE, name=array, …)"});
 }
 

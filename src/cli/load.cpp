@@ -96,7 +96,8 @@ LoadedSource load_source(const fs::path& file, const LoadOptions& options) {
             .next = "convert the architecture's text with them: wherry convert MODEL.yaml --weights " + file.string() + " -o OUT"});
     case FileKind::tflite:
       fail({.code = "E107",
-            .message = fmt::format("'{}' is a TensorFlow Lite file: it can be shown and verified, but is no source to convert", file.string()),
+            .message =
+                fmt::format("'{}' is a TensorFlow Lite file: it can be shown and verified, but is no source to convert", file.string()),
             .next = "start from the .pt2 or the text it was made of"});
   }
   diagnostics.throw_if_errors();

@@ -12,14 +12,14 @@ enum class FileKind { pt2, text, tflite, safetensors, pth };
 FileKind kind_of(const std::filesystem::path& file);
 
 struct LoadOptions {
-  std::filesystem::path weights;                    // instead of the file that the text names
-  std::optional<std::uint64_t> seed;                // make the weights instead of reading them
-  std::map<std::string, std::int64_t> dims;         // sizes for symbolic dimensions
+  std::filesystem::path weights;             // instead of the file that the text names
+  std::optional<std::uint64_t> seed;         // make the weights instead of reading them
+  std::map<std::string, std::int64_t> dims;  // sizes for symbolic dimensions
 };
 
 struct LoadedSource {
   Graph graph;
-  std::optional<Model> model;                       // the text, when it was one
+  std::optional<Model> model;  // the text, when it was one
   std::filesystem::path file;
   std::vector<Diagnostic> warnings;
 };

@@ -59,7 +59,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::signal(SIGPIPE, SIG_DFL);   // 'wherry show … | head' ends quietly
-  std::signal(SIGXFSZ, SIG_IGN);   // a file-size limit becomes a failed write, with its message
+  std::signal(SIGPIPE, SIG_DFL);  // 'wherry show … | head' ends quietly
+  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit becomes a failed write, with its message
   return run(argc, argv);
 }

@@ -33,10 +33,17 @@ nlohmann::ordered_json describe(const OpDef& op) {
   for (const Input& input : op.inputs) {
     const bool parameter = input.role == Role::parameter || input.role == Role::optional_parameter;
     const bool optional = input.role == Role::optional || input.role == Role::optional_parameter;
-    j["inputs"].push_back({{"name", input.name}, {"doc", input.doc}, {"parameter", parameter}, {"optional", optional}, {"variadic", input.role == Role::variadic}});
+    j["inputs"].push_back({{"name", input.name},
+                           {"doc", input.doc},
+                           {"parameter", parameter},
+                           {"optional", optional},
+                           {"variadic", input.role == Role::variadic}});
   }
   const auto argument = [&](const auto& def) {
-    nlohmann::ordered_json a = {{"name", def.name}, {"kind", name(def.kind)}, {"default", def.fallback ? nlohmann::ordered_json(text(*def.fallback)) : nlohmann::ordered_json()}, {"doc", def.doc}};
+    nlohmann::ordered_json a = {{"name", def.name},
+                                {"kind", name(def.kind)},
+                                {"default", def.fallback ? nlohmann::ordered_json(text(*def.fallback)) : nlohmann::ordered_json()},
+                                {"doc", def.doc}};
     return a;
   };
   for (const HyperDef& def : op.hyper) j["hyperparameters"].push_back(argument(def));
@@ -54,16 +61,18 @@ std::string card(const OpDef& op) {
   std::string out = fmt::format("{}\n  {}\n", op.name, op.doc);
   if (!op.inputs.empty()) out += "\ninputs\n";
   for (const Input& input : op.inputs) {
-    const char* role = input.role == Role::optional            ? " (optional)"
-                       : input.role == Role::variadic          ? " (one or more)"
-                       : input.role == Role::parameter         ? " (weight)"
+    const char* role = input.role == Role::optional             ? " (optional)"
+                       : input.role == Role::variadic           ? " (one or more)"
+                       : input.role == Role::parameter          ? " (weight)"
                        : input.role == Role::optional_parameter ? " (weight, optional)"
-                                                               : "";
+                                                                : "";
     out += fmt::format("  {:<16} {}{}\n", input.name, input.doc, role);
   }
   const auto arguments = [&](const char* title, const auto& defs) {
     if (!defs.empty()) out += fmt::format("\n{}\n", title);
-    for (const auto& def : defs) out += fmt::format("  {:<16} {}, {}{}{}\n", def.name, name(def.kind), def.fallback ? "default " + text(*def.fallback) : "required", def.doc.empty() ? "" : ": ", def.doc);
+    for (const auto& def : defs)
+      out += fmt::format("  {:<16} {}, {}{}{}\n", def.name, name(def.kind), def.fallback ? "default " + text(*def.fallback) : "required",
+                         def.doc.empty() ? "" : ": ", def.doc);
   };
   arguments("hyperparameters that shape the weights", op.hyper);
   arguments("hyperparameters", op.attrs);
@@ -84,14 +93,20 @@ std::string markdown_card(const OpDef& op) {
   for (const Input& input : op.inputs) {
     const bool parameter = input.role == Role::parameter || input.role == Role::optional_parameter;
     const bool optional = input.role == Role::optional || input.role == Role::optional_parameter;
-    out += fmt::format("| `{}` | {}{} | | {} |\n", input.name, optional ? "optional " : "", parameter ? "weight" : input.role == Role::variadic ? "tensors" : "tensor", input.doc);
+    out += fmt::format("| `{}` | {}{} | | {} |\n", input.name, optional ? "optional " : "",
+                       parameter                      ? "weight"
+                       : input.role == Role::variadic ? "tensors"
+                                                      : "tensor",
+                       input.doc);
   }
   const auto rows = [&](const auto& defs) {
-    for (const auto& def : defs) out += fmt::format("| `{}` | {} | {} | {} |\n", def.name, name(def.kind), default_of(def.fallback), def.doc);
+    for (const auto& def : defs)
+      out += fmt::format("| `{}` | {} | {} | {} |\n", def.name, name(def.kind), default_of(def.fallback), def.doc);
   };
   rows(op.hyper);
   rows(op.attrs);
-  for (std::size_t i = 0; i < op.rules.size(); ++i) out += fmt::format("{}- `{}.r{}` {}\n", i == 0 ? "\nRules:\n\n" : "", op.name, i + 1, op.rules[i].text);
+  for (std::size_t i = 0; i < op.rules.size(); ++i)
+    out += fmt::format("{}- `{}.r{}` {}\n", i == 0 ? "\nRules:\n\n" : "", op.name, i + 1, op.rules[i].text);
   std::vector<std::string> torch;
   for (const ForeignMap& map : op.torch) torch.push_back(fmt::format("`{}`", map.target));
   if (!torch.empty()) out += fmt::format("\nImported from {}.\n", join(torch, ", "));
@@ -105,7 +120,8 @@ std::string markdown() {
       "# Operators\n\nWritten by `wherry ops --markdown` from the operator table; do not edit.\n\n"
       "| operator | summary | PyTorch | reference | TFLite |\n|---|---|---|---|---|\n";
   for (const OpDef* op : all_ops().all())
-    out += fmt::format("| [`{0}`](#{0}) | {1} | {2} | {3} | {4} |\n", op->name, first_sentence(op->doc), op->torch.empty() ? "" : std::to_string(op->torch.size()), reference_of(*op), tflite_of(*op));
+    out += fmt::format("| [`{0}`](#{0}) | {1} | {2} | {3} | {4} |\n", op->name, first_sentence(op->doc),
+                       op->torch.empty() ? "" : std::to_string(op->torch.size()), reference_of(*op), tflite_of(*op));
   out += "\n";
   for (const OpDef* op : all_ops().all()) out += markdown_card(*op);
   out.pop_back();
@@ -113,7 +129,9 @@ std::string markdown() {
 }
 
 std::string error_list() {
-  std::string out = "# Error codes\n\nWritten by `wherry ops --errors` from src/base/codes.def; do not edit.\n\n| code | meaning | next step |\n|---|---|---|\n";
+  std::string out =
+      "# Error codes\n\nWritten by `wherry ops --errors` from src/base/codes.def; do not edit.\n\n| code | meaning | next step "
+      "|\n|---|---|---|\n";
   for (const CodeMeaning& code : all_codes()) out += fmt::format("| {} | {} | {} |\n", code.code, code.meaning, code.next);
   return out;
 }
@@ -125,10 +143,13 @@ void run(Session& session, const OpsOptions& options) {
   if (!options.name.empty()) {
     const OpDef* op = all_ops().find(options.name);
     if (!op)
-      fail({.code = "E201", .message = fmt::format("no operator '{}'{}", options.name, did_you_mean(options.name, all_ops().names())),
+      fail({.code = "E201",
+            .message = fmt::format("no operator '{}'{}", options.name, did_you_mean(options.name, all_ops().names())),
             .next = "'wherry ops' lists them; docs/adding-an-operator.md tells how to add one"});
-    if (session.json) session.print(describe(*op));
-    else session.say(card(*op));
+    if (session.json)
+      session.print(describe(*op));
+    else
+      session.say(card(*op));
     return;
   }
   if (session.json) {

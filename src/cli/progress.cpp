@@ -18,7 +18,8 @@ void Progress::at(const std::string& stage, double done, double total) {
   std::string bar;
   if (total > 0) {
     const int full = static_cast<int>(done / total * width);
-    bar = fmt::format(" [{}{}] {:3.0f}%", std::string(static_cast<std::size_t>(full), '='), std::string(static_cast<std::size_t>(width - full), ' '), done / total * 100);
+    bar = fmt::format(" [{}{}] {:3.0f}%", std::string(static_cast<std::size_t>(full), '='),
+                      std::string(static_cast<std::size_t>(width - full), ' '), done / total * 100);
   }
   fmt::print(stderr, "\r\033[K{:<12}{}", stage, bar);
   std::fflush(stderr);

@@ -8,11 +8,11 @@ namespace wherry {
 
 class Progress {
  public:
-  explicit Progress(bool wanted);      // false (--json, --quiet) never draws
+  explicit Progress(bool wanted);  // false (--json, --quiet) never draws
   ~Progress() { clear(); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
-  void at(const std::string& stage, double done = 0, double total = 0);   // total 0: no bar, the stage's name alone
+  void at(const std::string& stage, double done = 0, double total = 0);  // total 0: no bar, the stage's name alone
   void clear();
 
  private:

@@ -16,10 +16,10 @@ struct Session {
   bool quiet = false;
   int exit_code = done;
 
-  bool colour() const;                                        // stderr is a terminal and NO_COLOR is not set
-  void warn(const std::vector<Diagnostic>& warnings) const;   // to stderr
-  void print(const nlohmann::ordered_json& document) const;   // to stdout
-  void say(const std::string& text) const;                    // to stdout, unless --json or --quiet
+  bool colour() const;                                       // stderr is a terminal and NO_COLOR is not set
+  void warn(const std::vector<Diagnostic>& warnings) const;  // to stderr
+  void print(const nlohmann::ordered_json& document) const;  // to stdout
+  void say(const std::string& text) const;                   // to stdout, unless --json or --quiet
 };
 
 // A subcommand with --json and --quiet; `examples` end its help.

@@ -21,8 +21,10 @@ struct ShowOptions {
 
 void show_graph(Session& session, const LoadedSource& source, int depth) {
   const GraphTree tree = tree_of(source.graph);
-  if (session.json) session.print(to_json(tree, source.graph));
-  else session.say(render(tree, source.graph, depth));
+  if (session.json)
+    session.print(to_json(tree, source.graph));
+  else
+    session.say(render(tree, source.graph, depth));
 }
 
 void show_weights(Session& session, const Weights& weights) {
@@ -34,8 +36,10 @@ void show_weights(Session& session, const Weights& weights) {
     text += fmt::format("\n  {:<50} {}", key, wherry::text(tensor.type()));
     bytes += static_cast<double>(tensor.bytes()), count += static_cast<double>(tensor.count());
   }
-  if (session.json) session.print({{"tensors", list}, {"parameters", count}, {"bytes", bytes}});
-  else session.say(fmt::format("{} tensors, {} elements, {}{}", weights.size(), human_count(count), human_bytes(bytes), text));
+  if (session.json)
+    session.print({{"tensors", list}, {"parameters", count}, {"bytes", bytes}});
+  else
+    session.say(fmt::format("{} tensors, {} elements, {}{}", weights.size(), human_count(count), human_bytes(bytes), text));
 }
 
 std::vector<std::string> port_texts(const std::vector<TensorInfo>& list) {
@@ -57,12 +61,20 @@ void show_tflite(Session& session, const std::filesystem::path& file) {
     rows += fmt::format("\n  {:<28} {:>5}   version {}", name, -minus, s.operators.at(name).version);
   }
   if (session.json) {
-    session.print({{"inputs", port_texts(s.inputs)}, {"outputs", port_texts(s.outputs)}, {"operators", ops}, {"tensors", s.tensors}, {"bytes", s.bytes},
-                   {"weight_bytes", s.weight_bytes}, {"description", s.description}, {"metadata", s.metadata}, {"files", s.files}});
+    session.print({{"inputs", port_texts(s.inputs)},
+                   {"outputs", port_texts(s.outputs)},
+                   {"operators", ops},
+                   {"tensors", s.tensors},
+                   {"bytes", s.bytes},
+                   {"weight_bytes", s.weight_bytes},
+                   {"description", s.description},
+                   {"metadata", s.metadata},
+                   {"files", s.files}});
     return;
   }
   session.say(fmt::format("{}  TensorFlow Lite, {} operators, {} of weights\n  takes  {}\n  gives  {}{}", file.filename().string(), count,
-                          human_bytes(static_cast<double>(s.weight_bytes)), join(port_texts(s.inputs), ", "), join(port_texts(s.outputs), ", "), rows));
+                          human_bytes(static_cast<double>(s.weight_bytes)), join(port_texts(s.inputs), ", "),
+                          join(port_texts(s.outputs), ", "), rows));
 }
 
 void run(Session& session, const ShowOptions& options) {
@@ -88,10 +100,12 @@ void add_show(CLI::App& app, Session& session) {
                                   "  wherry show weights.pth --json");
   auto options = std::make_shared<ShowOptions>();
   command->add_option("file", options->file, "A .pt2, text, .tflite, .safetensors or .pth")->required()->type_name("X");
-  command->add_option("--depth", options->depth, "Levels of the tree to show (default 3)")->check(CLI::Range(1, 100).description(""))->type_name("N");
+  command->add_option("--depth", options->depth, "Levels of the tree to show (default 3)")
+      ->check(CLI::Range(1, 100).description(""))
+      ->type_name("N");
   add_load_options(*command, options->load);
   command->callback([&session, options] {
-    if (options->load.weights.empty() && !options->load.seed) options->load.seed = 0;   // a text is shown without its weights
+    if (options->load.weights.empty() && !options->load.seed) options->load.seed = 0;  // a text is shown without its weights
     run(session, *options);
   });
 }

@@ -45,7 +45,7 @@ void collapse(TreeItem& item) {
 }
 
 TreeItem& child_of(std::vector<TreeItem>& items, const std::string& name) {
-  for (auto it = items.rbegin(); it != items.rend(); ++it)   // nodes come in order: the match is nearly always the last
+  for (auto it = items.rbegin(); it != items.rend(); ++it)  // nodes come in order: the match is nearly always the last
     if (it->name == name) return *it;
   return items.emplace_back(TreeItem{.name = name, .kind = {}, .output = {}, .children = {}});
 }
@@ -56,14 +56,15 @@ void render_items(const std::vector<TreeItem>& items, int indent, int depth, std
     if (!item.kind.empty()) label += "  " + item.kind;
     constexpr std::size_t width = 42;
     if (label.size() > width) label = label.substr(0, width - 1) + "…";
-    out += fmt::format("{:<{}} {:<20} {:>7} {:>8}\n", label, width, text(item.output), item.parameters > 0 ? human_count(item.parameters) : "",
-                       item.macs > 0 ? human_count(item.macs) : "");
+    out += fmt::format("{:<{}} {:<20} {:>7} {:>8}\n", label, width, text(item.output),
+                       item.parameters > 0 ? human_count(item.parameters) : "", item.macs > 0 ? human_count(item.macs) : "");
     if (depth > 1) render_items(item.children, indent + 1, depth - 1, out);
   }
 }
 
 nlohmann::ordered_json item_json(const TreeItem& item) {
-  nlohmann::ordered_json j = {{"name", item.name}, {"kind", item.kind}, {"output", text(item.output)}, {"parameters", item.parameters}, {"macs", item.macs}};
+  nlohmann::ordered_json j = {
+      {"name", item.name}, {"kind", item.kind}, {"output", text(item.output)}, {"parameters", item.parameters}, {"macs", item.macs}};
   for (const TreeItem& child : item.children) j["children"].push_back(item_json(child));
   return j;
 }
@@ -93,8 +94,10 @@ GraphTree tree_of(const Graph& graph) {
     if (node.op->flops) {
       bool known = true;
       for (const ValueId v : node.outputs) known = known && is_static(graph.type(v).shape);
-      if (known) macs = node.op->flops(graph, node);
-      else tree.macs_known = false;
+      if (known)
+        macs = node.op->flops(graph, node);
+      else
+        tree.macs_known = false;
     }
     tree.parameters += parameters, tree.macs += macs;
     std::vector<TreeItem>* level = &tree.items;
@@ -105,8 +108,10 @@ GraphTree tree_of(const Graph& graph) {
       TreeItem& item = child_of(*level, node.path.substr(begin, end == std::string::npos ? end : end - begin));
       item.parameters += parameters, item.macs += macs;
       if (!node.outputs.empty()) item.output = graph.type(node.outputs[0]).shape;
-      if (end == std::string::npos) item.kind = node.op->name;
-      else if (const auto it = kinds.find(std::string_view(node.path).substr(0, end)); it != kinds.end()) item.kind = it->second;
+      if (end == std::string::npos)
+        item.kind = node.op->name;
+      else if (const auto it = kinds.find(std::string_view(node.path).substr(0, end)); it != kinds.end())
+        item.kind = it->second;
       level = &item.children;
     }
   }
@@ -116,8 +121,9 @@ GraphTree tree_of(const Graph& graph) {
 }
 
 std::string render(const GraphTree& tree, const Graph& graph, int depth) {
-  std::string out = fmt::format("{}  {} parameters ({}), {} MACs, {} of activations at most\n", graph.name, human_count(tree.parameters),
-                                human_bytes(tree.weight_bytes), tree.macs_known ? human_count(tree.macs) : "unknown", human_bytes(tree.activation_bytes));
+  std::string out =
+      fmt::format("{}  {} parameters ({}), {} MACs, {} of activations at most\n", graph.name, human_count(tree.parameters),
+                  human_bytes(tree.weight_bytes), tree.macs_known ? human_count(tree.macs) : "unknown", human_bytes(tree.activation_bytes));
   out += fmt::format("  takes  {}\n  gives  {}\n", ports(graph.inputs, graph), ports(graph.outputs, graph));
   out += fmt::format("{:<42} {:<20} {:>7} {:>8}\n", "layer", "output", "params", "MACs");
   render_items(tree.items, 0, depth, out);

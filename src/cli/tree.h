@@ -8,9 +8,9 @@
 namespace wherry {
 
 struct TreeItem {
-  std::string name;                  // path segment, or several where there is nothing to branch: "backbone.stages"
-  std::string kind;                  // the module's class, or the operator
-  Shape output;                      // of the last node inside
+  std::string name;  // path segment, or several where there is nothing to branch: "backbone.stages"
+  std::string kind;  // the module's class, or the operator
+  Shape output;      // of the last node inside
   double parameters = 0, macs = 0;
   std::vector<TreeItem> children;
 };
@@ -18,8 +18,8 @@ struct TreeItem {
 struct GraphTree {
   std::vector<TreeItem> items;
   double parameters = 0, weight_bytes = 0, macs = 0;
-  double activation_bytes = 0;       // the most alive at one node, in the order of the graph
-  bool macs_known = true;            // false where shapes are symbolic
+  double activation_bytes = 0;  // the most alive at one node, in the order of the graph
+  bool macs_known = true;       // false where shapes are symbolic
 };
 
 GraphTree tree_of(const Graph& graph);

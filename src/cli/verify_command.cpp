@@ -25,9 +25,11 @@ struct VerifyOptions {
 
 std::unique_ptr<Side> open_side(const std::filesystem::path& file, const VerifyOptions& options, const Side* like, Progress& progress) {
   if (kind_of(file) == FileKind::tflite)
-    return litert_side(file, like ? like->inputs() : std::vector<NamedType>{}, like ? like->outputs() : std::vector<NamedType>{}, options.threads);
+    return litert_side(file, like ? like->inputs() : std::vector<NamedType>{}, like ? like->outputs() : std::vector<NamedType>{},
+                       options.threads);
   const LoadedSource source = load_source(file, options.load);
-  return evaluator_side(source.graph, all_ops(), file.filename().string(), [&](int done, int total) { progress.at("verify", done, total); });
+  return evaluator_side(source.graph, all_ops(), file.filename().string(),
+                        [&](int done, int total) { progress.at("verify", done, total); });
 }
 
 std::string table(const std::vector<LayerReport>& rows) {
@@ -37,7 +39,8 @@ std::string table(const std::vector<LayerReport>& rows) {
   std::string out = fmt::format("  {:<{}}  {:>10}  {:>9}  {:>9}\n", "layer", width, "max error", "of scale", "SQNR dB");
   for (const LayerReport& row : rows) {
     const std::string name = row.name.size() <= width ? row.name : "…" + row.name.substr(row.name.size() - width + 1);
-    out += fmt::format("{} {:<{}}  {:>10.2e}  {:>9.1e}  {:>9.1f}\n", row.match ? " " : "!", name, width, row.metrics.max_abs_error, row.metrics.relative(), row.metrics.sqnr_db);
+    out += fmt::format("{} {:<{}}  {:>10.2e}  {:>9.1e}  {:>9.1f}\n", row.match ? " " : "!", name, width, row.metrics.max_abs_error,
+                       row.metrics.relative(), row.metrics.sqnr_db);
   }
   return out;
 }
@@ -56,7 +59,8 @@ void run(Session& session, const VerifyOptions& options) {
   Progress progress(!session.json && !session.quiet);
   const std::unique_ptr<Side> a = open_side(options.a, options, nullptr, progress);
   const std::unique_ptr<Side> b = open_side(options.b, options, a.get(), progress);
-  const std::vector<Tensor> inputs = options.inputs.empty() ? seeded_inputs(a->inputs(), options.random) : read_inputs(options.inputs, a->inputs());
+  const std::vector<Tensor> inputs =
+      options.inputs.empty() ? seeded_inputs(a->inputs(), options.random) : read_inputs(options.inputs, a->inputs());
   const VerifyReport report = verify_sides(*a, *b, inputs, options.tolerance, options.layers);
   progress.clear();
   if (session.json) {
@@ -69,14 +73,15 @@ void run(Session& session, const VerifyOptions& options) {
   } else {
     std::string text = fmt::format("{}  {} against {}\n", report.match ? "match" : "MISMATCH", b->what(), a->what());
     text += table(options.layers ? report.layers : report.outputs);
-    if (!report.first_mismatch.empty()) text += fmt::format("first beyond {:.0e} of the scale: {}\n", report.tolerance, report.first_mismatch);
+    if (!report.first_mismatch.empty())
+      text += fmt::format("first beyond {:.0e} of the scale: {}\n", report.tolerance, report.first_mismatch);
     text.pop_back();
     session.say(text);
   }
   if (!report.match) {
     session.warn({{.code = "E703",
-                   .message = fmt::format("'{}' does not match '{}': {:.1e} of the scale where {:.0e} is allowed", options.b.string(), options.a.string(),
-                                          report.worst.relative(), report.tolerance),
+                   .message = fmt::format("'{}' does not match '{}': {:.1e} of the scale where {:.0e} is allowed", options.b.string(),
+                                          options.a.string(), report.worst.relative(), report.tolerance),
                    .next = options.layers ? "" : "--layers compares every layer"}});
     session.exit_code = mismatch;
   }

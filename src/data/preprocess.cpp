@@ -28,12 +28,18 @@ class Reader {
  private:
   void read_step(const std::string& key, const TextValue& value, Preprocess& out) {
     static const std::vector<std::string> steps = {"resize", "center_crop", "scale", "normalize", "colours"};
-    if (key == "resize") read_resize(value, out);
-    else if (key == "center_crop") out.crop = sizes(value);
-    else if (key == "scale") out.scale = fraction(value);
-    else if (key == "normalize") read_normalize(value, out);
-    else if (key == "colours") out.colours = word(value, {"rgb", "bgr"});
-    else fault(value, fmt::format("unknown step '{}'{}", key, did_you_mean(key, steps)), "E302");
+    if (key == "resize")
+      read_resize(value, out);
+    else if (key == "center_crop")
+      out.crop = sizes(value);
+    else if (key == "scale")
+      out.scale = fraction(value);
+    else if (key == "normalize")
+      read_normalize(value, out);
+    else if (key == "colours")
+      out.colours = word(value, {"rgb", "bgr"});
+    else
+      fault(value, fmt::format("unknown step '{}'{}", key, did_you_mean(key, steps)), "E302");
   }
 
   void read_resize(const TextValue& value, Preprocess& out) {
@@ -42,10 +48,14 @@ class Reader {
       return;
     }
     for (const auto& [key, item] : value.members) {
-      if (key == "shorter_side") out.shorter_side = static_cast<int>(number(item));
-      else if (key == "size") out.resize = sizes(item);
-      else if (key == "filter") out.filter = word(item, {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"});
-      else fault(item, fmt::format("unknown key '{}'{}", key, did_you_mean(key, {"shorter_side", "size", "filter"})), "E302");
+      if (key == "shorter_side")
+        out.shorter_side = static_cast<int>(number(item));
+      else if (key == "size")
+        out.resize = sizes(item);
+      else if (key == "filter")
+        out.filter = word(item, {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"});
+      else
+        fault(item, fmt::format("unknown key '{}'{}", key, did_you_mean(key, {"shorter_side", "size", "filter"})), "E302");
     }
   }
 
@@ -54,7 +64,8 @@ class Reader {
     const TextValue* deviation = value.find("std");
     if (!mean || !deviation) return fault(value, "normalize needs mean and std", "E303");
     out.mean = numbers(*mean), out.std = numbers(*deviation);
-    if (out.mean.size() != out.std.size()) fault(value, fmt::format("{} means and {} standard deviations", out.mean.size(), out.std.size()));
+    if (out.mean.size() != out.std.size())
+      fault(value, fmt::format("{} means and {} standard deviations", out.mean.size(), out.std.size()));
     for (const double s : out.std)
       if (!(s > 0)) fault(*deviation, "a standard deviation must be positive");
   }
@@ -66,12 +77,15 @@ class Reader {
     return 1;
   }
 
-  double fraction(const TextValue& value) {   // 1/255 or a number
+  double fraction(const TextValue& value) {  // 1/255 or a number
     if (value.kind != TextValue::string) return number(value);
     const std::vector<std::string> parts = split(value.string_value, '/');
     double a = 0, b = 1;
-    const auto parse = [](const std::string& s, double& out) { return std::from_chars(s.data(), s.data() + s.size(), out).ec == std::errc(); };
-    if (parts.size() != 2 || !parse(parts[0], a) || !parse(parts[1], b) || b == 0) fault(value, "a number or a fraction such as 1/255 is wanted here");
+    const auto parse = [](const std::string& s, double& out) {
+      return std::from_chars(s.data(), s.data() + s.size(), out).ec == std::errc();
+    };
+    if (parts.size() != 2 || !parse(parts[0], a) || !parse(parts[1], b) || b == 0)
+      fault(value, "a number or a fraction such as 1/255 is wanted here");
     return a / b;
   }
 
@@ -100,7 +114,10 @@ class Reader {
     Place place{.file = model_.file.string(), .line = value.line, .column = value.column};
     if (value.line > 0 && static_cast<std::size_t>(value.line) <= model_.text_lines.size())
       place.text = model_.text_lines[static_cast<std::size_t>(value.line) - 1];
-    diagnostics_.add({.code = std::move(code), .message = "preprocess: " + std::move(message), .next = "docs/format.md lists the steps", .place = std::move(place)});
+    diagnostics_.add({.code = std::move(code),
+                      .message = "preprocess: " + std::move(message),
+                      .next = "docs/format.md lists the steps",
+                      .place = std::move(place)});
   }
 
   const Model& model_;
@@ -116,7 +133,8 @@ std::optional<Preprocess> read_preprocess(const Model& model, Diagnostics& diagn
   return result;
 }
 
-std::vector<std::string> read_labels(const Model& model, const std::vector<std::filesystem::path>& library_folders, Diagnostics& diagnostics) {
+std::vector<std::string> read_labels(const Model& model, const std::vector<std::filesystem::path>& library_folders,
+                                     Diagnostics& diagnostics) {
   std::vector<std::string> labels;
   for (const TextValue& item : model.labels.items) labels.push_back(item.string_value);
   if (model.labels.kind != TextValue::string) return labels;

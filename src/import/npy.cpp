@@ -15,9 +15,10 @@ namespace {
 }
 
 DType dtype_of(const std::string& descr, const std::string& title) {
-  static const std::map<std::string, DType, std::less<>> known = {
-      {"f4", DType::float32}, {"f2", DType::float16}, {"f8", DType::float64}, {"i1", DType::int8},   {"u1", DType::uint8}, {"b1", DType::boolean},
-      {"i2", DType::int16},   {"i4", DType::int32},   {"i8", DType::int64},   {"u2", DType::uint16}, {"u4", DType::uint32}};
+  static const std::map<std::string, DType, std::less<>> known = {{"f4", DType::float32}, {"f2", DType::float16}, {"f8", DType::float64},
+                                                                  {"i1", DType::int8},    {"u1", DType::uint8},   {"b1", DType::boolean},
+                                                                  {"i2", DType::int16},   {"i4", DType::int32},   {"i8", DType::int64},
+                                                                  {"u2", DType::uint16},  {"u4", DType::uint32}};
   const auto it = known.find(descr.empty() ? "" : descr.substr(1));
   if (it == known.end() || descr[0] == '>') damaged(title, fmt::format("holds data of type '{}', which no model takes", descr), "E107");
   return it->second;
@@ -49,14 +50,15 @@ Tensor read_npy(const OwnedBytes& file, const std::string& title) {
   }
   const DType dtype = dtype_of(match[1], title);
   const std::size_t have = text.size() - end;
-  if (static_cast<std::size_t>(count) > have / byte_size(dtype)) damaged(title, fmt::format("is truncated: {} elements in {} bytes", count, have));
+  if (static_cast<std::size_t>(count) > have / byte_size(dtype))
+    damaged(title, fmt::format("is truncated: {} elements in {} bytes", count, have));
   Sizes strides = contiguous_strides(sizes);
-  if (match[2] == "True") {   // the first axis runs fastest
+  if (match[2] == "True") {  // the first axis runs fastest
     std::int64_t step = 1;
     for (std::size_t i = 0; i < sizes.size(); ++i) strides[i] = step, step *= sizes[i];
   }
   Tensor view(dtype, sizes, strides, file.bytes.data() + end, file.owner);
-  Tensor copy = Tensor::allocate(dtype, sizes);   // the header leaves the elements at any alignment
+  Tensor copy = Tensor::allocate(dtype, sizes);  // the header leaves the elements at any alignment
   view.copy_to(copy.mutable_bytes().data());
   return copy;
 }

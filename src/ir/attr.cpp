@@ -8,19 +8,23 @@ namespace wherry {
 
 namespace {
 
-template <class... F> struct Overloaded : F... { using F::operator()...; };
+template <class... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
 
 std::string number_text(double value) {
   if (std::isnan(value)) return ".nan";
   if (std::isinf(value)) return value > 0 ? ".inf" : "-.inf";
-  std::string out = fmt::format("{}", value);   // the shortest text that reads back to the same double
+  std::string out = fmt::format("{}", value);  // the shortest text that reads back to the same double
   if (out.find_first_of(".e") == std::string::npos) out += ".0";
-  const std::size_t e = out.find('e');            // YAML 1.2 floats want a point: 1e-05 → 1.0e-05
+  const std::size_t e = out.find('e');  // YAML 1.2 floats want a point: 1e-05 → 1.0e-05
   if (e != std::string::npos && out.find('.') == std::string::npos) out.insert(e, ".0");
   return out;
 }
 
-template <class List, class Each> std::string list_text(const List& list, Each each) {
+template <class List, class Each>
+std::string list_text(const List& list, Each each) {
   std::string out = "[";
   for (std::size_t i = 0; i < list.size(); ++i) out += (i ? ", " : "") + each(list[i]);
   return out + "]";

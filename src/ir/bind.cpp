@@ -19,7 +19,8 @@ Graph bind_dims(const Graph& graph, const std::map<std::string, std::int64_t>& d
       fail({.code = "E504",
             .message = fmt::format("the model has no dimension '{}'{}", name, did_you_mean(name, open)),
             .next = open.empty() ? "all its dimensions have sizes" : "its open dimensions: " + join(open, ", ")});
-    if (size <= 0) fail({.code = "E503", .message = fmt::format("dimension '{}' cannot be {}", name, size), .next = "give a positive size"});
+    if (size <= 0)
+      fail({.code = "E503", .message = fmt::format("dimension '{}' cannot be {}", name, size), .next = "give a positive size"});
   }
   if (dims.empty()) return graph;
   Graph bound = graph;

@@ -51,7 +51,10 @@ std::vector<Type> infer_types(const Graph& graph, const Node& node) {
     for (const Type& type : result) check_sizes(type);
     return result;
   } catch (const TypeFault& fault) {
-    fail({.code = fault.code, .message = fault.message, .at = node.where(), .in = describe_inputs(graph, node),
+    fail({.code = fault.code,
+          .message = fault.message,
+          .at = node.where(),
+          .in = describe_inputs(graph, node),
           .next = fmt::format("'wherry ops {}' shows what the operator takes", node.op->name)});
   }
 }
@@ -95,8 +98,8 @@ std::vector<ValueId> Builder::multi(std::string_view op_name, std::vector<ValueI
     const int index = op->attr_index(attr.name);
     WHERRY_CHECK(index >= 0, "operator {} has no attribute '{}'", op_name, attr.name);
     const AttrDef& def = op->attrs[static_cast<std::size_t>(index)];
-    const bool taken_as_is = (def.or_none && std::holds_alternative<None>(attr.value)) ||
-                             (def.or_string && std::holds_alternative<std::string>(attr.value));
+    const bool taken_as_is =
+        (def.or_none && std::holds_alternative<None>(attr.value)) || (def.or_string && std::holds_alternative<std::string>(attr.value));
     std::optional<Attr> value = taken_as_is ? std::optional(attr.value) : coerce(attr.value, def.kind);
     WHERRY_CHECK(value, "attribute {} of {} cannot be {}", attr.name, op_name, text(attr.value));
     attrs[static_cast<std::size_t>(index)] = std::move(*value);
@@ -202,7 +205,8 @@ void verify(const Graph& graph) {
     const std::vector<Type> types = infer_types(graph, node);
     WHERRY_CHECK(types.size() == node.outputs.size(), "{} has {} outputs, infer says {}", node.path, node.outputs.size(), types.size());
     for (std::size_t i = 0; i < types.size(); ++i) {
-      WHERRY_CHECK(graph.type(node.outputs[i]) == types[i], "{} is {}, infer says {}", node.path, text(graph.type(node.outputs[i])), text(types[i]));
+      WHERRY_CHECK(graph.type(node.outputs[i]) == types[i], "{} is {}, infer says {}", node.path, text(graph.type(node.outputs[i])),
+                   text(types[i]));
       known[static_cast<std::size_t>(node.outputs[i])] = true;
     }
   }

@@ -24,9 +24,9 @@ Graph expand(const Graph& graph, const OpTable& ops, const std::function<bool(co
         rw.copy(node);
         continue;
       }
-      Node fresh = node;   // expand sees the new graph's values
+      Node fresh = node;  // expand sees the new graph's values
       for (ValueId& v : fresh.inputs) v = rw[v];
-      for (ValueId& v : fresh.outputs) v = rw[v];   // for their types
+      for (ValueId& v : fresh.outputs) v = rw[v];  // for their types
       rw.builder().at(node.path, node.source);
       rw.replace(node, node.op->expand(rw.builder(), fresh));
     }

@@ -26,13 +26,13 @@ std::uint16_t float_to_half(float value) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t sign = (bits >> 16U) & 0x8000U;
   const std::uint32_t magnitude = bits & 0x7FFFFFFFU;
-  if (magnitude > 0x7F800000U) return static_cast<std::uint16_t>(sign | 0x7E00U);       // NaN
-  if (magnitude >= 0x477FF000U) return static_cast<std::uint16_t>(sign | 0x7C00U);      // rounds to infinity
-  if (magnitude < 0x38800000U) {                                                        // subnormal half: a multiple of 2^-24
+  if (magnitude > 0x7F800000U) return static_cast<std::uint16_t>(sign | 0x7E00U);   // NaN
+  if (magnitude >= 0x477FF000U) return static_cast<std::uint16_t>(sign | 0x7C00U);  // rounds to infinity
+  if (magnitude < 0x38800000U) {                                                    // subnormal half: a multiple of 2^-24
     const float scaled = std::bit_cast<float>(magnitude) * 16777216.0F;
     return static_cast<std::uint16_t>(sign | static_cast<std::uint32_t>(std::nearbyint(scaled)));
   }
-  const std::uint32_t rounded = magnitude + 0xFFFU + ((magnitude >> 13U) & 1U);         // to nearest, ties to even
+  const std::uint32_t rounded = magnitude + 0xFFFU + ((magnitude >> 13U) & 1U);  // to nearest, ties to even
   return static_cast<std::uint16_t>(sign | ((rounded - 0x38000000U) >> 13U));
 }
 
@@ -46,7 +46,8 @@ std::uint16_t float_to_bfloat(float value) {
   return static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U);
 }
 
-template <class T> T load(const std::byte* at) {
+template <class T>
+T load(const std::byte* at) {
   T value;
   std::memcpy(&value, at, sizeof value);
   return value;
@@ -74,7 +75,10 @@ double load_number(DType dtype, const std::byte* at) {
   return 0;
 }
 
-template <class T> void store(std::byte* at, T value) { std::memcpy(at, &value, sizeof value); }
+template <class T>
+void store(std::byte* at, T value) {
+  std::memcpy(at, &value, sizeof value);
+}
 
 void store_number(DType dtype, std::byte* at, double value) {
   switch (dtype) {
@@ -127,8 +131,8 @@ void copy_strided(const std::byte* from, std::byte* to, const Sizes& sizes, cons
     return;
   }
   for (std::int64_t i = 0; i < n; ++i)
-    copy_strided<Bytes>(from + i * step * static_cast<std::int64_t>(Bytes), to + i * dense[axis] * static_cast<std::int64_t>(Bytes),
-                        sizes, strides, axis + 1, dense);
+    copy_strided<Bytes>(from + i * step * static_cast<std::int64_t>(Bytes), to + i * dense[axis] * static_cast<std::int64_t>(Bytes), sizes,
+                        strides, axis + 1, dense);
 }
 
 // Drops axes of size 1 and merges axes that lie one behind the other, so that the copy has as few loops as it needs.
@@ -156,7 +160,7 @@ Tensor::Tensor(DType dtype, Sizes sizes, Sizes strides, const std::byte* base, s
 
 Tensor Tensor::allocate(DType dtype, Sizes sizes) {
   const std::size_t bytes = static_cast<std::size_t>(element_count(sizes)) * byte_size(dtype);
-  std::shared_ptr<std::byte[]> memory(new (std::align_val_t(64)) std::byte[bytes + 64](),   // 64 past the end: vector loads may overread
+  std::shared_ptr<std::byte[]> memory(new (std::align_val_t(64)) std::byte[bytes + 64](),  // 64 past the end: vector loads may overread
                                       [](std::byte* p) { operator delete[](p, std::align_val_t(64)); });
   std::byte* base = memory.get();
   Sizes strides = contiguous_strides(sizes);
@@ -172,7 +176,8 @@ Tensor Tensor::scalar(double value, DType dtype) {
 }
 
 namespace {
-template <class T> constexpr bool fits(DType dtype) {
+template <class T>
+constexpr bool fits(DType dtype) {
   if constexpr (std::is_same_v<T, float>) return dtype == DType::float32;
   if constexpr (std::is_same_v<T, double>) return dtype == DType::float64;
   if constexpr (std::is_same_v<T, std::int8_t>) return dtype == DType::int8 || dtype == DType::int4;
@@ -183,7 +188,8 @@ template <class T> constexpr bool fits(DType dtype) {
   if constexpr (std::is_same_v<T, std::int64_t>) return dtype == DType::int64;
   return false;
 }
-template <class T> constexpr DType dtype_of() {
+template <class T>
+constexpr DType dtype_of() {
   if constexpr (std::is_same_v<T, float>) return DType::float32;
   if constexpr (std::is_same_v<T, double>) return DType::float64;
   if constexpr (std::is_same_v<T, std::int8_t>) return DType::int8;
@@ -195,7 +201,8 @@ template <class T> constexpr DType dtype_of() {
 }
 }  // namespace
 
-template <typename T> Tensor Tensor::from(const std::vector<T>& values, Sizes sizes) {
+template <typename T>
+Tensor Tensor::from(const std::vector<T>& values, Sizes sizes) {
   Tensor tensor = allocate(dtype_of<T>(), std::move(sizes));
   WHERRY_CHECK(static_cast<std::int64_t>(values.size()) == tensor.count(), "{} values for {}", values.size(), wherry::text(tensor.type()));
   if (!values.empty()) std::memcpy(tensor.writable_, values.data(), values.size() * sizeof(T));
@@ -216,12 +223,14 @@ const std::byte* Tensor::data() const {
   return base_;
 }
 
-template <typename T> std::span<const T> Tensor::as() const {
+template <typename T>
+std::span<const T> Tensor::as() const {
   WHERRY_CHECK(fits<T>(dtype_), "a {} read as another type", name(dtype_));
   return {reinterpret_cast<const T*>(data()), static_cast<std::size_t>(count())};
 }
 
-template <typename T> std::span<T> Tensor::mutable_as() {
+template <typename T>
+std::span<T> Tensor::mutable_as() {
   WHERRY_CHECK(writable_ && fits<T>(dtype_), "a {} that cannot be written as this type", name(dtype_));
   return {reinterpret_cast<T*>(writable_), static_cast<std::size_t>(count())};
 }
@@ -236,9 +245,9 @@ std::span<std::byte> Tensor::mutable_bytes() {
   return {writable_, bytes()};
 }
 
-#define WHERRY_TENSOR_OF(T)                                        \
-  template Tensor Tensor::from<T>(const std::vector<T>&, Sizes);   \
-  template std::span<const T> Tensor::as<T>() const;               \
+#define WHERRY_TENSOR_OF(T)                                      \
+  template Tensor Tensor::from<T>(const std::vector<T>&, Sizes); \
+  template std::span<const T> Tensor::as<T>() const;             \
   template std::span<T> Tensor::mutable_as<T>();
 WHERRY_TENSOR_OF(float)
 WHERRY_TENSOR_OF(double)
@@ -296,12 +305,14 @@ Tensor Tensor::cast(DType dtype) const {
   if (dtype == dtype_) return source;
   Tensor result = allocate(dtype, sizes_);
   const std::size_t from = byte_size(dtype_), to = byte_size(dtype);
-  const bool integers = !is_float(dtype_) && !is_float(dtype);   // int64 does not pass through a double
+  const bool integers = !is_float(dtype_) && !is_float(dtype);  // int64 does not pass through a double
   for (std::int64_t i = 0; i < count(); ++i) {
     const std::byte* at = source.base_ + i * static_cast<std::int64_t>(from);
     std::byte* put = result.writable_ + i * static_cast<std::int64_t>(to);
-    if (integers && dtype_ == DType::int64 && dtype == DType::int32) store(put, static_cast<std::int32_t>(load<std::int64_t>(at)));
-    else store_number(dtype, put, load_number(dtype_, at));
+    if (integers && dtype_ == DType::int64 && dtype == DType::int32)
+      store(put, static_cast<std::int32_t>(load<std::int64_t>(at)));
+    else
+      store_number(dtype, put, load_number(dtype_, at));
   }
   return result;
 }

@@ -21,7 +21,8 @@ Span span_of(std::int64_t i, std::int64_t in, std::int64_t out) {
   return {begin, ((i + 1) * in + out - 1) / out - begin};
 }
 
-template <int spatial> std::vector<Type> infer_adaptive(const OpTypes& t) {
+template <int spatial>
+std::vector<Type> infer_adaptive(const OpTypes& t) {
   infer::needs_float(t, "x");
   infer::needs_rank(t, "x", spatial + 2);
   Type out = t["x"];
@@ -35,7 +36,8 @@ template <int spatial> std::vector<Type> infer_adaptive(const OpTypes& t) {
 }
 
 // Calls each(plane, out, window rows, window columns) for every output element, planes being the N·C images.
-template <class Each> void over_windows(const Tensor& x, const Tensor& out, Each each) {
+template <class Each>
+void over_windows(const Tensor& x, const Tensor& out, Each each) {
   const bool flat = x.rank() == 3;
   const std::int64_t height = flat ? 1 : x.sizes()[2], width = x.sizes().back();
   const std::int64_t out_height = flat ? 1 : out.sizes()[2], out_width = out.sizes().back();
@@ -75,8 +77,8 @@ double flops(const Graph& graph, const Node& node) { return static_cast<double>(
 
 struct Axes {
   int x;
-  Type type;                                      // channels last
-  std::vector<std::int64_t> in, out;              // spatial sizes
+  Type type;                          // channels last
+  std::vector<std::int64_t> in, out;  // spatial sizes
 };
 
 Axes axes_of(TflLowering& t, const Node& node) {
@@ -174,8 +176,10 @@ OpList adaptive_pool() {
        .source = {.torch = "F.adaptive_avg_pool2d({x}, {output_size})",
                   .keras = "keras.layers.AdaptiveAveragePooling2D({output_size})({x})"},
        .quant = {QuantRule::own_range},
-       .examples = {"adaptive_avg_pool2d(x: float32[2, 3, 7, 7], output_size: 1)", "adaptive_avg_pool2d(x: float32[1, 3, 8, 12], output_size: [4, 3])",
-                    "adaptive_avg_pool2d(x: float32[1, 3, 7, 10], output_size: [3, 4])", "adaptive_avg_pool2d(x: float32[1, 2, 3, 4], output_size: [5, 4])"}},
+       .examples = {"adaptive_avg_pool2d(x: float32[2, 3, 7, 7], output_size: 1)",
+                    "adaptive_avg_pool2d(x: float32[1, 3, 8, 12], output_size: [4, 3])",
+                    "adaptive_avg_pool2d(x: float32[1, 3, 7, 10], output_size: [3, 4])",
+                    "adaptive_avg_pool2d(x: float32[1, 2, 3, 4], output_size: [5, 4])"}},
       {.name = "adaptive_max_pool1d",
        .doc = "The greatest element of windows chosen so that the result has the given length.",
        .inputs = {{"x", "[N, C, L]"}},
@@ -188,7 +192,8 @@ OpList adaptive_pool() {
        .tflite = {.lower = lower_max},
        .source = {.torch = "F.adaptive_max_pool1d({x}, {output_size})"},
        .quant = {QuantRule::same_scale},
-       .examples = {"adaptive_max_pool1d(x: float32[2, 3, 10], output_size: 4)", "adaptive_max_pool1d(x: float32[1, 3, 8], output_size: 2)"}},
+       .examples = {"adaptive_max_pool1d(x: float32[2, 3, 10], output_size: 4)",
+                    "adaptive_max_pool1d(x: float32[1, 3, 8], output_size: 2)"}},
       {.name = "adaptive_max_pool2d",
        .doc = "The greatest element of windows chosen so that the result has the given height and width.",
        .inputs = {{"x", "[N, C, H, W]"}},
@@ -201,7 +206,8 @@ OpList adaptive_pool() {
        .tflite = {.lower = lower_max},
        .source = {.torch = "F.adaptive_max_pool2d({x}, {output_size})", .keras = "keras.layers.AdaptiveMaxPooling2D({output_size})({x})"},
        .quant = {QuantRule::same_scale},
-       .examples = {"adaptive_max_pool2d(x: float32[2, 3, 8, 8], output_size: [2, 4])", "adaptive_max_pool2d(x: float32[1, 3, 7, 10], output_size: [3, 4])"}},
+       .examples = {"adaptive_max_pool2d(x: float32[2, 3, 8, 8], output_size: [2, 4])",
+                    "adaptive_max_pool2d(x: float32[1, 3, 7, 10], output_size: [3, 4])"}},
   };
   return defs;
 }

@@ -34,7 +34,8 @@ bool groups_divide_out(const OpTypes& t) {
   return w.empty() || !w[0].known() || w[0].size() % t.node.integer("groups") == 0;
 }
 
-template <int spatial> std::vector<Type> infer_conv(const OpTypes& t) {
+template <int spatial>
+std::vector<Type> infer_conv(const OpTypes& t) {
   infer::needs_float(t, "x");
   infer::needs_rank(t, "x", spatial + 2);
   infer::needs_rank(t, "weight", spatial + 2);
@@ -84,7 +85,8 @@ PackColumns windows_of(const float* x, Plane in, std::int64_t out_width, Window 
 
 // One channel under one kernel: every tap adds a shifted row.
 template <std::int64_t fixed_stride>
-[[gnu::always_inline]] inline void depthwise_plane(const float* x, Plane in, const float* w, float bias, float* out, Plane to, Window v, Window h) {
+[[gnu::always_inline]] inline void depthwise_plane(const float* x, Plane in, const float* w, float bias, float* out, Plane to, Window v,
+                                                   Window h) {
   const std::int64_t stride = fixed_stride ? fixed_stride : h.stride;
   for (std::int64_t oy = 0; oy < to.height; ++oy, out += to.width) {
     for (std::int64_t ox = 0; ox < to.width; ++ox) out[ox] = bias;
@@ -92,7 +94,7 @@ template <std::int64_t fixed_stride>
       const std::int64_t y = oy * v.stride - v.before + kh * v.dilation;
       if (y < 0 || y >= in.height) continue;
       for (std::int64_t kw = 0; kw < h.kernel; ++kw) {
-        const std::int64_t shift = kw * h.dilation - h.before;       // reads x[ox * stride + shift]
+        const std::int64_t shift = kw * h.dilation - h.before;  // reads x[ox * stride + shift]
         const std::int64_t begin = shift < 0 ? (-shift + stride - 1) / stride : 0;
         const std::int64_t end = shift >= in.width ? 0 : std::min(to.width, (in.width - 1 - shift) / stride + 1);
         const float* row = x + y * in.width;
@@ -110,9 +112,12 @@ void depthwise(const float* x, Plane in, const float* w, const float* bias, floa
       const float *plane = x + c / multiplier * in.pixels(), *taps = w + c * v.kernel * h.kernel;
       float* result = out + c * to.pixels();
       const float b = bias ? bias[c] : 0;
-      if (h.stride == 1) depthwise_plane<1>(plane, in, taps, b, result, to, v, h);
-      else if (h.stride == 2) depthwise_plane<2>(plane, in, taps, b, result, to, v, h);
-      else depthwise_plane<0>(plane, in, taps, b, result, to, v, h);
+      if (h.stride == 1)
+        depthwise_plane<1>(plane, in, taps, b, result, to, v, h);
+      else if (h.stride == 2)
+        depthwise_plane<2>(plane, in, taps, b, result, to, v, h);
+      else
+        depthwise_plane<0>(plane, in, taps, b, result, to, v, h);
     }
   });
 }
@@ -120,7 +125,7 @@ void depthwise(const float* x, Plane in, const float* w, const float* bias, floa
 void eval_conv(OpValues& values) {
   const Tensor &x = values["x"], &weight = values["weight"], &out = values.out();
   const Tensor* bias_values = values.find("bias");
-  const bool flat = x.rank() == 3;                                  // one axis: a plane of height 1
+  const bool flat = x.rank() == 3;  // one axis: a plane of height 1
   std::vector<Window> windows = infer::conv_windows(values.node, kernel_of(to_shape(weight.sizes())));
   if (flat) windows.insert(windows.begin(), Window{});
   const Window v = windows[0], h = windows[1];
@@ -164,8 +169,8 @@ std::vector<Shape> parameters(const Hyper& hyper, const Node& node) {
 
 Hyper hyper_of(const Graph& graph, const Node& node) {
   const Shape& w = input_type(graph, node, "weight").shape;
-  return {{"in", w[1].size() * node.integer("groups")}, {"out", w[0].size()}, {"kernel_size", kernel_of(w)},
-          {"bias", has_input(node, "bias")}};
+  return {
+      {"in", w[1].size() * node.integer("groups")}, {"out", w[0].size()}, {"kernel_size", kernel_of(w)}, {"bias", has_input(node, "bias")}};
 }
 
 // ---- TensorFlow Lite ------------------------------------------------------------------------------------------------
@@ -187,18 +192,23 @@ void lower(TflLowering& t, const Node& node) {
                                     {"dilation_h_factor", in.windows[0].dilation},
                                     {"fused_activation_function", "NONE"}};
   if (depthwise) options.push_back({"depth_multiplier", out_channels / groups});
-  tfl::give_framed(t, node, t.add(depthwise ? "DEPTHWISE_CONV_2D" : "CONV_2D", {in.x, filter, bias}, tfl::framed_output(t.graph, node), options));
+  tfl::give_framed(t, node,
+                   t.add(depthwise ? "DEPTHWISE_CONV_2D" : "CONV_2D", {in.x, filter, bias}, tfl::framed_output(t.graph, node), options));
 }
 
 std::vector<Input> conv_inputs() {
-  return {{"x", "[N, C, spatial…]"},
-          {"weight", "[out, in / groups, kernel…]", Role::parameter},
-          {"bias", "[out]", Role::optional_parameter}};
+  return {
+      {"x", "[N, C, spatial…]"}, {"weight", "[out, in / groups, kernel…]", Role::parameter}, {"bias", "[out]", Role::optional_parameter}};
 }
 
 std::vector<AttrDef> conv_attrs(AttrKind kind, std::size_t axes) {
   return {{"stride", kind, Ints(axes, 1), "step of the window along each axis"},
-          {"padding", kind, Ints(axes, 0), "zeros on both sides of each axis, or before and after for each, or a word", {"same", "valid"}, true},
+          {"padding",
+           kind,
+           Ints(axes, 0),
+           "zeros on both sides of each axis, or before and after for each, or a word",
+           {"same", "valid"},
+           true},
           {"dilation", kind, Ints(axes, 1), "distance between the window's elements"},
           {"groups", AttrKind::integer, std::int64_t{1}, "channels are split into so many parts that do not mix"}};
 }

@@ -28,7 +28,8 @@ std::vector<Window> windows_of(const Node& node, const Ints& kernel) {
   for (std::size_t i = 0; i < kernel.size(); ++i) {
     if (kernel[i] <= 0 || stride[i] <= 0 || dilation[i] <= 0)
       infer::fault(fmt::format("kernel_size {}, stride {} and dilation {} must be positive", kernel[i], stride[i], dilation[i]));
-    if (padding[i] < 0 || extra[i] < 0) infer::fault(fmt::format("padding {} and output_padding {} must not be negative", padding[i], extra[i]));
+    if (padding[i] < 0 || extra[i] < 0)
+      infer::fault(fmt::format("padding {} and output_padding {} must not be negative", padding[i], extra[i]));
     if (extra[i] >= std::max(stride[i], dilation[i]))
       infer::fault(fmt::format("output_padding {} must be smaller than stride {} or dilation {}", extra[i], stride[i], dilation[i]));
     out.push_back({kernel[i], stride[i], dilation[i], padding[i], extra[i]});
@@ -48,7 +49,8 @@ bool groups_divide(const OpTypes& t) {
   return w.empty() || !w[0].known() || w[0].size() % t.node.integer("groups") == 0;
 }
 
-template <int spatial> std::vector<Type> infer_transposed(const OpTypes& t) {
+template <int spatial>
+std::vector<Type> infer_transposed(const OpTypes& t) {
   infer::needs_float(t, "x");
   infer::needs_rank(t, "x", spatial + 2);
   infer::needs_rank(t, "weight", spatial + 2);
@@ -121,7 +123,8 @@ std::vector<Shape> parameters(const Hyper& hyper, const Node& node) {
 
 Hyper hyper_of(const Graph& graph, const Node& node) {
   const Shape& w = input_type(graph, node, "weight").shape;
-  return {{"in", w[0].size()}, {"out", w[1].size() * node.integer("groups")}, {"kernel_size", kernel_of(w)}, {"bias", has_input(node, "bias")}};
+  return {
+      {"in", w[0].size()}, {"out", w[1].size() * node.integer("groups")}, {"kernel_size", kernel_of(w)}, {"bias", has_input(node, "bias")}};
 }
 
 // ---- TensorFlow Lite ------------------------------------------------------------------------------------------------
@@ -146,9 +149,9 @@ Tensor filter_of(const Tensor& weight, std::int64_t first, std::int64_t count, c
 
 // Along one axis: how the target's operator comes to PyTorch's output.
 struct Axis {
-  std::int64_t full;               // what the operator is asked for …
-  std::int64_t begin;              // … and where the wanted part begins
-  bool same;                       // its SAME is PyTorch's padding
+  std::int64_t full;   // what the operator is asked for …
+  std::int64_t begin;  // … and where the wanted part begins
+  bool same;           // its SAME is PyTorch's padding
 };
 
 Axis axis_of(const Window& w, std::int64_t in, std::int64_t out) {
@@ -171,7 +174,8 @@ void lower(TflLowering& t, const Node& node) {
     x = tfl::reshape(t, x, in);
   }
   const Type out = tfl::framed_output(t.graph, node);
-  const Axis v = axis_of(windows[0], in.shape[1].size(), out.shape[1].size()), h = axis_of(windows[1], in.shape[2].size(), out.shape[2].size());
+  const Axis v = axis_of(windows[0], in.shape[1].size(), out.shape[1].size()),
+             h = axis_of(windows[1], in.shape[2].size(), out.shape[2].size());
   const bool same = v.same && h.same;
   const std::int64_t groups = node.integer("groups"), depth = w.sizes()[0] / groups, channels = w.sizes()[1];
   Type part = out;
@@ -200,34 +204,36 @@ void lower(TflLowering& t, const Node& node) {
 
 OpDef transposed(std::string_view name, std::size_t axes, ForeignMap map) {
   const AttrKind kind = axes == 1 ? AttrKind::ints1 : AttrKind::ints2;
-  return {.name = name,
-          .doc = "The transpose of a convolution. Each input element adds the learned window, scaled by it, to the output.",
-          .inputs = {{"x", "[N, C, spatial…]"},
-                     {"weight", "[in, out / groups, kernel…]", Role::parameter},
-                     {"bias", "[out]", Role::optional_parameter}},
-          .attrs = {{"stride", kind, Ints(axes, 1), "distance between the places where windows are added"},
-                    {"padding", kind, Ints(axes, 0), "cut off both sides of each axis of the output"},
-                    {"output_padding", kind, Ints(axes, 0), "added behind each axis of the output"},
-                    {"groups", AttrKind::integer, std::int64_t{1}, "channels are split into so many parts that do not mix"},
-                    {"dilation", kind, Ints(axes, 1), "distance between the window's elements"}},
-          .hyper = {{"in", AttrKind::integer, {}, "channels that go in"},
-                    {"out", AttrKind::integer, {}, "channels that come out"},
-                    {"kernel_size", kind, {}, "size of the window"},
-                    {"bias", AttrKind::boolean, true, "whether a learned offset is added"}},
-          .rules = {{"groups > 0", positive_groups},
-                    {"x.shape[1] == weight.shape[0]", channels_fit},
-                    {"weight.shape[0] divisible by groups", groups_divide}},
-          .infer = axes == 1 ? infer_transposed<1> : infer_transposed<2>,
-          .eval = eval,
-          .flops = flops,
-          .parameters = parameters,
-          .hyper_of = hyper_of,
-          .layout = {LayoutRule::spatial},
-          .torch = {map},
-          .tflite = {.lower = lower},
-          .source = {.torch = axes == 1 ? "F.conv_transpose1d({x}, {weight}, {bias}, {stride}, {padding}, {output_padding}, {groups}, {dilation})"
-                                        : "F.conv_transpose2d({x}, {weight}, {bias}, {stride}, {padding}, {output_padding}, {groups}, {dilation})"},
-          .quant = {QuantRule::weighted}};
+  return {
+      .name = name,
+      .doc = "The transpose of a convolution. Each input element adds the learned window, scaled by it, to the output.",
+      .inputs = {{"x", "[N, C, spatial…]"},
+                 {"weight", "[in, out / groups, kernel…]", Role::parameter},
+                 {"bias", "[out]", Role::optional_parameter}},
+      .attrs = {{"stride", kind, Ints(axes, 1), "distance between the places where windows are added"},
+                {"padding", kind, Ints(axes, 0), "cut off both sides of each axis of the output"},
+                {"output_padding", kind, Ints(axes, 0), "added behind each axis of the output"},
+                {"groups", AttrKind::integer, std::int64_t{1}, "channels are split into so many parts that do not mix"},
+                {"dilation", kind, Ints(axes, 1), "distance between the window's elements"}},
+      .hyper = {{"in", AttrKind::integer, {}, "channels that go in"},
+                {"out", AttrKind::integer, {}, "channels that come out"},
+                {"kernel_size", kind, {}, "size of the window"},
+                {"bias", AttrKind::boolean, true, "whether a learned offset is added"}},
+      .rules = {{"groups > 0", positive_groups},
+                {"x.shape[1] == weight.shape[0]", channels_fit},
+                {"weight.shape[0] divisible by groups", groups_divide}},
+      .infer = axes == 1 ? infer_transposed<1> : infer_transposed<2>,
+      .eval = eval,
+      .flops = flops,
+      .parameters = parameters,
+      .hyper_of = hyper_of,
+      .layout = {LayoutRule::spatial},
+      .torch = {map},
+      .tflite = {.lower = lower},
+      .source = {.torch = axes == 1
+                              ? "F.conv_transpose1d({x}, {weight}, {bias}, {stride}, {padding}, {output_padding}, {groups}, {dilation})"
+                              : "F.conv_transpose2d({x}, {weight}, {bias}, {stride}, {padding}, {output_padding}, {groups}, {dilation})"},
+      .quant = {QuantRule::weighted}};
 }
 
 std::vector<OpDef> both() {
@@ -235,10 +241,12 @@ std::vector<OpDef> both() {
                              transposed("conv_transpose2d", 2, {"aten.conv_transpose2d.input", "x=input"})};
   defs[0].examples = {"conv_transpose1d(x: float32[2, 3, 7], in: 3, out: 4, kernel_size: 3, stride: 2, padding: 1, output_padding: 1)",
                       "conv_transpose1d(x: float32[1, 4, 5], in: 4, out: 4, kernel_size: 4, stride: 2, padding: 1, groups: 2)"};
-  defs[1].examples = {"conv_transpose2d(x: float32[1, 3, 5, 6], in: 3, out: 4, kernel_size: 2, stride: 2)",
-                      "conv_transpose2d(x: float32[2, 3, 5, 4], in: 3, out: 4, kernel_size: 3, stride: 2, padding: 1, output_padding: 1)",
-                      "conv_transpose2d(x: float32[1, 4, 5, 4], in: 4, out: 6, kernel_size: 4, stride: 2, padding: 1, groups: 2, bias: false)",
-                      "conv_transpose2d(x: float32[1, 3, 5, 4], in: 3, out: 2, kernel_size: [2, 3], dilation: [2, 1], stride: [1, 3], output_padding: [0, 2])"};
+  defs[1].examples = {
+      "conv_transpose2d(x: float32[1, 3, 5, 6], in: 3, out: 4, kernel_size: 2, stride: 2)",
+      "conv_transpose2d(x: float32[2, 3, 5, 4], in: 3, out: 4, kernel_size: 3, stride: 2, padding: 1, output_padding: 1)",
+      "conv_transpose2d(x: float32[1, 4, 5, 4], in: 4, out: 6, kernel_size: 4, stride: 2, padding: 1, groups: 2, bias: false)",
+      "conv_transpose2d(x: float32[1, 3, 5, 4], in: 3, out: 2, kernel_size: [2, 3], dilation: [2, 1], stride: [1, 3], output_padding: [0, "
+      "2])"};
   return defs;
 }
 

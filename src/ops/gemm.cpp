@@ -12,8 +12,8 @@ namespace {
 
 // `rows` rows of sixteen columns, held in registers while k runs.
 template <class Lanes, int rows>
-[[gnu::always_inline]] inline void tile(std::int64_t depth, const float* a, const float* panel, const float* bias, float* c, std::int64_t stride,
-                                        int count) {
+[[gnu::always_inline]] inline void tile(std::int64_t depth, const float* a, const float* panel, const float* bias, float* c,
+                                        std::int64_t stride, int count) {
   constexpr int width = sizeof(Lanes) / sizeof(float), parts = gemm_columns / width;
   Lanes sum[rows][parts];
   for (int r = 0; r < rows; ++r)
@@ -53,8 +53,8 @@ void block_plain(std::int64_t m, std::int64_t depth, const float* a, const float
 #if defined(__x86_64__)
 using Lanes8 = float __attribute__((vector_size(32)));
 
-__attribute__((target("avx2,fma"))) void block_avx2(std::int64_t m, std::int64_t depth, const float* a, const float* panel, const float* bias,
-                                                    float* c, std::int64_t stride, int count) {
+__attribute__((target("avx2,fma"))) void block_avx2(std::int64_t m, std::int64_t depth, const float* a, const float* panel,
+                                                    const float* bias, float* c, std::int64_t stride, int count) {
   column_block<Lanes8, 6>(m, depth, a, panel, bias, c, stride, count);
 }
 #endif
@@ -80,7 +80,8 @@ PackColumns columns_of(const float* b, std::int64_t k, std::int64_t n) {
     if (count == gemm_columns) {
       for (std::int64_t i = 0; i < k; ++i) std::memcpy(panel + i * gemm_columns, from + i * n, gemm_columns * sizeof(float));
     } else {
-      for (std::int64_t i = 0; i < k; ++i) std::memcpy(panel + i * gemm_columns, from + i * n, static_cast<std::size_t>(count) * sizeof(float));
+      for (std::int64_t i = 0; i < k; ++i)
+        std::memcpy(panel + i * gemm_columns, from + i * n, static_cast<std::size_t>(count) * sizeof(float));
     }
   };
 }

@@ -16,13 +16,17 @@ namespace {
 int spatial_axes(const Shape& x) { return static_cast<int>(x.size()) - 2; }
 
 // One number stands for all axes.
-template <class List> auto for_axis(const List& list, std::size_t axis) { return list[list.size() == 1 ? 0 : axis]; }
+template <class List>
+auto for_axis(const List& list, std::size_t axis) {
+  return list[list.size() == 1 ? 0 : axis];
+}
 
 std::optional<double> factor(const Node& node, std::size_t axis) {
   return node.is_none("scale_factor") ? std::nullopt : std::optional(for_axis(std::get<Floats>(node.attr("scale_factor")), axis));
 }
 
-template <class List> void fits(const List& list, std::string_view attr, std::size_t axes) {
+template <class List>
+void fits(const List& list, std::string_view attr, std::size_t axes) {
   if (list.size() != 1 && list.size() != axes)
     infer::fault(fmt::format("{} {} has {} numbers; x has {} spatial axes", attr, text(Attr(list)), list.size(), axes));
 }
@@ -124,7 +128,8 @@ bool built_in(const Node& node, std::size_t axis, std::int64_t in, std::int64_t 
   const float ratio = static_cast<float>(in) / static_cast<float>(out);
   if (node.string("mode") != "nearest") return ratio == static_cast<float>(1.0 / *factor(node, axis));
   for (std::int64_t o = 0; o < out; ++o)
-    if (std::min(static_cast<std::int64_t>(std::floor(static_cast<float>(o) * ratio)), in - 1) != taps[static_cast<std::size_t>(o)].low) return false;
+    if (std::min(static_cast<std::int64_t>(std::floor(static_cast<float>(o) * ratio)), in - 1) != taps[static_cast<std::size_t>(o)].low)
+      return false;
   return true;
 }
 
@@ -211,10 +216,11 @@ OpList interpolate() {
       {.name = "interpolate",
        .doc = "Resizes the spatial axes to `size`, or by `scale_factor`. With both, size says how large and scale_factor where from.",
        .inputs = {{"x", "[N, C, L] or [N, C, H, W]"}},
-       .attrs = {{.name = "size", .kind = AttrKind::ints, .fallback = None{}, .doc = "size of each spatial axis of the result", .or_none = true},
-                 {.name = "scale_factor", .kind = AttrKind::numbers, .fallback = None{}, .doc = "factor for each spatial axis", .or_none = true},
-                 {"mode", AttrKind::string, std::string("nearest"), "how values between elements are made", {"nearest", "linear", "bilinear"}},
-                 {"align_corners", AttrKind::boolean, false, "whether the corner elements stay corners"}},
+       .attrs =
+           {{.name = "size", .kind = AttrKind::ints, .fallback = None{}, .doc = "size of each spatial axis of the result", .or_none = true},
+            {.name = "scale_factor", .kind = AttrKind::numbers, .fallback = None{}, .doc = "factor for each spatial axis", .or_none = true},
+            {"mode", AttrKind::string, std::string("nearest"), "how values between elements are made", {"nearest", "linear", "bilinear"}},
+            {"align_corners", AttrKind::boolean, false, "whether the corner elements stay corners"}},
        .infer = infer_interpolate,
        .eval = eval,
        .flops = flops,

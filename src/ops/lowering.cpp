@@ -53,7 +53,7 @@ int slice(TflLowering& t, int x, int axis, std::int64_t begin, std::int64_t size
   if (out.shape[at] == Dim(size)) return x;
   out.shape[at] = size;
   std::vector<std::int64_t> begins(out.shape.size(), 0), lengths;
-  for (const Dim& d : out.shape) lengths.push_back(d.known() ? d.size() : -1);             // -1: all that remains
+  for (const Dim& d : out.shape) lengths.push_back(d.known() ? d.size() : -1);  // -1: all that remains
   begins[at] = begin;
   return t.add("SLICE", {x, int32s(t, begins), int32s(t, lengths)}, out);
 }
@@ -126,12 +126,8 @@ Framed frame(TflLowering& t, const Node& node, ValueId x, std::vector<Window> wi
 }
 
 std::vector<TflOption> pool_options(const Framed& framed) {
-  return {{"padding", std::string(framed.padding)},
-          {"stride_w", framed.windows[1].stride},
-          {"stride_h", framed.windows[0].stride},
-          {"filter_width", framed.windows[1].kernel},
-          {"filter_height", framed.windows[0].kernel},
-          {"fused_activation_function", "NONE"}};
+  return {{"padding", std::string(framed.padding)},   {"stride_w", framed.windows[1].stride},      {"stride_h", framed.windows[0].stride},
+          {"filter_width", framed.windows[1].kernel}, {"filter_height", framed.windows[0].kernel}, {"fused_activation_function", "NONE"}};
 }
 
 Type framed_output(const Graph& graph, const Node& node) {

@@ -97,8 +97,8 @@ Hyper batch_norm_hyper(const Graph& graph, const Node& node) {
 
 void lower_batch_norm(TflLowering& t, const Node& node) {
   const auto optional = [&](std::string_view input) { return has_input(node, input) ? &tfl::weight(t, node, input) : nullptr; };
-  const Affine a = affine_of(optional("weight"), optional("bias"), tfl::weight(t, node, "running_mean"), tfl::weight(t, node, "running_var"),
-                             node.number("eps"));
+  const Affine a = affine_of(optional("weight"), optional("bias"), tfl::weight(t, node, "running_mean"),
+                             tfl::weight(t, node, "running_var"), node.number("eps"));
   const Sizes channels = {static_cast<std::int64_t>(a.scale.size())};
   const Type type = tfl::channels_last(t.graph.type(node.outputs[0]));
   const int scaled = tfl::binary(t, "MUL", t.channels_last(node.inputs[0]), t.constant(Tensor::from(a.scale, channels)), type);
@@ -145,7 +145,8 @@ int lower_statistics(TflLowering& t, int x, const Type& type, const std::vector<
 }
 
 // weight and bias, brought by `arrange` to a shape that broadcasts.
-template <class Arrange> int lower_learned(TflLowering& t, const Node& node, int x, const Type& type, Arrange arrange) {
+template <class Arrange>
+int lower_learned(TflLowering& t, const Node& node, int x, const Type& type, Arrange arrange) {
   for (const auto& [input, builtin] : {std::pair("weight", "MUL"), std::pair("bias", "ADD")})
     if (has_input(node, input)) x = tfl::binary(t, builtin, x, t.constant(arrange(tfl::weight(t, node, input))), type);
   return x;
@@ -177,7 +178,7 @@ std::vector<Shape> layer_norm_parameters(const Hyper& hyper, const Node& node) {
 
 void lower_layer_norm(TflLowering& t, const Node& node) {
   const ValueId value = node.inputs[0];
-  const Order order = t.order(value);                    // any order will do: the axes are followed to where they lie
+  const Order order = t.order(value);  // any order will do: the axes are followed to where they lie
   const Type type = ordered(t.graph.type(value), order);
   const std::size_t rank = order.size(), tail = node.ints("normalized_shape").size();
   const std::vector<std::int64_t> axes(order.end() - static_cast<std::ptrdiff_t>(tail), order.end());
@@ -221,9 +222,12 @@ void eval_group_norm(OpValues& v) {
 void eval_instance_norm(OpValues& v) { eval_statistics(v, places(v["x"]), places(v["x"])); }
 
 std::vector<Shape> group_norm_parameters(const Hyper& hyper, const Node&) { return learned(hyper, {hyper_int(hyper, "channels")}); }
-std::vector<Shape> instance_norm_parameters(const Hyper& hyper, const Node&) { return learned(hyper, {hyper_int(hyper, "features")}, false); }
+std::vector<Shape> instance_norm_parameters(const Hyper& hyper, const Node&) {
+  return learned(hyper, {hyper_int(hyper, "features")}, false);
+}
 
-template <const char* channels> Hyper channel_norm_hyper(const Graph& graph, const Node& node) {
+template <const char* channels>
+Hyper channel_norm_hyper(const Graph& graph, const Node& node) {
   Hyper hyper = learned_of(node);
   const Dim& size = input_type(graph, node, "x").shape[1];
   hyper.emplace(channels, size.known() ? size.size() : 1);
@@ -255,7 +259,8 @@ void lower_instance_norm(TflLowering& t, const Node& node) {
 std::vector<ValueId> convert_instance_norm(Builder& b, const ForeignNode& n) {
   const std::vector<NamedAttr> eps = {{"eps", number(n, "eps", 1e-5)}};
   if (flag(n, "use_input_stats", true)) {
-    if (given(n, "running_mean")) refuse(n, "instance_norm that updates running statistics cannot be honoured; call model.eval() before the export");
+    if (given(n, "running_mean"))
+      refuse(n, "instance_norm that updates running statistics cannot be honoured; call model.eval() before the export");
     return {b("instance_norm", {n.value("input"), n.value("weight"), n.value("bias")}, eps)};
   }
   return {b("batch_norm", {n.value("input"), n.value("weight"), n.value("bias"), n.value("running_mean"), n.value("running_var")}, eps)};
@@ -269,28 +274,29 @@ OpDef batch_norm_def() {
   std::vector<Input> inputs = norm_inputs("[N, C, …]", "[C]");
   inputs.push_back({"running_mean", "[C]", Role::parameter});
   inputs.push_back({"running_var", "[C]", Role::parameter});
-  return {.name = "batch_norm",
-          .doc = "(x - running_mean) / sqrt(running_var + eps) * weight + bias, channel by channel. Inference only: the statistics are stored.",
-          .inputs = inputs,
-          .attrs = {eps_attr()},
-          .hyper = channel_hyper("features"),
-          .rules = norm_rules(),
-          .infer = infer_batch_norm,
-          .eval = eval_batch_norm,
-          .flops = flops,
-          .parameters = batch_norm_parameters,
-          .hyper_of = batch_norm_hyper,
-          .layout = {LayoutRule::spatial},
-          .torch = {{"aten.batch_norm.default", "x=input =momentum =cudnn_enabled =training:false"},
-                    {"aten._native_batch_norm_legit_no_training.default", "x=input =momentum"}},
-          .tflite = {.lower = lower_batch_norm},
-          .source = {.torch = "F.batch_norm({x}, {running_mean}, {running_var}, {weight}, {bias}, eps={eps})",
-                     .keras = "keras.ops.batch_normalization({x}, {running_mean}, {running_var}, -1, {bias}, {weight}, {eps})",
-                     .jax = "({x} - {running_mean}) * jax.lax.rsqrt({running_var} + {eps}) * {weight} + {bias}"},
-          .quant = {QuantRule::own_range},
-          .examples = {"batch_norm(x: float32[2, 5, 4, 3], features: 5)",
-                       "batch_norm(x: float32[3, 4], features: 4, affine: false, eps: 0.001)",
-                       "batch_norm(x: float32[2, 3, 7], features: 3, bias: false)"}};
+  return {
+      .name = "batch_norm",
+      .doc = "(x - running_mean) / sqrt(running_var + eps) * weight + bias, channel by channel. Inference only: the statistics are stored.",
+      .inputs = inputs,
+      .attrs = {eps_attr()},
+      .hyper = channel_hyper("features"),
+      .rules = norm_rules(),
+      .infer = infer_batch_norm,
+      .eval = eval_batch_norm,
+      .flops = flops,
+      .parameters = batch_norm_parameters,
+      .hyper_of = batch_norm_hyper,
+      .layout = {LayoutRule::spatial},
+      .torch = {{"aten.batch_norm.default", "x=input =momentum =cudnn_enabled =training:false"},
+                {"aten._native_batch_norm_legit_no_training.default", "x=input =momentum"}},
+      .tflite = {.lower = lower_batch_norm},
+      .source = {.torch = "F.batch_norm({x}, {running_mean}, {running_var}, {weight}, {bias}, eps={eps})",
+                 .keras = "keras.ops.batch_normalization({x}, {running_mean}, {running_var}, -1, {bias}, {weight}, {eps})",
+                 .jax = "({x} - {running_mean}) * jax.lax.rsqrt({running_var} + {eps}) * {weight} + {bias}"},
+      .quant = {QuantRule::own_range},
+      .examples = {"batch_norm(x: float32[2, 5, 4, 3], features: 5)",
+                   "batch_norm(x: float32[3, 4], features: 4, affine: false, eps: 0.001)",
+                   "batch_norm(x: float32[2, 3, 7], features: 3, bias: false)"}};
 }
 
 OpDef layer_norm_def() {
@@ -338,23 +344,24 @@ OpDef group_norm_def() {
 }
 
 OpDef instance_norm_def() {
-  return {.name = "instance_norm",
-          .doc = "Brings each channel of each sample to mean 0 and variance 1, then scales and shifts channel by channel.",
-          .inputs = norm_inputs("[N, C, spatial…]", "[C]"),
-          .attrs = {eps_attr()},
-          .hyper = channel_hyper("features", false),
-          .rules = {norm_rules()[0], {"x has rank 3 or more", has_places}},
-          .infer = infer_channel_norm,
-          .eval = eval_instance_norm,
-          .flops = flops,
-          .parameters = instance_norm_parameters,
-          .hyper_of = channel_norm_hyper<features_word>,
-          .layout = {LayoutRule::spatial},
-          .torch = {{.target = "aten.instance_norm.default", .convert = convert_instance_norm}},
-          .tflite = {.lower = lower_instance_norm},
-          .source = {.torch = "F.instance_norm({x}, None, None, {weight}, {bias}, True, 0.1, {eps})"},
-          .quant = {QuantRule::float_only},
-          .examples = {"instance_norm(x: float32[2, 3, 5, 6], features: 3)", "instance_norm(x: float32[2, 4, 9], features: 4, affine: true)"}};
+  return {
+      .name = "instance_norm",
+      .doc = "Brings each channel of each sample to mean 0 and variance 1, then scales and shifts channel by channel.",
+      .inputs = norm_inputs("[N, C, spatial…]", "[C]"),
+      .attrs = {eps_attr()},
+      .hyper = channel_hyper("features", false),
+      .rules = {norm_rules()[0], {"x has rank 3 or more", has_places}},
+      .infer = infer_channel_norm,
+      .eval = eval_instance_norm,
+      .flops = flops,
+      .parameters = instance_norm_parameters,
+      .hyper_of = channel_norm_hyper<features_word>,
+      .layout = {LayoutRule::spatial},
+      .torch = {{.target = "aten.instance_norm.default", .convert = convert_instance_norm}},
+      .tflite = {.lower = lower_instance_norm},
+      .source = {.torch = "F.instance_norm({x}, None, None, {weight}, {bias}, True, 0.1, {eps})"},
+      .quant = {QuantRule::float_only},
+      .examples = {"instance_norm(x: float32[2, 3, 5, 6], features: 3)", "instance_norm(x: float32[2, 4, 9], features: 4, affine: true)"}};
 }
 
 }  // namespace

@@ -40,13 +40,15 @@ std::vector<Type> infer_pad(const OpTypes& t) {
   for (std::size_t i = 0; i < ends.size(); ++i) {
     Dim& size = out.shape[i];
     const auto [before, after] = ends[i];
-    if (mode != "constant" && (before < 0 || after < 0)) infer::fault(fmt::format("mode {} cannot cut: pad {}", mode, text(t.node.attr("pad"))));
+    if (mode != "constant" && (before < 0 || after < 0))
+      infer::fault(fmt::format("mode {} cannot cut: pad {}", mode, text(t.node.attr("pad"))));
     if (size.known()) {
       const std::int64_t most = limit(mode, size.size());
       if (mode != "constant" && mode != "replicate" && (before > most || after > most))
         infer::fault(fmt::format("mode {} adds at most {} to axis {} of {}", mode, most, i, text(out.shape)));
       if (mode == "replicate" && ends[i].any() && size.size() == 0) infer::fault("mode replicate needs an element to repeat");
-      if (size.size() + before + after < 0) infer::fault(fmt::format("pad {} cuts more than {} has", text(t.node.attr("pad")), text(out.shape)));
+      if (size.size() + before + after < 0)
+        infer::fault(fmt::format("pad {} cuts more than {} has", text(t.node.attr("pad")), text(out.shape)));
     }
     size = size + Dim(before + after);
   }
@@ -66,9 +68,9 @@ struct Walk {
   const std::byte* x;
   std::byte* out;
   const Sizes &sizes, &out_sizes;
-  std::vector<std::vector<std::int64_t>> sources;      // by axis
+  std::vector<std::vector<std::int64_t>> sources;  // by axis
   const std::byte* fill;
-  std::size_t width;                                   // bytes of an element
+  std::size_t width;  // bytes of an element
 
   void axis(std::size_t i, std::int64_t from, bool outside) {
     const std::vector<std::int64_t>& map = sources[i];
@@ -147,7 +149,7 @@ void lower(TflLowering& t, const Node& node) {
   Type type = ordered(source, order);
   std::vector<Ends> ends(rank);
   for (std::size_t i = 0; i < rank; ++i) ends[static_cast<std::size_t>(order[i])] = by_source[i];
-  for (std::size_t i = 0; i < rank; ++i) {                        // what is cut is sliced off first
+  for (std::size_t i = 0; i < rank; ++i) {  // what is cut is sliced off first
     const std::int64_t begin = std::max<std::int64_t>(-ends[i].before, 0), lost = begin + std::max<std::int64_t>(-ends[i].after, 0);
     if (lost == 0) continue;
     const std::int64_t left = type.shape[i].size() - lost;
@@ -203,7 +205,8 @@ OpList pad() {
        .source = {.torch = "F.pad({x}, {pad}, {mode}, {value})"},
        .quant = {QuantRule::same_scale},
        .examples = {"pad(x: float32[1, 3, 4, 5], pad: [1, 2])", "pad(x: float32[2, 3, 4, 5], pad: [0, 1, 2, 3, 1, 0, 0, 2], value: 2.5)",
-                    "pad(x: float32[1, 2, 4, 5], pad: [1, 2, 3, 1], mode: reflect)", "pad(x: float32[1, 2, 4, 5], pad: [2, 1, 0, 3], mode: replicate)",
+                    "pad(x: float32[1, 2, 4, 5], pad: [1, 2, 3, 1], mode: reflect)",
+                    "pad(x: float32[1, 2, 4, 5], pad: [2, 1, 0, 3], mode: replicate)",
                     "pad(x: float32[1, 2, 4, 5], pad: [2, 1, 4, 3], mode: circular)", "pad(x: float32[1, 2, 6, 5], pad: [-1, 2, 3, -2])",
                     "pad(x: float32[2, 3, 7], pad: [3, 2], mode: reflect)", "pad(x: float32[6], pad: [1, 1])"}},
   };

@@ -30,12 +30,13 @@ std::vector<Window> windows_of(const Node& node, const Shape& x) {
     Window w{kernel[i], stride[i], has_dilation(node) ? infer::per_axis(node, "dilation", n)[i] : 1, padding[i], padding[i]};
     if (w.kernel <= 0 || w.stride <= 0 || w.dilation <= 0)
       infer::fault(fmt::format("kernel_size {}, stride {} and dilation {} must be positive", w.kernel, w.stride, w.dilation));
-    if (w.before < 0 || 2 * w.before > w.extent()) infer::fault(fmt::format("padding {} is not between 0 and half of the window's {}", w.before, w.extent()));
+    if (w.before < 0 || 2 * w.before > w.extent())
+      infer::fault(fmt::format("padding {} is not between 0 and half of the window's {}", w.before, w.extent()));
     if (node.flag("ceil_mode")) {
       if (!x[i + 2].known()) infer::fault(fmt::format("ceil_mode needs sizes that are numbers, not {}", x[i + 2].text()));
       const std::int64_t in = x[i + 2].size(), room = in + 2 * w.before - w.extent();
       std::int64_t steps = room >= 0 ? (room + w.stride - 1) / w.stride : 0;
-      if (steps * w.stride >= in + w.before) --steps;            // no window may start in the padding behind
+      if (steps * w.stride >= in + w.before) --steps;  // no window may start in the padding behind
       w.after = std::max(w.after, steps * w.stride + w.extent() - in - w.before);
     }
     out.push_back(w);
@@ -67,7 +68,7 @@ double flops(const Graph& graph, const Node& node) {
 // ---- eval -----------------------------------------------------------------------------------------------------------
 
 struct Range {
-  std::int64_t begin, end;           // positions of the window that lie in [0, size), in steps of its dilation
+  std::int64_t begin, end;  // positions of the window that lie in [0, size), in steps of its dilation
 };
 
 Range inside(const Window& w, std::int64_t out, std::int64_t size) {
@@ -77,7 +78,8 @@ Range inside(const Window& w, std::int64_t out, std::int64_t size) {
 }
 
 // Calls each(plane, width, out element, rows, columns, out row, out column) for every window of every N·C image.
-template <class Each> void over_windows(OpValues& v, const std::vector<Window>& windows, Each each) {
+template <class Each>
+void over_windows(OpValues& v, const std::vector<Window>& windows, Each each) {
   const Tensor& x = v["x"];
   const Sizes& out = v.out().sizes();
   const bool flat = x.rank() == 3;
@@ -183,7 +185,8 @@ void lower_average(TflLowering& t, const Node& node) {
   int y = t.add("AVERAGE_POOL_2D", {in.x}, out, tfl::pool_options(in));
   const std::int64_t area = in.windows[0].kernel * in.windows[1].kernel;
   if (fixed) {
-    if (*fixed != area) y = tfl::binary(t, "MUL", y, t.constant(Tensor::scalar(static_cast<double>(area) / static_cast<double>(*fixed))), out);
+    if (*fixed != area)
+      y = tfl::binary(t, "MUL", y, t.constant(Tensor::scalar(static_cast<double>(area) / static_cast<double>(*fixed))), out);
   } else if (in.padding == "VALID") {
     const Divisors d = divisors_of(node, windows, shape, t.graph.type(node.outputs[0]).shape);
     std::vector<float> factors;
@@ -199,7 +202,8 @@ void lower_average(TflLowering& t, const Node& node) {
 // ---- PyTorch --------------------------------------------------------------------------------------------------------
 
 // An empty stride means the kernel's size.
-template <const char* name> std::vector<ValueId> convert(Builder& b, const ForeignNode& n) {
+template <const char* name>
+std::vector<ValueId> convert(Builder& b, const ForeignNode& n) {
   std::vector<NamedAttr> attrs;
   for (const std::string_view attr : {"kernel_size", "stride", "padding", "dilation"})
     if (const Ints list = ints(n, attr, Ints{}); !list.empty()) attrs.push_back({attr, list});
@@ -211,19 +215,24 @@ template <const char* name> std::vector<ValueId> convert(Builder& b, const Forei
 constexpr char max1[] = "max_pool1d", max2[] = "max_pool2d", avg1[] = "avg_pool1d", avg2[] = "avg_pool2d";
 
 std::vector<AttrDef> window_attrs(AttrKind kind, std::size_t axes) {
-  return {{.name = "kernel_size", .kind = kind, .doc = "size of the window"},
-          {.name = "stride", .kind = kind, .fallback = None{}, .doc = "step of the window; null: kernel_size", .or_none = true},
-          {.name = "padding", .kind = kind, .fallback = Ints(axes, 0), .doc = "added on both sides of each axis, at most half of kernel_size"}};
+  return {
+      {.name = "kernel_size", .kind = kind, .doc = "size of the window"},
+      {.name = "stride", .kind = kind, .fallback = None{}, .doc = "step of the window; null: kernel_size", .or_none = true},
+      {.name = "padding", .kind = kind, .fallback = Ints(axes, 0), .doc = "added on both sides of each axis, at most half of kernel_size"}};
 }
 
 AttrDef ceil_attr() {
-  return {.name = "ceil_mode", .kind = AttrKind::boolean, .fallback = false, .doc = "whether a last window may reach beyond the padded input"};
+  return {
+      .name = "ceil_mode", .kind = AttrKind::boolean, .fallback = false, .doc = "whether a last window may reach beyond the padded input"};
 }
 
 OpDef max_pool(std::string_view name, int axes, ForeignMap map, std::string_view keras) {
   const AttrKind kind = axes == 1 ? AttrKind::ints1 : AttrKind::ints2;
   std::vector<AttrDef> attrs = window_attrs(kind, static_cast<std::size_t>(axes));
-  attrs.push_back({.name = "dilation", .kind = kind, .fallback = Ints(static_cast<std::size_t>(axes), 1), .doc = "distance between the window's elements"});
+  attrs.push_back({.name = "dilation",
+                   .kind = kind,
+                   .fallback = Ints(static_cast<std::size_t>(axes), 1),
+                   .doc = "distance between the window's elements"});
   attrs.push_back(ceil_attr());
   return {.name = name,
           .doc = "The greatest element under a window that slides; padding never wins.",
@@ -244,31 +253,39 @@ OpDef max_pool(std::string_view name, int axes, ForeignMap map, std::string_view
 OpDef avg_pool(std::string_view name, int axes, ForeignMap map, std::string_view keras) {
   std::vector<AttrDef> attrs = window_attrs(axes == 1 ? AttrKind::ints1 : AttrKind::ints2, static_cast<std::size_t>(axes));
   attrs.push_back(ceil_attr());
-  attrs.push_back({.name = "count_include_pad", .kind = AttrKind::boolean, .fallback = true, .doc = "whether padding counts in the divisor"});
+  attrs.push_back(
+      {.name = "count_include_pad", .kind = AttrKind::boolean, .fallback = true, .doc = "whether padding counts in the divisor"});
   if (axes == 2)
-    attrs.push_back({.name = "divisor_override", .kind = AttrKind::integer, .fallback = None{}, .doc = "divides every sum by this", .or_none = true});
-  return {.name = name,
-          .doc = "The average under a window that slides.",
-          .inputs = {{"x", axes == 1 ? "[N, C, L]" : "[N, C, H, W]"}},
-          .attrs = attrs,
-          .infer = infer_pool,
-          .eval = eval_average,
-          .flops = flops,
-          .layout = {LayoutRule::spatial},
-          .torch = {map},
-          .tflite = {.lower = lower_average},
-          .source = {.torch = axes == 1 ? "F.avg_pool1d({x}, {kernel_size}, {stride}, {padding}, {ceil_mode}, {count_include_pad})"
-                                        : "F.avg_pool2d({x}, {kernel_size}, {stride}, {padding}, {ceil_mode}, {count_include_pad}, {divisor_override})",
-                     .keras = keras},
-          .quant = {QuantRule::own_range}};
+    attrs.push_back(
+        {.name = "divisor_override", .kind = AttrKind::integer, .fallback = None{}, .doc = "divides every sum by this", .or_none = true});
+  return {
+      .name = name,
+      .doc = "The average under a window that slides.",
+      .inputs = {{"x", axes == 1 ? "[N, C, L]" : "[N, C, H, W]"}},
+      .attrs = attrs,
+      .infer = infer_pool,
+      .eval = eval_average,
+      .flops = flops,
+      .layout = {LayoutRule::spatial},
+      .torch = {map},
+      .tflite = {.lower = lower_average},
+      .source = {.torch =
+                     axes == 1
+                         ? "F.avg_pool1d({x}, {kernel_size}, {stride}, {padding}, {ceil_mode}, {count_include_pad})"
+                         : "F.avg_pool2d({x}, {kernel_size}, {stride}, {padding}, {ceil_mode}, {count_include_pad}, {divisor_override})",
+                 .keras = keras},
+      .quant = {QuantRule::own_range}};
 }
 
 std::vector<OpDef> pools() {
-  std::vector<OpDef> defs = {
-      max_pool(max1, 1, {.target = "aten.max_pool1d.default", .convert = convert<max1>}, "keras.ops.max_pool({x}, {kernel_size}, {stride})"),
-      max_pool(max2, 2, {.target = "aten.max_pool2d.default", .convert = convert<max2>}, "keras.ops.max_pool({x}, {kernel_size}, {stride})"),
-      avg_pool(avg1, 1, {.target = "aten.avg_pool1d.default", .convert = convert<avg1>}, "keras.ops.average_pool({x}, {kernel_size}, {stride})"),
-      avg_pool(avg2, 2, {.target = "aten.avg_pool2d.default", .convert = convert<avg2>}, "keras.ops.average_pool({x}, {kernel_size}, {stride})")};
+  std::vector<OpDef> defs = {max_pool(max1, 1, {.target = "aten.max_pool1d.default", .convert = convert<max1>},
+                                      "keras.ops.max_pool({x}, {kernel_size}, {stride})"),
+                             max_pool(max2, 2, {.target = "aten.max_pool2d.default", .convert = convert<max2>},
+                                      "keras.ops.max_pool({x}, {kernel_size}, {stride})"),
+                             avg_pool(avg1, 1, {.target = "aten.avg_pool1d.default", .convert = convert<avg1>},
+                                      "keras.ops.average_pool({x}, {kernel_size}, {stride})"),
+                             avg_pool(avg2, 2, {.target = "aten.avg_pool2d.default", .convert = convert<avg2>},
+                                      "keras.ops.average_pool({x}, {kernel_size}, {stride})")};
   defs[1].torch.push_back({.target = "aten.max_pool2d_with_indices.default", .convert = convert<max2>});
   defs[0].examples = {"max_pool1d(x: float32[2, 3, 10], kernel_size: 3, stride: 2, padding: 1)",
                       "max_pool1d(x: float32[1, 3, 11], kernel_size: 2, ceil_mode: true)",
@@ -281,12 +298,13 @@ std::vector<OpDef> pools() {
                       "max_pool2d(x: float32[1, 2, 9, 9], kernel_size: 3, stride: 2, padding: 1, dilation: 2)"};
   defs[2].examples = {"avg_pool1d(x: float32[2, 3, 10], kernel_size: 3, stride: 2, padding: 1)",
                       "avg_pool1d(x: float32[1, 3, 11], kernel_size: 4, ceil_mode: true, count_include_pad: false)"};
-  defs[3].examples = {"avg_pool2d(x: float32[2, 3, 8, 8], kernel_size: 2)",
-                      "avg_pool2d(x: float32[1, 3, 9, 9], kernel_size: 3, stride: 2, padding: 1)",
-                      "avg_pool2d(x: float32[1, 3, 9, 9], kernel_size: 3, stride: 1, padding: 1, count_include_pad: false)",
-                      "avg_pool2d(x: float32[1, 3, 10, 8], kernel_size: 3, stride: 2, padding: 1, ceil_mode: true)",
-                      "avg_pool2d(x: float32[1, 3, 10, 8], kernel_size: 3, stride: 2, padding: 1, ceil_mode: true, count_include_pad: false)",
-                      "avg_pool2d(x: float32[1, 2, 7, 8], kernel_size: [3, 2], stride: [2, 3], padding: [1, 0], divisor_override: 5)"};
+  defs[3].examples = {
+      "avg_pool2d(x: float32[2, 3, 8, 8], kernel_size: 2)",
+      "avg_pool2d(x: float32[1, 3, 9, 9], kernel_size: 3, stride: 2, padding: 1)",
+      "avg_pool2d(x: float32[1, 3, 9, 9], kernel_size: 3, stride: 1, padding: 1, count_include_pad: false)",
+      "avg_pool2d(x: float32[1, 3, 10, 8], kernel_size: 3, stride: 2, padding: 1, ceil_mode: true)",
+      "avg_pool2d(x: float32[1, 3, 10, 8], kernel_size: 3, stride: 2, padding: 1, ceil_mode: true, count_include_pad: false)",
+      "avg_pool2d(x: float32[1, 2, 7, 8], kernel_size: [3, 2], stride: [2, 3], padding: [1, 0], divisor_override: 5)"};
   return defs;
 }
 

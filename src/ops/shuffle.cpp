@@ -31,7 +31,7 @@ void eval_channel_shuffle(OpValues& v) {
   const std::byte* from = x.data();
   std::byte* to = v.out().mutable_data();
   for (std::int64_t r = 0; r < rows; ++r) {
-    const std::int64_t n = r / channels, c = r % channels;         // out channel k·groups + g is in channel g·width + k
+    const std::int64_t n = r / channels, c = r % channels;  // out channel k·groups + g is in channel g·width + k
     const std::int64_t source = n * channels + c % groups * width + c / groups;
     std::memcpy(to + static_cast<std::size_t>(r) * bytes, from + static_cast<std::size_t>(source) * bytes, bytes);
   }
@@ -144,7 +144,8 @@ OpList shuffle() {
        .tflite = {.lower = lower_pixel_shuffle},
        .source = {.torch = "F.pixel_shuffle({x}, {upscale_factor})"},
        .quant = {QuantRule::same_scale},
-       .examples = {"pixel_shuffle(x: float32[2, 12, 3, 4], upscale_factor: 2)", "pixel_shuffle(x: float32[1, 9, 2, 3], upscale_factor: 3)"}},
+       .examples = {"pixel_shuffle(x: float32[2, 12, 3, 4], upscale_factor: 2)",
+                    "pixel_shuffle(x: float32[1, 9, 2, 3], upscale_factor: 3)"}},
       {.name = "pixel_unshuffle",
        .doc = "Gathers each block of r by r places into r·r channels.",
        .inputs = {{"x", "[N, C, H·r, W·r]"}},

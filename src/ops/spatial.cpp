@@ -45,7 +45,8 @@ void needs_vector(const OpTypes& t, std::string_view input, const Dim& size) {
 
 namespace {
 
-template <class T> const T* hyper_value(const Hyper& hyper, std::string_view name) {
+template <class T>
+const T* hyper_value(const Hyper& hyper, std::string_view name) {
   const auto it = hyper.find(name);
   return it == hyper.end() ? nullptr : std::get_if<T>(&it->second);
 }

@@ -58,7 +58,8 @@ std::vector<Tensor> Evaluator::run(const std::vector<Tensor>& inputs, const Obse
     fail({.code = "E705", .message = fmt::format("{} inputs given, the model takes {}", inputs.size(), graph_.inputs.size())});
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Type& wanted = graph_.type(graph_.inputs[i].value);
-    const bool fits = inputs[i].sizes() == sizes(wanted.shape) && (inputs[i].dtype() == wanted.dtype || (is_float(inputs[i].dtype()) && is_float(wanted.dtype)));
+    const bool fits = inputs[i].sizes() == sizes(wanted.shape) &&
+                      (inputs[i].dtype() == wanted.dtype || (is_float(inputs[i].dtype()) && is_float(wanted.dtype)));
     if (!fits)
       fail({.code = "E705",
             .message = fmt::format("input '{}' is {}, the model takes {}", graph_.inputs[i].name, text(inputs[i].type()), text(wanted))});
@@ -95,7 +96,7 @@ struct SplitMix {
     z = (z ^ (z >> 27U)) * 0x94D049BB133111EBU;
     return z ^ (z >> 31U);
   }
-  double uniform() { return (static_cast<double>(next() >> 11U) + 0.5) * 0x1.0p-53; }   // in (0, 1)
+  double uniform() { return (static_cast<double>(next() >> 11U) + 0.5) * 0x1.0p-53; }  // in (0, 1)
 };
 
 }  // namespace
@@ -107,13 +108,14 @@ std::vector<Tensor> seeded_tensors(const std::vector<Type>& types, std::uint64_t
     Tensor tensor = Tensor::allocate(is_float(type.dtype) ? DType::float32 : DType::int64, sizes(type.shape));
     if (is_float(type.dtype)) {
       const auto values = tensor.mutable_as<float>();
-      for (std::size_t i = 0; i < values.size(); i += 2) {   // Box and Muller's transform, two at a time
+      for (std::size_t i = 0; i < values.size(); i += 2) {  // Box and Muller's transform, two at a time
         const double radius = std::sqrt(-2 * std::log(random.uniform())), angle = 2 * std::numbers::pi * random.uniform();
         values[i] = static_cast<float>(radius * std::cos(angle));
         if (i + 1 < values.size()) values[i + 1] = static_cast<float>(radius * std::sin(angle));
       }
     } else {
-      for (std::int64_t& value : tensor.mutable_as<std::int64_t>()) value = static_cast<std::int64_t>(random.next() % (type.dtype == DType::boolean ? 2 : 10));
+      for (std::int64_t& value : tensor.mutable_as<std::int64_t>())
+        value = static_cast<std::int64_t>(random.next() % (type.dtype == DType::boolean ? 2 : 10));
     }
     tensors.push_back(tensor.cast(type.dtype));
   }

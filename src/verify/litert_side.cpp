@@ -9,7 +9,7 @@ namespace wherry {
 
 namespace {
 
-using Order = std::vector<int>;   // axis i of the source's value is axis order[i] of the file's tensor
+using Order = std::vector<int>;  // axis i of the source's value is axis order[i] of the file's tensor
 
 Order identity(std::size_t rank) {
   Order order(rank);
@@ -37,10 +37,12 @@ Shape in_order(const Shape& shape, const Order& order) {
 
 class LiteRtSide : public Side {
  public:
-  LiteRtSide(const std::filesystem::path& file, const std::vector<NamedType>& like_inputs, const std::vector<NamedType>& like_outputs, int threads)
+  LiteRtSide(const std::filesystem::path& file, const std::vector<NamedType>& like_inputs, const std::vector<NamedType>& like_outputs,
+             int threads)
       : file_(file), threads_(threads), model_(LiteRtModel::from_file(file, threads)) {
     const TfliteSummary summary = summarize_tflite(file);
-    if (const auto text = summary.metadata.find("WHERRY_PROVENANCE"); text != summary.metadata.end()) provenance_ = parse_provenance(text->second);
+    if (const auto text = summary.metadata.find("WHERRY_PROVENANCE"); text != summary.metadata.end())
+      provenance_ = parse_provenance(text->second);
     inputs_ = ports(model_->inputs(), like_inputs);
     outputs_ = ports(model_->outputs(), like_outputs);
   }
@@ -49,7 +51,9 @@ class LiteRtSide : public Side {
   std::vector<NamedType> inputs() const override { return named(inputs_); }
   std::vector<NamedType> outputs() const override { return named(outputs_); }
 
-  std::vector<Tensor> run(const std::vector<Tensor>& inputs) override { return in_source_order(model_->run(in_file_order(inputs)), outputs_); }
+  std::vector<Tensor> run(const std::vector<Tensor>& inputs) override {
+    return in_source_order(model_->run(in_file_order(inputs)), outputs_);
+  }
 
   // The same file with every layer's tensor as an output.
   std::vector<Layer> run_layers(const std::vector<Tensor>& inputs) override {
@@ -61,7 +65,8 @@ class LiteRtSide : public Side {
     const std::vector<Tensor> found = LiteRtModel::from_bytes(tapped.bytes, what(), threads_)->run(in_file_order(inputs));
     for (std::size_t i = 0; i < taps.size(); ++i) {
       const int output = tapped.output[i];
-      if (output >= 0) layers.push_back({taps[i].name, found.at(static_cast<std::size_t>(output)).permuted(provenance_->layers[i].order).contiguous()});
+      if (output >= 0)
+        layers.push_back({taps[i].name, found.at(static_cast<std::size_t>(output)).permuted(provenance_->layers[i].order).contiguous()});
     }
     return layers;
   }
@@ -81,8 +86,10 @@ class LiteRtSide : public Side {
       const Shape& shape = list[i].type.shape;
       Order order = identity(shape.size());
       const Order last = channels_last(shape.size());
-      if (provenance_ && provenance_->ports.contains(list[i].name)) order = provenance_->ports.at(list[i].name);
-      else if (i < like.size() && like[i].type.shape != shape && shape.size() > 2 && in_order(shape, last) == like[i].type.shape) order = last;
+      if (provenance_ && provenance_->ports.contains(list[i].name))
+        order = provenance_->ports.at(list[i].name);
+      else if (i < like.size() && like[i].type.shape != shape && shape.size() > 2 && in_order(shape, last) == like[i].type.shape)
+        order = last;
       if (order.size() != shape.size()) order = identity(shape.size());
       result.push_back({list[i].name, list[i].type.dtype, in_order(shape, order), order});
     }
@@ -97,7 +104,8 @@ class LiteRtSide : public Side {
 
   std::vector<Tensor> in_file_order(const std::vector<Tensor>& inputs) const {
     std::vector<Tensor> turned;
-    for (std::size_t i = 0; i < inputs.size(); ++i) turned.push_back(inputs[i].permuted(inverse(inputs_.at(i).order)).contiguous().cast(inputs_[i].dtype));
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      turned.push_back(inputs[i].permuted(inverse(inputs_.at(i).order)).contiguous().cast(inputs_[i].dtype));
     return turned;
   }
 
@@ -116,8 +124,8 @@ class LiteRtSide : public Side {
 
 }  // namespace
 
-std::unique_ptr<Side> litert_side(const std::filesystem::path& file, const std::vector<NamedType>& like_inputs, const std::vector<NamedType>& like_outputs,
-                                  int threads) {
+std::unique_ptr<Side> litert_side(const std::filesystem::path& file, const std::vector<NamedType>& like_inputs,
+                                  const std::vector<NamedType>& like_outputs, int threads) {
   return std::make_unique<LiteRtSide>(file, like_inputs, like_outputs, threads);
 }
 

@@ -1,16 +1,17 @@
 #include "verify/provenance.h"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <xxhash.h>
+#include <nlohmann/json.hpp>
 
 namespace wherry {
 
 std::string to_json_text(const Provenance& p) {
   nlohmann::ordered_json layers = nlohmann::ordered_json::array();
   for (const Provenance::Layer& layer : p.layers) layers.push_back({layer.tensor, layer.name, layer.order});
-  return nlohmann::ordered_json{{"generator", p.generator}, {"source", p.source}, {"source_hash", p.source_hash}, {"precision", p.precision},
-                                {"io", p.io}, {"ports", p.ports}, {"layers", layers}}
+  return nlohmann::ordered_json{{"generator", p.generator}, {"source", p.source}, {"source_hash", p.source_hash},
+                                {"precision", p.precision}, {"io", p.io},         {"ports", p.ports},
+                                {"layers", layers}}
       .dump();
 }
 
@@ -18,8 +19,13 @@ std::optional<Provenance> parse_provenance(std::string_view text) {
   const nlohmann::json j = nlohmann::json::parse(text, nullptr, false);
   if (!j.is_object()) return std::nullopt;
   try {
-    Provenance p{j.at("generator"), j.at("source"), j.at("source_hash"), j.at("precision"), j.at("io"),
-                 j.at("ports").get<std::map<std::string, std::vector<int>>>(), {}};
+    Provenance p{j.at("generator"),
+                 j.at("source"),
+                 j.at("source_hash"),
+                 j.at("precision"),
+                 j.at("io"),
+                 j.at("ports").get<std::map<std::string, std::vector<int>>>(),
+                 {}};
     for (const nlohmann::json& layer : j.at("layers")) p.layers.push_back({layer.at(0), layer.at(1), layer.at(2).get<std::vector<int>>()});
     return p;
   } catch (const nlohmann::json::exception&) {

@@ -18,7 +18,7 @@ struct NamedType {
 class Side {
  public:
   virtual ~Side() = default;
-  virtual std::string what() const = 0;                    // "fbnet_a.tflite in LiteRT"
+  virtual std::string what() const = 0;  // "fbnet_a.tflite in LiteRT"
   virtual std::vector<NamedType> inputs() const = 0;
   virtual std::vector<NamedType> outputs() const = 0;
   virtual std::vector<Tensor> run(const std::vector<Tensor>& inputs) = 0;

@@ -12,7 +12,8 @@ LayerReport judge(std::string name, const Tensor& reference, const Tensor& other
 }
 
 [[noreturn]] void do_not_fit(const Side& a, const Side& b, const std::string& what) {
-  fail({.code = "E705", .message = fmt::format("{} and {} cannot be compared: {}", a.what(), b.what(), what),
+  fail({.code = "E705",
+        .message = fmt::format("{} and {} cannot be compared: {}", a.what(), b.what(), what),
         .next = "'wherry show' prints the inputs and outputs of both"});
 }
 
@@ -27,13 +28,15 @@ void require_alike(const Side& a, const Side& b) {
   alike(a.outputs(), b.outputs(), "output");
 }
 
-std::vector<LayerReport> compare_layers(const std::vector<Side::Layer>& reference, const std::vector<Side::Layer>& other, double tolerance) {
+std::vector<LayerReport> compare_layers(const std::vector<Side::Layer>& reference, const std::vector<Side::Layer>& other,
+                                        double tolerance) {
   std::map<std::string_view, const Tensor*> by_name;
   for (const Side::Layer& layer : other) by_name[layer.name] = &layer.tensor;
   std::vector<LayerReport> reports;
   for (const Side::Layer& layer : reference) {
     const auto it = by_name.find(layer.name);
-    if (it != by_name.end() && it->second->sizes() == layer.tensor.sizes()) reports.push_back(judge(layer.name, layer.tensor, *it->second, tolerance));
+    if (it != by_name.end() && it->second->sizes() == layer.tensor.sizes())
+      reports.push_back(judge(layer.name, layer.tensor, *it->second, tolerance));
   }
   return reports;
 }

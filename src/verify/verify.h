@@ -14,11 +14,11 @@ struct LayerReport {
 
 struct VerifyReport {
   bool match = true;
-  double tolerance = 0;                 // of max|reference|: what was asked
-  Metrics worst;                        // over all outputs
+  double tolerance = 0;  // of max|reference|: what was asked
+  Metrics worst;         // over all outputs
   std::vector<LayerReport> outputs;
-  std::vector<LayerReport> layers;      // those that both sides name, in the reference's order; empty unless asked for
-  std::string first_mismatch;           // the first layer (or output) beyond the tolerance; "" : none
+  std::vector<LayerReport> layers;  // those that both sides name, in the reference's order; empty unless asked for
+  std::string first_mismatch;       // the first layer (or output) beyond the tolerance; "" : none
 };
 
 // Fails with E705 when the sides' inputs or outputs differ in number or shape.

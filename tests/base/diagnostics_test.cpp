@@ -30,7 +30,9 @@ TEST(Diagnostics, ThrowsAllThatWasCollected) {
     FAIL();
   } catch (const Failure& failure) {
     EXPECT_EQ(failure.diagnostics().size(), 2U);
-    EXPECT_STREQ(failure.what(), "error E401: one\n  try  'wherry show FILE' lists a file's weights; --weights names another\nerror E402: two\n  try  this\n");
+    EXPECT_STREQ(
+        failure.what(),
+        "error E401: one\n  try  'wherry show FILE' lists a file's weights; --weights names another\nerror E402: two\n  try  this\n");
   }
 }
 

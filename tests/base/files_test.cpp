@@ -35,7 +35,7 @@ TEST(Files, ACommittedFileIsWhole) {
   AtomicFile file(path);
   file.write("abc");
   file.pad_to(8);
-  file.write(std::string(3 << 20, 'x'));   // larger than the buffer
+  file.write(std::string(3 << 20, 'x'));  // larger than the buffer
   EXPECT_EQ(file.size(), 8 + (3U << 20U));
   file.commit();
   const std::string text = read_text(path);
@@ -48,7 +48,7 @@ TEST(Files, FaultsHaveCodes) {
   EXPECT_EQ(code_of([] { MappedFile::open("/tmp"); }), "E101");
   EXPECT_EQ(code_of([] { AtomicFile file("/nowhere/at/all"); }), "E601");
   EXPECT_EQ(code_of([] {
-              AtomicFile file("/dev/shm");   // the temporary can be made, the rename onto a folder cannot
+              AtomicFile file("/dev/shm");  // the temporary can be made, the rename onto a folder cannot
               file.write("x");
               file.commit();
             }),

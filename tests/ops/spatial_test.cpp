@@ -87,7 +87,8 @@ TEST(SpatialTypes, PaddingOfBothEnds) {
 }
 
 TEST(SpatialFaults, SayWhatWasFound) {
-  EXPECT_THAT(fault_of("max_pool2d", "float32[1, 1, 4, 4]", {{"kernel_size", Ints{5, 5}}}), testing::HasSubstr("a window of 5 does not fit an axis of 4"));
+  EXPECT_THAT(fault_of("max_pool2d", "float32[1, 1, 4, 4]", {{"kernel_size", Ints{5, 5}}}),
+              testing::HasSubstr("a window of 5 does not fit an axis of 4"));
   EXPECT_THAT(fault_of("max_pool2d", "float32[1, 1, 4, 4]", {{"kernel_size", Ints{2, 2}}, {"padding", Ints{2, 2}}}),
               testing::HasSubstr("padding 2 is not between 0 and half of the window's 2"));
   EXPECT_THAT(fault_of("max_pool2d", "float32[1, 1, 4, 4]", {{"kernel_size", Ints{2, 2}}, {"stride", Ints{1, 1, 1, 1}}}),
@@ -98,8 +99,10 @@ TEST(SpatialFaults, SayWhatWasFound) {
   EXPECT_THAT(fault_of("pad", "float32[2, 3]", {{"pad", Ints{3, 0}}, {"mode", "reflect"}}), testing::HasSubstr("adds at most 2 to axis 1"));
   EXPECT_THAT(fault_of("pad", "float32[2, 3]", {{"pad", Ints{-4, 0}}}), testing::HasSubstr("cuts more than [2, 3] has"));
   EXPECT_THAT(fault_of("pad", "float32[2, 3]", {{"pad", Ints{std::int64_t{1} << 62, std::int64_t{1} << 62}}}), testing::HasSubstr("E503"));
-  EXPECT_THAT(fault_of("channel_shuffle", "float32[1, 4, 2, 2]", {{"groups", std::int64_t{3}}}), testing::HasSubstr("4 channels do not split into 3 groups"));
-  EXPECT_THAT(fault_of("pixel_shuffle", "float32[1, 6, 2, 2]", {{"upscale_factor", std::int64_t{2}}}), testing::HasSubstr("6 channels are not a multiple of 4"));
+  EXPECT_THAT(fault_of("channel_shuffle", "float32[1, 4, 2, 2]", {{"groups", std::int64_t{3}}}),
+              testing::HasSubstr("4 channels do not split into 3 groups"));
+  EXPECT_THAT(fault_of("pixel_shuffle", "float32[1, 6, 2, 2]", {{"upscale_factor", std::int64_t{2}}}),
+              testing::HasSubstr("6 channels are not a multiple of 4"));
   EXPECT_THAT(fault_of("interpolate", "float32[1, 1, 2, 2]", {}), testing::HasSubstr("needs size or scale_factor"));
   EXPECT_THAT(fault_of("adaptive_avg_pool2d", "int64[1, 1, 2, 2]", {{"output_size", Ints{1, 1}}}), testing::HasSubstr("E502"));
 }
@@ -139,7 +142,8 @@ TEST(SpatialValues, AveragesDivideByWhatCounts) {
   const Ints two = {2}, one = {1};
   // Windows [pad 0] [1 2] [3 4] over 0 … 4 with kernel 2, padding 1.
   EXPECT_EQ(values_of("avg_pool1d", {1, 1, 5}, {{"kernel_size", two}, {"padding", one}}), (std::vector<float>{0, 1.5, 3.5}));
-  EXPECT_EQ(values_of("avg_pool1d", {1, 1, 5}, {{"kernel_size", Ints{3}}, {"stride", two}, {"padding", one}}), (std::vector<float>{1.F / 3, 2, 7.F / 3}));
+  EXPECT_EQ(values_of("avg_pool1d", {1, 1, 5}, {{"kernel_size", Ints{3}}, {"stride", two}, {"padding", one}}),
+            (std::vector<float>{1.F / 3, 2, 7.F / 3}));
   EXPECT_EQ(values_of("avg_pool1d", {1, 1, 5}, {{"kernel_size", Ints{3}}, {"stride", two}, {"padding", one}, {"count_include_pad", false}}),
             (std::vector<float>{0.5, 2, 3.5}));
   // The last window reaches beyond even the padded input: only what lies within that counts.
@@ -163,7 +167,8 @@ TEST(SpatialValues, Padding) {
 TEST(SpatialValues, Shuffles) {
   EXPECT_EQ(values_of("channel_shuffle", {1, 6, 1}, {{"groups", std::int64_t{2}}}), (std::vector<float>{0, 3, 1, 4, 2, 5}));
   EXPECT_EQ(values_of("pixel_shuffle", {1, 4, 1, 2}, {{"upscale_factor", std::int64_t{2}}}), (std::vector<float>{0, 2, 1, 3, 4, 6, 5, 7}));
-  EXPECT_EQ(values_of("pixel_unshuffle", {1, 1, 2, 4}, {{"downscale_factor", std::int64_t{2}}}), (std::vector<float>{0, 2, 1, 3, 4, 6, 5, 7}));
+  EXPECT_EQ(values_of("pixel_unshuffle", {1, 1, 2, 4}, {{"downscale_factor", std::int64_t{2}}}),
+            (std::vector<float>{0, 2, 1, 3, 4, 6, 5, 7}));
 }
 
 TEST(SpatialValues, InterpolationByTheScaleThatWasGiven) {
@@ -171,7 +176,8 @@ TEST(SpatialValues, InterpolationByTheScaleThatWasGiven) {
   EXPECT_EQ(values_of("interpolate", {1, 1, 5}, {{"scale_factor", Floats{0.7}}}), (std::vector<float>{0, 1, 2}));
   EXPECT_EQ(values_of("interpolate", {1, 1, 5}, {{"size", Ints{3}}}), (std::vector<float>{0, 1, 3}));
   EXPECT_EQ(values_of("interpolate", {1, 1, 2}, {{"size", Ints{4}}, {"mode", "linear"}}), (std::vector<float>{0, 0.25, 0.75, 1}));
-  EXPECT_EQ(values_of("interpolate", {1, 1, 2}, {{"size", Ints{3}}, {"mode", "linear"}, {"align_corners", true}}), (std::vector<float>{0, 0.5, 1}));
+  EXPECT_EQ(values_of("interpolate", {1, 1, 2}, {{"size", Ints{3}}, {"mode", "linear"}, {"align_corners", true}}),
+            (std::vector<float>{0, 0.5, 1}));
 }
 
 TEST(SpatialLowering, SameOnlyWhereItPadsTheSame) {
@@ -194,7 +200,7 @@ TEST(SpatialLowering, PadBecomesTheConvolutionsOwn) {
   net.output("y", net.conv("conv", net.node("pad", "pad", {x}, {{"pad", Ints{0, 1, 0, 1}}}), 4, 3, {{"stride", Ints{2, 2}}}));
   EXPECT_THAT(lowered(net), testing::EndsWith("CONV_2D:SAME"));
 
-  Net channels;      // padding of channels is no padding of windows
+  Net channels;  // padding of channels is no padding of windows
   const ValueId c = channels.input("x", "float32[1, 3, 8, 8]");
   channels.output("y", channels.conv("conv", channels.node("pad", "pad", {c}, {{"pad", Ints{1, 1, 1, 1, 0, 1}}}), 4, 3));
   EXPECT_THAT(lowered(channels), testing::EndsWith("PAD CONV_2D:VALID"));
@@ -202,10 +208,14 @@ TEST(SpatialLowering, PadBecomesTheConvolutionsOwn) {
 
 TEST(SpatialLowering, PoolsPadWithWhatNeverCounts) {
   const Ints three = {3, 3}, two = {2, 2}, one = {1, 1};
-  EXPECT_EQ(lowered_op("max_pool2d", "float32[1, 3, 8, 8]", {{"kernel_size", three}, {"stride", two}, {"padding", one}}), "PADV2 MAX_POOL_2D:VALID");
-  EXPECT_EQ(lowered_op("max_pool2d", "float32[1, 3, 8, 8]", {{"kernel_size", three}, {"stride", one}, {"padding", one}}), "MAX_POOL_2D:SAME");
-  EXPECT_EQ(lowered_op("avg_pool2d", "float32[1, 3, 8, 8]", {{"kernel_size", three}, {"stride", one}, {"padding", one}}), "PAD AVERAGE_POOL_2D:VALID");
-  EXPECT_EQ(lowered_op("avg_pool2d", "float32[1, 3, 8, 8]", {{"kernel_size", three}, {"stride", one}, {"padding", one}, {"count_include_pad", false}}),
+  EXPECT_EQ(lowered_op("max_pool2d", "float32[1, 3, 8, 8]", {{"kernel_size", three}, {"stride", two}, {"padding", one}}),
+            "PADV2 MAX_POOL_2D:VALID");
+  EXPECT_EQ(lowered_op("max_pool2d", "float32[1, 3, 8, 8]", {{"kernel_size", three}, {"stride", one}, {"padding", one}}),
+            "MAX_POOL_2D:SAME");
+  EXPECT_EQ(lowered_op("avg_pool2d", "float32[1, 3, 8, 8]", {{"kernel_size", three}, {"stride", one}, {"padding", one}}),
+            "PAD AVERAGE_POOL_2D:VALID");
+  EXPECT_EQ(lowered_op("avg_pool2d", "float32[1, 3, 8, 8]",
+                       {{"kernel_size", three}, {"stride", one}, {"padding", one}, {"count_include_pad", false}}),
             "AVERAGE_POOL_2D:SAME");
   EXPECT_EQ(lowered_op("avg_pool2d", "float32[1, 3, 9, 9]", {{"kernel_size", two}, {"ceil_mode", true}}), "PAD AVERAGE_POOL_2D:VALID MUL");
 }

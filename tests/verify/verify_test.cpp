@@ -24,7 +24,7 @@ TEST(Metrics, OfKnownErrors) {
   const Metrics m = compare(floats({3, 4}), floats({3, 4.5}));
   EXPECT_DOUBLE_EQ(m.max_abs_error, 0.5);
   EXPECT_DOUBLE_EQ(m.relative(), 0.125);
-  EXPECT_NEAR(m.sqnr_db, 20, 1e-9);   // 25 against 0.25
+  EXPECT_NEAR(m.sqnr_db, 20, 1e-9);  // 25 against 0.25
 }
 
 TEST(Metrics, ANanOnOneSideIsAMismatch) {
@@ -64,8 +64,13 @@ TEST(Verify, RefusesSidesOfOtherShapes) {
 }
 
 TEST(Provenance, ReadsBackWhatItWrote) {
-  const Provenance p{.generator = "wherry", .source = "a.pt2", .source_hash = "xxh3:0", .precision = "float32", .io = "nhwc",
-                     .ports = {{"x", {0, 3, 1, 2}}}, .layers = {{4, "conv", {0, 3, 1, 2}}}};
+  const Provenance p{.generator = "wherry",
+                     .source = "a.pt2",
+                     .source_hash = "xxh3:0",
+                     .precision = "float32",
+                     .io = "nhwc",
+                     .ports = {{"x", {0, 3, 1, 2}}},
+                     .layers = {{4, "conv", {0, 3, 1, 2}}}};
   const auto again = parse_provenance(to_json_text(p));
   ASSERT_TRUE(again);
   EXPECT_EQ(to_json_text(*again), to_json_text(p));

@@ -70,14 +70,12 @@ void run(Session& session, ConvertOptions& options) {
 void add_convert(CLI::App& app, Session& session) {
   CLI::App* command = add_command(app, session, "convert", "Convert a model and verify the result in its runtime",
                                   "  wherry convert fbnet_a.pt2 -o fbnet_a.tflite\n"
-                                  "  wherry convert model.yaml --weights model.pth -o model.tflite --precision float16\n"
+                                  "  wherry convert m.yaml --weights m.pth -o m.tflite --precision float16\n"
                                   "  wherry convert model.pt2 -o model.tflite --io nchw --dim batch=1 --json\n"
                                   "  wherry convert model.pt2 -o model.tflite --check-passes --dump passes/");
   auto options = std::make_shared<ConvertOptions>();
   command->add_option("source", options->source, "A .pt2 archive or a text (.yaml, .json)")->required()->type_name("SRC");
-  command->add_option("-o,--output", options->out, "The file to write; its suffix names the target: .tflite, .yaml, .json")
-      ->required()
-      ->type_name("OUT");
+  command->add_option("-o,--output", options->out, "Written as .tflite, .yaml or .json, as named")->required()->type_name("OUT");
   command->add_option("--precision", options->precision, "float32 (default) or float16")
       ->transform(CLI::CheckedTransformer(
                       std::map<std::string, Precision>{{"float32", Precision::float32}, {"float16", Precision::float16}}, CLI::ignore_case)
@@ -86,21 +84,17 @@ void add_convert(CLI::App& app, Session& session) {
   command
       ->add_option_function<std::string>(
           "--io", [options](const std::string& word) { options->io = word == "nhwc" ? Io::nhwc : Io::nchw; },
-          "Layout of image inputs and outputs: nhwc (default, TFLite's convention) or nchw")
+          "Layout of images: nhwc (TFLite's, default) or nchw")
       ->check(CLI::IsMember({"nhwc", "nchw"}).description(""))
       ->type_name("NAME");
   command->add_flag_callback(
       "--no-verify", [options] { options->verify = false; }, "Do not run the result in LiteRT");
-  command->add_option("--tolerance", options->tolerance, "Largest error allowed, as a part of max|output| (default 1e-4; float16 2e-2)")
-      ->type_name("X");
+  command->add_option("--tolerance", options->tolerance, "Error allowed, of max|output| (1e-4; float16 2e-2)")->type_name("X");
   command->add_option("--threads", options->threads, "Threads for verification")->check(CLI::Range(1, 64).description(""))->type_name("N");
-  command->add_option("--skip-pass", options->passes.skip, "Leave a pass out, by name; may be repeated")
-      ->type_name("NAME")
-      ->allow_extra_args(false);
+  command->add_option("--skip-pass", options->passes.skip, "Leave a pass out; may be repeated")->type_name("NAME")->allow_extra_args(false);
   command->add_option("--stop-after", options->passes.stop_after, "Run no pass behind this one")->type_name("NAME");
   command->add_flag("--check-passes", options->check_passes, "Compare the numbers before and after each pass");
-  command->add_option("--dump", options->dump, "Write the graph after each pass, and the target's form, into this folder")
-      ->type_name("DIR");
+  command->add_option("--dump", options->dump, "Write the graph after each pass into a folder")->type_name("DIR");
   add_load_options(*command, options->load);
   command->callback([&session, options] { run(session, *options); });
 }
@@ -111,7 +105,7 @@ void add_import(CLI::App& app, Session& session) {
                                   "  wherry import fbnet_a.yaml --weights checkpoint.pth -o trained.json");
   auto options = std::make_shared<ConvertOptions>();
   command->add_option("source", options->source, "A .pt2 archive or a text (.yaml, .json)")->required()->type_name("SRC");
-  command->add_option("-o,--output", options->out, "The text to write (.yaml, .json); weights go beside it")
+  command->add_option("-o,--output", options->out, "The text to write; weights go beside it")
       ->required()
       ->type_name("MODEL.yaml")
       ->check([](const std::string& name) {
@@ -119,7 +113,7 @@ void add_import(CLI::App& app, Session& session) {
         return suffix == ".yaml" || suffix == ".yml" || suffix == ".json" ? "" : "'" + name + "' should end in .yaml or .json";
       });
   command->add_flag_callback(
-      "--no-verify", [options] { options->verify = false; }, "Do not prove that the text gives the same graph back");
+      "--no-verify", [options] { options->verify = false; }, "Do not prove that the text gives the graph back");
   add_load_options(*command, options->load);
   command->callback([&session, options] { run(session, *options); });
 }

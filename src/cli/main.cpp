@@ -25,11 +25,12 @@ int report(const Session& session, const wherry::Failure& failure) {
 
 int run(int argc, char** argv) {
   Session session;
-  CLI::App app{"Carries neural networks from PyTorch to the device, through one text that people can read."};
+  CLI::App app{"Carries neural networks from PyTorch to the device, through one readable text."};
   app.name("wherry");
   app.set_version_flag("--version", fmt::format("wherry {}", wherry::version));
   app.require_subcommand(1);
-  app.footer("'wherry COMMAND --help' shows a command's options and examples.");
+  app.footer("'wherry COMMAND --help' shows a command's options and examples.\n");
+  app.get_formatter()->column_width(26);
   wherry::add_import(app, session);
   wherry::add_convert(app, session);
   wherry::add_show(app, session);

@@ -177,7 +177,7 @@ void add_ops(CLI::App& app, Session& session) {
   command->add_option("name", options->name, "An operator")->type_name("NAME");
   command->add_flag("--markdown", options->markdown, "Print docs/operators.md");
   command->add_flag("--errors", options->errors, "Print docs/errors.md");
-  command->add_flag("--schema", options->schema, "Print the JSON Schema of the text form, for editors");
+  command->add_flag("--schema", options->schema, "Print the text form's JSON Schema, for editors");
   command->callback([&session, options] { run(session, *options); });
 }
 

@@ -23,12 +23,12 @@ CLI::App* add_command(CLI::App& app, Session& session, const std::string& name, 
   CLI::App* command = app.add_subcommand(name, summary);
   command->add_flag("--json", session.json, "Print one JSON document on stdout");
   command->add_flag("-q,--quiet", session.quiet, "Print nothing but errors");
-  command->footer("Examples:\n" + examples);
+  command->footer("Examples:\n" + examples + "\n");
   return command;
 }
 
 void add_load_options(CLI::App& command, LoadOptions& options) {
-  command.add_option("--weights", options.weights, "Weights for a text: .safetensors or a .pth state dict")->type_name("FILE");
+  command.add_option("--weights", options.weights, "A text's weights: .safetensors or .pth")->type_name("FILE");
   command.add_option("--seed", options.seed, "Make a text's weights at random instead")->type_name("N");
   command
       .add_option_function<std::vector<std::string>>(
@@ -38,12 +38,12 @@ void add_load_options(CLI::App& command, LoadOptions& options) {
               const std::size_t equals = pair.find('=');
               std::int64_t size = 0;
               if (equals == std::string::npos || !CLI::detail::lexical_cast(pair.substr(equals + 1), size))
-                throw CLI::ValidationError("--dim", "'" + pair + "' is not NAME=SIZE");
+                throw CLI::ValidationError("--dim", "'" + pair + "' is not NAME=N");
               options.dims[pair.substr(0, equals)] = size;
             }
           },
-          "Give a symbolic dimension its size; may be repeated")
-      ->type_name("NAME=SIZE")
+          "Size of a symbolic dimension; may be repeated")
+      ->type_name("NAME=N")
       ->allow_extra_args(false);
 }
 

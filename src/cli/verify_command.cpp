@@ -72,7 +72,8 @@ void run(Session& session, const VerifyOptions& options) {
     session.print(j);
   } else {
     std::string text = fmt::format("{}  {} against {}\n", report.match ? "match" : "MISMATCH", b->what(), a->what());
-    text += table(options.layers ? report.layers : report.outputs);
+    if (options.layers && report.layers.empty()) text += "  the sides have no layer's name in common; outputs alone:\n";
+    text += table(options.layers && !report.layers.empty() ? report.layers : report.outputs);
     if (!report.first_mismatch.empty())
       text += fmt::format("first beyond {:.0e} of the scale: {}\n", report.tolerance, report.first_mismatch);
     text.pop_back();
@@ -90,7 +91,7 @@ void run(Session& session, const VerifyOptions& options) {
 }  // namespace
 
 void add_verify(CLI::App& app, Session& session) {
-  CLI::App* command = add_command(app, session, "verify", "Run two models on the same inputs and compare them, layer by layer if asked",
+  CLI::App* command = add_command(app, session, "verify", "Run two models on the same inputs and compare them",
                                   "  wherry verify fbnet_a.pt2 fbnet_a.tflite\n"
                                   "  wherry verify fbnet_a.yaml fbnet_a.tflite --layers\n"
                                   "  wherry verify a.pt2 b.yaml --inputs samples.npz --tolerance 1e-5 --json");
@@ -99,8 +100,8 @@ void add_verify(CLI::App& app, Session& session) {
   command->add_option("b", options->b, "What is compared with it")->required()->type_name("B");
   command->add_option("--inputs", options->inputs, "Inputs by name, or in order")->type_name("F.npz");
   command->add_option("--random", options->random, "Seed of random inputs (default 0)")->type_name("N")->excludes("--inputs");
-  command->add_flag("--layers", options->layers, "Compare every layer that both sides have; the first that differs is named");
-  command->add_option("--tolerance", options->tolerance, "Largest error allowed, as a part of max|output| (default 1e-4)")->type_name("X");
+  command->add_flag("--layers", options->layers, "Compare every layer; the first to differ is named");
+  command->add_option("--tolerance", options->tolerance, "Error allowed, of max|output| (default 1e-4)")->type_name("X");
   command->add_option("--threads", options->threads, "Threads of the runtime")->check(CLI::Range(1, 64).description(""))->type_name("N");
   add_load_options(*command, options->load);
   command->callback([&session, options] { run(session, *options); });

@@ -37,6 +37,7 @@ VERBS = ["import", "convert", "show", "check", "verify", "ops", "doctor"]
 def test_help_has_examples_and_fits_a_terminal(run, verb):
     done = run(verb, "--help")
     assert done.code == 0 and "Examples:" in done.out and f"wherry {verb}" in done.out and "--json" in done.out
+    assert max(len(line) for line in done.out.splitlines()) <= 80
 
 
 @pytest.mark.parametrize("arguments", [[], ["convrt"], ["convert"], ["convert", "x.pt2"], ["convert", "x.pt2", "-o", "y.tflite", "--precision", "int3"],

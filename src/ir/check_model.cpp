@@ -92,8 +92,9 @@ class Checker {
                 layer.word_line ? layer.word_column : layer.column, std::move(next));
   }
 
-  void lacks(const Body& body, const Layer& layer, const std::string& what, const std::string& names) {
-    faults_.add("E303", fmt::format("layer '{}' needs {} of {}", layer.name, names, what), body.origin, layer.line, layer.column);
+  void lacks(const Body& body, const Layer& layer, const std::string& what, const std::string& names, std::string next) {
+    faults_.add("E303", fmt::format("layer '{}' needs {} of {}", layer.name, names, what), body.origin, layer.line, layer.column,
+                std::move(next));
   }
 
   void of_operator(const Body& body, const Layer& layer, const OpDef& op) {
@@ -103,10 +104,12 @@ class Checker {
     arguments(body, layer, known, fmt::format("operator {}", op.name));
     for (const HyperDef& def : op.hyper)
       if (!def.fallback && !has_argument(layer, def.name))
-        lacks(body, layer, fmt::format("operator {}", op.name), fmt::format("'{}'", def.name));
+        lacks(body, layer, fmt::format("operator {}", op.name), fmt::format("'{}'", def.name),
+              fmt::format("'wherry ops {}' shows what the operator takes", op.name));
     for (const AttrDef& def : op.attrs)
       if (!def.fallback && !has(op.hyper, def.name) && !has_argument(layer, def.name))
-        lacks(body, layer, fmt::format("operator {}", op.name), fmt::format("'{}'", def.name));
+        lacks(body, layer, fmt::format("operator {}", op.name), fmt::format("'{}'", def.name),
+              fmt::format("'wherry ops {}' shows what the operator takes", op.name));
     for (const auto& [name, key] : layer.weights) {
       if (name.empty()) continue;
       std::vector<std::string> parameters;
@@ -141,13 +144,15 @@ class Checker {
     const std::string what = fmt::format("block {}", block.name);
     arguments(body, layer, names_of(block.params), what);
     for (const Param& param : block.params)
-      if (!param.fallback && !has_argument(layer, param.name)) lacks(body, layer, what, fmt::format("'{}'", param.name));
+      if (!param.fallback && !has_argument(layer, param.name))
+        lacks(body, layer, what, fmt::format("'{}'", param.name), "the block takes: " + join(names_of(block.params), ", "));
     if (!layer.weights.empty())
       faults_.add("E304", "weights can be named for operators, not for blocks", body.origin, layer.line, layer.column);
     const std::size_t given = std::max<std::size_t>(layer.inputs.size(), 1), wanted = block.inputs.size();
     if (given < wanted) {
       const std::vector<std::string> left(block.inputs.begin() + static_cast<std::ptrdiff_t>(given), block.inputs.end());
-      lacks(body, layer, what, fmt::format("the input{} '{}'", left.size() > 1 ? "s" : "", join(left, "', '")));
+      lacks(body, layer, what, fmt::format("the input{} '{}'", left.size() > 1 ? "s" : "", join(left, "', '")),
+            "write 'inputs: [first, second]'");
     } else if (layer.inputs.size() > wanted) {
       faults_.add("E304", fmt::format("block {} takes {} inputs, layer '{}' gives {}", block.name, wanted, layer.name, given), body.origin,
                   layer.line, layer.column);

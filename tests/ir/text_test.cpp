@@ -139,7 +139,7 @@ TEST(Text, DrawsACaretUnderTheFault) {
             "  --> model.yaml:1:1\n"
             "   1 | wherry: 1\n"
             "     | ^^^^^^\n"
-            "  try  write it; 'wherry ops NAME' and docs/format.md tell what is needed\n");
+            "  try  write it; docs/format.md shows what belongs there\n");
 }
 
 TEST(Text, ReportsAllFaultsAtOnce) {

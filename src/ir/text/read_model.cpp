@@ -94,7 +94,8 @@ class ModelReader {
  private:
   void missing(const std::string& key, const std::string& where, const TextValue& at) {
     const bool keyed = at.key_line > 0;
-    fault("E303", fmt::format("{} needs the key '{}'", where, key), keyed ? at.key_line : at.line, keyed ? at.key_column : at.column);
+    fault("E303", fmt::format("{} needs the key '{}'", where, key), keyed ? at.key_line : at.line, keyed ? at.key_column : at.column,
+          "write it; docs/format.md shows what belongs there");
   }
 
   void wrong_kind(const TextValue& value, const std::string& what, std::string_view wanted, std::string next = {}) {
@@ -239,7 +240,8 @@ class ModelReader {
     }
     const bool op = row.find("op"), block = row.find("block");
     if (op && block) fault("E304", where + " has both op and block", result.line, result.column);
-    if (!op && !block) fault("E303", where + " needs the key 'op' or 'block'", result.line, result.column);
+    if (!op && !block)
+      fault("E303", where + " needs the key 'op' or 'block'", result.line, result.column, "write 'op: relu' or 'block: ConvBNRelu'");
     return result;
   }
 

@@ -2,6 +2,8 @@
 
 #include "ir/text/place.h"
 
+#include <fmt/format.h>
+
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
@@ -136,6 +138,34 @@ class TreeBuilder : public YAML::EventHandler {
   std::vector<Frame> stack_;
 };
 
+// The code unit behind "\\uXXXX" at `at`, or 0.
+unsigned code_unit(std::string_view text, std::size_t at) {
+  unsigned unit = 0;
+  if (text.substr(at, 2) != "\\u" || text.size() < at + 6) return 0;
+  return whole(text.substr(at + 2, 4), unit, 16) ? unit : 0;
+}
+
+// JSON writes what lies beyond 16 bits as two escapes, YAML as one: "\\ud83d\\ude00" becomes "\\U0001f600".
+std::string without_surrogates(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\\' || i + 1 == text.size()) {
+      out += text[i];
+      continue;
+    }
+    const unsigned high = code_unit(text, i), low = code_unit(text, i + 6);
+    if (high >= 0xD800 && high < 0xDC00 && low >= 0xDC00 && low < 0xE000) {
+      out += fmt::format("\\U{:08x}", 0x10000 + ((high - 0xD800) << 10U) + (low - 0xDC00));
+      i += 11;
+    } else {
+      out += text.substr(i, 2);  // an escaped backslash begins no escape
+      ++i;
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 TextValue plain_scalar(const std::string& text) {
@@ -164,7 +194,7 @@ std::optional<TextValue> parse_tree(std::string_view text, const std::string& fi
   };
   TreeBuilder builder(file, lines, diagnostics);
   try {
-    std::istringstream stream{std::string(text)};
+    std::istringstream stream(without_surrogates(text));
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }

@@ -67,7 +67,7 @@ ValueId ForeignNode::value(std::string_view name) const {
   const ForeignArg* arg = find(name);
   const Attr* attr = arg ? std::get_if<Attr>(&arg->value) : nullptr;
   if (!arg || (attr && std::holds_alternative<None>(*attr))) {
-    for (const std::string_view needed : {"self", "input", "other", "condition", "mask"})  // no operator leaves these out
+    for (const std::string_view needed : {"self", "input", "other", "condition", "mask", "value"})  // no operator leaves these out
       if (name == needed) wrong_kind(*this, name, "given");
     return absent;
   }

@@ -11,7 +11,7 @@ struct FlattenOptions {
   // Where weights come from. Without a map every parameter is made by a seeded initialisation (PyTorch's bounds, own generator).
   const Weights* weights = nullptr;
   std::uint64_t seed = 0;
-  bool allow_leftover = false;    // weights that no layer uses are E402 unless this is set
+  bool allow_leftover = false;  // weights that no layer uses are E402 unless this is set
 };
 
 // Every fault goes to `diagnostics` with its place in the text (E302…E308, E401…E403, E5xx); the graph is whole only without errors.

@@ -179,7 +179,7 @@ TEST(TextDamage, NoArgumentsBreakAnOperator) {
     std::string inputs = "[$x";
     for (std::size_t i = 1; i < op->inputs.size(); ++i)
       if (op->inputs[i].role == Role::tensor) inputs += ", $x";
-    for (int round = 0; round < 300; ++round) {
+    for (int round = 0; round < 150; ++round) {
       std::string row = fmt::format("op: {}, inputs: {}]", op->name, inputs);
       for (const HyperDef& def : op->hyper) row += fmt::format(", {}: {}", def.name, value(def.kind, {}));
       for (const AttrDef& def : op->attrs)

@@ -12,6 +12,7 @@
 namespace wherry {
 
 // A value as written in the text: a scalar (number, word, expression like "$kernel // 2"), a list or a map.
+struct TextMember;
 struct TextValue {
   enum Kind { null, boolean, integer, number, string, list, map } kind = null;
   bool boolean_value = false;
@@ -19,13 +20,19 @@ struct TextValue {
   double number_value = 0;
   std::string string_value;
   std::vector<TextValue> items;
-  std::vector<std::pair<std::string, TextValue>> members;
+  std::vector<TextMember> members;
   int line = 0, column = 0;          // where it stands; 0 when it was not read from a file
   int key_line = 0, key_column = 0;  // where its key stands, if it is a map's member
 
   static TextValue of(const Attr& attr);  // as the text writes an attribute; a data type is its name
   const TextValue* find(std::string_view key) const;
   bool operator==(const TextValue& other) const;  // positions do not count
+};
+
+struct TextMember {                                // not a pair: a pair of an unfinished type is more than clang takes
+  std::string first;
+  TextValue second;
+  bool operator==(const TextMember&) const = default;
 };
 
 struct Param {

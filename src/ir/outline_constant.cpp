@@ -8,7 +8,7 @@ namespace wherry::outlining {
 
 namespace {
 
-TextValue text_map(std::vector<std::pair<std::string, TextValue>> members) {
+TextValue text_map(std::vector<TextMember> members) {
   TextValue value;
   value.kind = TextValue::map;
   value.members = std::move(members);

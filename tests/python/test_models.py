@@ -46,7 +46,15 @@ class LiteBlock(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    STAGES = [(1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320)]
+    STAGES = [
+        (1, 3, 1, 1, 16),
+        (2, 3, 2, 6, 24),
+        (2, 5, 2, 6, 40),
+        (3, 3, 2, 6, 80),
+        (3, 5, 1, 6, 112),
+        (4, 5, 2, 6, 192),
+        (1, 3, 1, 6, 320),
+    ]
 
     def __init__(self, width, depth, size):
         super().__init__()
@@ -131,7 +139,9 @@ class ResNet18(nn.Module):
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         for i, (inputs, outputs) in enumerate([(64, 64), (64, 128), (128, 256), (256, 512)], 1):
-            setattr(self, f"layer{i}", nn.Sequential(Basic(inputs, outputs, 1 if i == 1 else 2), Basic(outputs, outputs, 1)))
+            setattr(
+                self, f"layer{i}", nn.Sequential(Basic(inputs, outputs, 1 if i == 1 else 2), Basic(outputs, outputs, 1))
+            )
         self.fc = nn.Linear(512, 1000)
 
     def forward(self, x):
@@ -214,19 +224,21 @@ NETWORKS = {
 def test_weights_and_outputs_are_the_networks(name, tmp_path):
     torch.manual_seed(3)
     network = NETWORKS[name]().eval()
-    for key, value in network.state_dict().items():   # statistics that a wrong order or epsilon would not survive
+    for key, value in network.state_dict().items():  # statistics that a wrong order or epsilon would not survive
         if key.endswith("running_mean"):
             value.uniform_(-0.2, 0.2)
         elif key.endswith("running_var"):
             value.uniform_(0.5, 1.5)
     torch.save(network.state_dict(), tmp_path / "weights.pth")
-    model = wherry.load(MODELS / f"{name}.yaml", weights=tmp_path / "weights.pth")   # every key and shape, none left over
-    (input_name, kind), = model.inputs
+    model = wherry.load(
+        MODELS / f"{name}.yaml", weights=tmp_path / "weights.pth"
+    )  # every key and shape, none left over
+    ((input_name, kind),) = model.inputs
     shape = [int(size) for size in kind[kind.index("[") + 1 : -1].split(",")]
     x = torch.randn(shape)
     with torch.no_grad():
         expected = network(x).numpy()
-    found, = model.run([x.numpy()])
+    (found,) = model.run([x.numpy()])
     assert np.abs(found - expected).max() <= 2e-5 * np.abs(expected).max()
 
 

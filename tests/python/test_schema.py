@@ -28,7 +28,9 @@ def faults(validator, text):
     return [error.message for error in validator.iter_errors(as_json(yaml.safe_load(text)))]
 
 
-@pytest.mark.parametrize("file", sorted([*ROOT.glob("models/*.yaml"), *ROOT.glob("library/*.yaml")]), ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file", sorted([*ROOT.glob("models/*.yaml"), *ROOT.glob("library/*.yaml")]), ids=lambda file: file.stem
+)
 def test_accepts_what_comes_with_wherry(validator, file):
     assert faults(validator, file.read_text()) == []
 
@@ -47,7 +49,10 @@ def test_accepts_the_specifications_models(validator):
         ("{op: conv2d, in: 3, out: 8}", "'kernel_size' is a required property"),
         ("{op: conv2d, in: 3, out: 8, kernel_size: 3, strde: 2}", "'strde' was unexpected"),
         ("{op: conv2d, in: 3.5, out: 8, kernel_size: 3}", "3.5 is not valid under any of the given schemas"),
-        ("{op: conv2d, in: 3, out: 8, kernel_size: 3, padding: smae}", "'smae' is not valid under any of the given schemas"),
+        (
+            "{op: conv2d, in: 3, out: 8, kernel_size: 3, padding: smae}",
+            "'smae' is not valid under any of the given schemas",
+        ),
         ("{op: relu, block: B}", "is valid under each of"),
         ("{}", "is not valid under any of the given schemas"),
     ],

@@ -61,14 +61,14 @@ bench: build
 
 # clang-tidy reads the compile commands of a tree without precompiled headers; those headers come in by -include.
 lint: build
-	@$(SUDO) apt-get install -y -qq --no-install-recommends clang-format clang-tidy >/dev/null 2>&1
-	@$(PIP) 'ruff>=0.6'
+	@$(SUDO) apt-get install -y -qq --no-install-recommends clang-format >/dev/null 2>&1
+	@$(PIP) 'ruff>=0.6' 'clang-tidy>=20'
 	git ls-files src tests python | grep -E '\.(cpp|h)$$' | xargs clang-format --dry-run --Werror
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 	bash cmake/check_sizes.sh
 	@mkdir -p build/lint && cp build/release/CMakeFiles/wherry_pch.dir/cmake_pch.hxx build/lint/pch.h
 	@cmake --preset lint >/dev/null && cmake --build build/lint --target wherry_tflite_schema >/dev/null
-	git ls-files 'src/*.cpp' | xargs -P 2 -n 4 clang-tidy -p build/lint --quiet
+	git ls-files 'src/*.cpp' | xargs -P 2 -n 4 $(VENV)/bin/clang-tidy -p build/lint --quiet
 
 format:
 	find src tests python -name '*.cpp' -o -name '*.h' | xargs clang-format -i

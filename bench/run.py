@@ -187,6 +187,11 @@ def context(args):
     }
 
 
+def stored():
+    """What was measured last, by part."""
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
@@ -201,7 +206,6 @@ def main():
     if unknown:
         parser.error(f"unknown part {', '.join(sorted(unknown))}; the parts are {', '.join(PARTS)}")
     parts = args.parts or PARTS
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if parts != ["render"]:
         args.wherry = os.path.abspath(args.wherry)
         if not os.access(args.wherry, os.X_OK):
@@ -211,10 +215,10 @@ def main():
     for part in PARTS:
         if part in parts and part != "render":
             now = context(args)
-            results[part] = {"context": now, "found": globals()[part](args)}
-            RESULTS.write_text(json.dumps(results, indent=1))
+            found = globals()[part](args)
+            RESULTS.write_text(json.dumps(stored() | {part: {"context": now, "found": found}}, indent=1))
     if "render" in parts:
-        render.write(results, ROOT / "docs/benchmarks.md")
+        render.write(stored(), ROOT / "docs/benchmarks.md")
 
 
 if __name__ == "__main__":

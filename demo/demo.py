@@ -12,9 +12,8 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-
 import wherry
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".demo"

@@ -1,17 +1,17 @@
 """Wherry carries neural networks from PyTorch to the device, through one text that people can read.
 
-    import wherry
-    wherry.convert("model.pt2", out="model.tflite")               # a file
-    wherry.convert(module, (example,), "model.tflite")            # a live PyTorch module, verified against PyTorch itself
-    model = wherry.load("model.yaml")                             # text + weights: run it, look at it, save it
+import wherry
+wherry.convert("model.pt2", out="model.tflite")               # a file
+wherry.convert(module, (example,), "model.tflite")            # a live PyTorch module, verified against PyTorch itself
+model = wherry.load("model.yaml")                             # text + weights: run it, look at it, save it
 """
 
 from wherry._environment import prepare as _prepare
 
 _prepare()
 
-from wherry._errors import Mismatch, WherryError  # noqa: E402
 from wherry._convert import Conversion, convert  # noqa: E402
+from wherry._errors import Mismatch, WherryError  # noqa: E402
 from wherry._model import Model, TfliteModel, load  # noqa: E402
 from wherry._wherry import __version__, operators  # noqa: E402
 

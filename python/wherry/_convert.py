@@ -118,7 +118,9 @@ def _compare_with_pytorch(torch: Any, module: Any, args: tuple, kwargs: dict, fi
         scale = float(np.max(np.abs(want), initial=0)) or 1.0
         difference = float(np.max(np.abs(want.astype(np.float64) - have), initial=0)) / scale
         if not difference <= limit:
-            raise Mismatch(f"output '{name}' differs from PyTorch by {difference:.2e} of its scale (limit {limit:.0e}); nothing was written")
+            raise Mismatch(
+                f"output '{name}' differs from PyTorch by {difference:.2e} of its scale (limit {limit:.0e}); nothing was written"
+            )
         error = max(error, difference)
     return error
 

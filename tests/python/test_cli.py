@@ -40,8 +40,17 @@ def test_help_has_examples_and_fits_a_terminal(run, verb):
     assert max(len(line) for line in done.out.splitlines()) <= 80
 
 
-@pytest.mark.parametrize("arguments", [[], ["convrt"], ["convert"], ["convert", "x.pt2"], ["convert", "x.pt2", "-o", "y.tflite", "--precision", "int3"],
-                                       ["import", "x.pt2", "-o", "y.tflite"], ["convert", "x.pt2", "-o", "y.tflite", "--dim", "batch"]])  # fmt: skip
+WRONG = """
+convrt
+convert
+convert x.pt2
+convert x.pt2 -o y.tflite --precision int3
+convert x.pt2 -o y.tflite --dim batch
+import x.pt2 -o y.tflite
+"""
+
+
+@pytest.mark.parametrize("arguments", [line.split() for line in WRONG.split("\n")[:-1]], ids=" ".join)
 def test_a_wrong_command_line_is_two(run, arguments):
     done = run(*arguments)
     assert done.code == 2 and done.err
@@ -143,7 +152,10 @@ def test_symbolic_dimensions_need_a_size(run, small, tmp_path):
     small.write_text(SMALL.replace("float32[1,", "float32[batch,"))
     done = run("convert", small, "--seed", 1, "-o", tmp_path / "s.tflite")
     assert done.code == 1 and "E504" in done.err and "--dim batch=1" in done.err
-    assert run("convert", small, "--seed", 1, "-o", tmp_path / "s.tflite", "--dim", "batch=2", "--json").json["inputs"][0]["type"] == "float32[2, 16, 16, 3]"
+    assert (
+        run("convert", small, "--seed", 1, "-o", tmp_path / "s.tflite", "--dim", "batch=2", "--json").json["inputs"][0]["type"]
+        == "float32[2, 16, 16, 3]"
+    )
     wrong = run("convert", small, "--seed", 1, "-o", tmp_path / "t.tflite", "--dim", "bach=2")
     assert wrong.code == 1 and "did you mean 'batch'?" in wrong.err
 

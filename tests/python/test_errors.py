@@ -149,7 +149,9 @@ def test_unknown_operators_all_at_once(refused, archive, tmp_path):
 
 
 def test_text_errors_point_at_the_place(refused, tmp_path):
-    said = refused(text(tmp_path, SMALL.replace("op: relu", "op: rleu")), "--seed", 0, code="E302", says=["rleu", "did you mean 'relu'?", "m.yaml:7:"])
+    said = refused(
+        text(tmp_path, SMALL.replace("op: relu", "op: rleu")), "--seed", 0, code="E302", says=["rleu", "did you mean 'relu'?", "m.yaml:7:"]
+    )
     assert "^^^^" in said
 
 

@@ -139,9 +139,7 @@ class ResNet18(nn.Module):
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         for i, (inputs, outputs) in enumerate([(64, 64), (64, 128), (128, 256), (256, 512)], 1):
-            setattr(
-                self, f"layer{i}", nn.Sequential(Basic(inputs, outputs, 1 if i == 1 else 2), Basic(outputs, outputs, 1))
-            )
+            setattr(self, f"layer{i}", nn.Sequential(Basic(inputs, outputs, 1 if i == 1 else 2), Basic(outputs, outputs, 1)))
         self.fc = nn.Linear(512, 1000)
 
     def forward(self, x):
@@ -230,9 +228,7 @@ def test_weights_and_outputs_are_the_networks(name, tmp_path):
         elif key.endswith("running_var"):
             value.uniform_(0.5, 1.5)
     torch.save(network.state_dict(), tmp_path / "weights.pth")
-    model = wherry.load(
-        MODELS / f"{name}.yaml", weights=tmp_path / "weights.pth"
-    )  # every key and shape, none left over
+    model = wherry.load(MODELS / f"{name}.yaml", weights=tmp_path / "weights.pth")  # every key and shape, none left over
     ((input_name, kind),) = model.inputs
     shape = [int(size) for size in kind[kind.index("[") + 1 : -1].split(",")]
     x = torch.randn(shape)

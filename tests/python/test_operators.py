@@ -16,9 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 def dump_tool():
     """The newest dump_examples of any build folder, or the one that $WHERRY_BUILD names."""
     named = os.environ.get("WHERRY_BUILD")
-    found = (
-        [pathlib.Path(named) / "tests/dump_examples"] if named else list((ROOT / "build").glob("*/tests/dump_examples"))
-    )
+    found = [pathlib.Path(named) / "tests/dump_examples"] if named else list((ROOT / "build").glob("*/tests/dump_examples"))
     found = [path for path in found if path.exists()]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 

@@ -49,9 +49,7 @@ def test_fbnets_weights_keep_every_bit(fbnet, tmp_path):
     text = to_text(fbnet, tmp_path)
     found = safetensors_numpy.load_file(text.with_suffix(".safetensors"))
     state = torch.export.load(fbnet).state_dict
-    expected = {
-        name: value.detach().numpy() for name, value in state.items() if not name.endswith("num_batches_tracked")
-    }
+    expected = {name: value.detach().numpy() for name, value in state.items() if not name.endswith("num_batches_tracked")}
     assert sorted(found) == sorted(expected)
     for name, value in expected.items():
         assert found[name].dtype == np.float32 and found[name].tobytes() == value.tobytes(), name

@@ -28,9 +28,7 @@ def faults(validator, text):
     return [error.message for error in validator.iter_errors(as_json(yaml.safe_load(text)))]
 
 
-@pytest.mark.parametrize(
-    "file", sorted([*ROOT.glob("models/*.yaml"), *ROOT.glob("library/*.yaml")]), ids=lambda file: file.stem
-)
+@pytest.mark.parametrize("file", sorted([*ROOT.glob("models/*.yaml"), *ROOT.glob("library/*.yaml")]), ids=lambda file: file.stem)
 def test_accepts_what_comes_with_wherry(validator, file):
     assert faults(validator, file.read_text()) == []
 

@@ -38,9 +38,7 @@ class ShuffleUnit(nn.Module):
     def __init__(self, c):
         super().__init__()
         h = c // 2
-        self.branch = nn.Sequential(
-            nn.Conv2d(h, h, 1), nn.ReLU(), nn.Conv2d(h, h, 3, 1, 1, groups=h), nn.Conv2d(h, h, 1)
-        )
+        self.branch = nn.Sequential(nn.Conv2d(h, h, 1), nn.ReLU(), nn.Conv2d(h, h, 3, 1, 1, groups=h), nn.Conv2d(h, h, 1))
 
     def forward(self, x):
         a, b = x.chunk(2, dim=1)
@@ -53,8 +51,7 @@ class Dense(nn.Module):
     def __init__(self, c, growth):
         super().__init__()
         self.layers = nn.ModuleList(
-            nn.Sequential(nn.BatchNorm2d(c + i * growth), nn.ReLU(), nn.Conv2d(c + i * growth, growth, 3, 1, 1))
-            for i in range(3)
+            nn.Sequential(nn.BatchNorm2d(c + i * growth), nn.ReLU(), nn.Conv2d(c + i * growth, growth, 3, 1, 1)) for i in range(3)
         )
 
     def forward(self, x):
@@ -136,9 +133,7 @@ class FireAndPools(nn.Module):
 
 
 def classifier(*body, c=8):
-    return nn.Sequential(
-        stem(c), *body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(c, 5), nn.Softmax(1)
-    )
+    return nn.Sequential(stem(c), *body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(c, 5), nn.Softmax(1))
 
 
 # Network → how many TRANSPOSE its file may have.
@@ -147,18 +142,14 @@ NETWORKS = {
     "linear_gate": (lambda: classifier(LinearGate(8)), 0),
     "shuffle": (lambda: classifier(ShuffleUnit(8), nn.Conv2d(8, 8, 1)), 0),
     "dense": (
-        lambda: nn.Sequential(
-            stem(8, nn.ReLU6), Dense(8, 4), nn.Conv2d(20, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-        ),
+        lambda: nn.Sequential(stem(8, nn.ReLU6), Dense(8, 4), nn.Conv2d(20, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
         0,
     ),
     "convnext": (lambda: classifier(ConvNeXtBlock(8)), 0),
     "prelu_groupnorm": (lambda: classifier(nn.GroupNorm(2, 8), nn.PReLU(8), nn.InstanceNorm2d(8), nn.Mish()), 0),
     "fire_pools": (lambda: nn.Sequential(stem(8), FireAndPools()), 0),
     "pixel_shuffle": (
-        lambda: nn.Sequential(
-            stem(8), nn.PixelShuffle(2), nn.Conv2d(2, 4, 3, padding="same", dilation=2), nn.PixelUnshuffle(2)
-        ),
+        lambda: nn.Sequential(stem(8), nn.PixelShuffle(2), nn.Conv2d(2, 4, 3, padding="same", dilation=2), nn.PixelUnshuffle(2)),
         2,
     ),
     "transposed": (lambda: nn.Sequential(stem(8), nn.ConvTranspose2d(8, 4, 4, 2, 1), nn.Tanh()), 0),

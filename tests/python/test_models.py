@@ -1,4 +1,4 @@
-"""The hand-written models of models/ against the same networks built in PyTorch: names and shapes of all weights, and the outputs."""
+"""The models of models/ against the same networks built in PyTorch: names and shapes of all weights, and the outputs."""
 
 import hashlib
 import math

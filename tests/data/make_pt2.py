@@ -60,9 +60,7 @@ def main():
     torch.manual_seed(1)
     batch = torch.export.Dim("batch", min=1, max=64)
     model = Small().eval()
-    program = torch.export.export(
-        model, (torch.randn(2, 3, 4, 4), (torch.randn(16),)), dynamic_shapes={"x": {0: batch}, "pair": ((None),)}
-    )
+    program = torch.export.export(model, (torch.randn(2, 3, 4, 4), (torch.randn(16),)), dynamic_shapes={"x": {0: batch}, "pair": ((None),)})
     buffer = io.BytesIO()
     torch.export.save(program, buffer)
     rewrite(buffer.getvalue(), HERE / "small.pt2")

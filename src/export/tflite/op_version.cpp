@@ -256,7 +256,7 @@ OpVersion op_version(const TflGraph& graph, const TflNode& node) {
 bool older(std::string_view a, std::string_view b) {
   const auto parts = [](std::string_view version) {
     std::vector<int> out;
-    for (const std::string& part : split(version, '.')) out.push_back(std::atoi(part.c_str()));
+    for (const std::string& part : split(version, '.')) out.push_back(std::stoi(part));  // our own table's words: always digits
     return out;
   };
   return parts(a) < parts(b);

@@ -130,11 +130,11 @@ def provenance(results):
     torch, onnx = now["peers"]["litert-torch"], now["peers"]["onnx2tf"]
     versions = [f"litert-torch {torch['litert-torch']}", f"ai-edge-litert {torch['ai-edge-litert']}"]
     versions += [f"{name} {onnx[name]}" for name in ("onnx2tf", "tensorflow-cpu", "onnxscript")]
-    loads = [f"{name} {context['load']:.1f}" for name, context in parts.items()]
+    loads = [f"{name} {c['load']:.1f}, {c['nice']}, {c['commit']}" for name, c in parts.items()]
     return [
         f"Measured {now['date'][:10]} by `bench/run.py` on {now['cpu']}, {now['memory_gb']} GB, {now['system']}.",
-        f"{now['wherry']} at {now['commit']}, PyTorch 2.13.0, {', '.join(versions)}.",
-        f"Load of the machine as each part began: {', '.join(loads)}.",
+        f"{now['wherry']}, PyTorch 2.13.0, {', '.join(versions)}.",
+        f"Load of the machine, niceness and commit as each part was measured: {'; '.join(loads)}.",
     ]
 
 

@@ -181,6 +181,7 @@ def context(args):
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
         "system": f"{platform.freedesktop_os_release()['PRETTY_NAME']}, Python {platform.python_version()}",
         "load": os.getloadavg()[0],
+        "nice": os.nice(0),
         "wherry": first_line([args.wherry, "--version"]),
         "commit": first_line(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"]),
         "peers": {name: pins(name) for name in ("litert-torch", "onnx2tf")},

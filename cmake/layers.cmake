@@ -8,7 +8,8 @@ target_compile_options(wherry_options INTERFACE -Wall -Wextra -Wpedantic -Wshado
   -Wno-missing-field-initializers    # designated initialisers leave out what has a default
   -Wno-stringop-overflow -Wno-array-bounds -Wno-restrict)   # g++ 12 reports std::string's own code (GCC bugs 105329, 105651)
 if(WHERRY_SANITIZE)
-  target_compile_options(wherry_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_compile_options(wherry_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+    -Wno-maybe-uninitialized)   # g++ 12 is wrong about std::variant under sanitizers
   target_link_options(wherry_options INTERFACE -fsanitize=address,undefined)
 endif()
 if(WHERRY_COVERAGE)

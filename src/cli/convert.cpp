@@ -1,24 +1,11 @@
 #include "cli/convert.h"
 
-#include "base/check.h"
 #include "base/files.h"
 #include "base/process.h"
 #include "base/text.h"
-#include "base/version.h"
-#include "cli/inputs.h"
-#include "data/preprocess.h"
-#include "export/safetensors/write_safetensors.h"
-#include "export/tflite/write_tflite.h"
-#include "ir/flatten.h"
-#include "ir/outline.h"
-#include "ir/text/read_model.h"
-#include "ir/text/write_model.h"
-#include "ops/all_ops.h"
-#include "verify/provenance.h"
+#include "cli/stages.h"
 
 #include <nlohmann/json.hpp>
-
-#include <chrono>
 
 namespace wherry {
 
@@ -26,180 +13,28 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Times the stages: each lasts until the next begins.
-class Stages {
- public:
-  Stages(ConvertResult& result, const ConvertOptions& options) : result_(result), options_(options) {}
-  void begin(std::string name) {
-    end();
-    name_ = std::move(name);
-    begin_ = Clock::now();
-    progress(0, 0);
-  }
-  void progress(double done, double total) const {
-    if (options_.progress) options_.progress(name_, done, total);
-  }
-  void end() {
-    if (!name_.empty()) result_.seconds.emplace_back(name_, std::chrono::duration<double>(Clock::now() - begin_).count());
-    name_.clear();
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  ConvertResult& result_;
-  const ConvertOptions& options_;
-  std::string name_;
-  Clock::time_point begin_{};
+// What an output's suffix says.
+struct Target {
+  std::string_view suffix;
+  void (*convert)(LoadedSource&, const ConvertOptions&, ConvertResult&, Stages&);
+};
+constexpr Target targets[] = {
+    {".tflite", convert_to_tflite},
+    {".yaml", convert_to_text},
+    {".yml", convert_to_text},
+    {".json", convert_to_text},
 };
 
-std::string provenance_of(const LoadedSource& source, const Lowered& lowered, const ConvertOptions& options) {
-  Provenance p{.generator = fmt::format("wherry {}", version),
-               .source = options.source.filename().string(),
-               .source_hash = hash_bytes(MappedFile::open(options.source)->text()),
-               .precision = std::string(name(options.precision)),
-               .io = std::string(name(options.io.value_or(Io::nhwc))),
-               .ports = {},
-               .layers = {}};
-  for (const TflTap& tap : lowered.taps) p.layers.push_back({tap.tensor, tap.name, tap.order});
-  for (const auto* ports : {&source.graph.inputs, &source.graph.outputs})
-    for (const Port& port : *ports) p.ports[port.name] = io_order(source.graph.type(port.value), options.io.value_or(Io::nhwc));
-  WHERRY_CHECK(!source.graph.name.empty(), "a graph without a name");
-  return to_json_text(p);
-}
-
-// Normalisation in the metadata convention's units: of 0..255.
-TfliteMetadata metadata_of(const LoadedSource& source, const Lowered& lowered, const ConvertOptions& options, Diagnostics& diagnostics) {
-  TfliteMetadata metadata;
-  metadata.description = source.graph.name;
-  metadata.provenance = provenance_of(source, lowered, options);
-  if (!source.model) return metadata;
-  metadata.labels = read_labels(*source.model, library_folders(), diagnostics);
-  const std::optional<Preprocess> preprocess = read_preprocess(*source.model, diagnostics);
-  diagnostics.throw_if_errors();
-  if (!preprocess) return metadata;
-  const std::size_t channels = std::max<std::size_t>(preprocess->mean.size(), 1);
-  for (std::size_t c = 0; c < channels; ++c) {
-    const double mean = preprocess->mean.empty() ? 0 : preprocess->mean[c], deviation = preprocess->std.empty() ? 1 : preprocess->std[c];
-    metadata.mean.push_back(static_cast<float>(mean / preprocess->scale));
-    metadata.std.push_back(static_cast<float>(deviation / preprocess->scale));
+const Target& target_of(const fs::path& out) {
+  const std::string suffix = out.extension().string();
+  std::vector<std::string> suffixes;
+  for (const Target& target : targets) {
+    if (target.suffix == suffix) return target;
+    suffixes.emplace_back(target.suffix);
   }
-  return metadata;
-}
-
-// A pass that changes what the graph computes is found here, by name.
-void check_pass(const PassRecord& pass, const Graph& before, const Graph& after) {
-  const auto a = evaluator_side(before, all_ops(), "the graph before"), b = evaluator_side(after, all_ops(), "the graph behind it");
-  const VerifyReport report = verify_sides(*a, *b, seeded_inputs(a->inputs(), 0), tolerance_of("float32"), false);
-  if (report.match) return;
-  fail({.code = "E703",
-        .message = fmt::format("pass {} changes the result by {:.1e} of its scale", pass.name, report.worst.relative()),
-        .next = fmt::format("report this, and go on with --skip-pass {}", pass.name)});
-}
-
-// What --check-passes and --dump do after each pass.
-PassOptions watched(const ConvertOptions& options) {
-  PassOptions passes = options.passes;
-  if (!options.check_passes && options.dump.empty()) return passes;
-  if (!options.dump.empty()) {
-    std::error_code error;
-    fs::create_directories(options.dump, error);
-    if (error)
-      fail({.code = "E601",
-            .message = fmt::format("cannot make the folder '{}': {}", options.dump.string(), error.message()),
-            .next = "choose another"});
-  }
-  passes.after_each = [&options, number = 0](const PassRecord& pass, const Graph& before, const Graph& after) mutable {
-    if (options.check_passes) check_pass(pass, before, after);
-    if (!options.dump.empty())
-      write_text(options.dump / fmt::format("{:02}-{}.yaml", ++number, pass.name), write_yaml(outline(after, all_ops())));
-  };
-  return passes;
-}
-
-VerifyReport verify_file(const Graph& graph, const fs::path& file, const ConvertOptions& options, const Stages& stages) {
-  const auto reference = evaluator_side(graph, all_ops(), "the source", [&](int done, int total) { stages.progress(done, total); });
-  const auto written = litert_side(file, reference->inputs(), reference->outputs(), options.threads);
-  const std::vector<Tensor> inputs = seeded_inputs(reference->inputs(), 0);
-  const double tolerance = options.tolerance.value_or(tolerance_of(name(options.precision)));
-  VerifyReport report = verify_sides(*reference, *written, inputs, tolerance, false);
-  if (!report.match) report = verify_sides(*reference, *written, inputs, tolerance, true);  // names the first layer that differs
-  return report;
-}
-
-void convert_to_tflite(const LoadedSource& source, const ConvertOptions& options, ConvertResult& result, Stages& stages) {
-  Diagnostics diagnostics;
-
-  stages.begin("passes");
-  std::vector<PassRecord> records;
-  const Graph graph = run_passes(source.graph, all_ops(), watched(options), records);
-
-  stages.begin("lower");
-  const Io io = options.io.value_or(Io::nhwc);
-  Lowered lowered = lower_to_tfl(graph, all_ops(), {.io = io}, diagnostics);
-  diagnostics.throw_if_errors();
-  if (options.precision == Precision::float16) to_float16(lowered.graph, diagnostics);
-
-  if (!options.dump.empty()) write_text(options.dump / "tflite.txt", text(lowered.graph));
-
-  stages.begin("write");
-  const TfliteMetadata metadata = metadata_of(source, lowered, options, diagnostics);
-  AtomicFile file(options.out);
-  write_tflite(lowered.graph, metadata, file);
-  file.finish();
-
-  if (options.verify) {
-    stages.begin("verify");
-    result.verified = verify_file(source.graph, file.temporary(), options, stages);
-  }
-  if (!result.verified || result.verified->match) file.commit();
-  stages.end();
-
-  result.io = name(io);
-  for (const TflNode& node : lowered.graph.nodes) ++result.ops[node.builtin];
-  const auto port = [&](const Port& p) {
-    const TflTensor& tensor = lowered.graph.tensors[static_cast<std::size_t>(p.value)];
-    return NamedType{p.name, {tensor.dtype, to_shape(tensor.sizes)}};
-  };
-  for (const Port& p : lowered.graph.inputs) result.inputs.push_back(port(p));
-  for (const Port& p : lowered.graph.outputs) result.outputs.push_back(port(p));
-  result.warnings.insert(result.warnings.end(), diagnostics.all().begin(), diagnostics.all().end());
-}
-
-// The text is proved before anything is written: read and flattened, it must give the very graph it came from.
-void prove_text(const LoadedSource& source, const std::string& text, const Weights& weights, const fs::path& out) {
-  Diagnostics diagnostics;
-  const Model model = parse_model(text, out, library_folders(), diagnostics);
-  diagnostics.throw_if_errors();
-  FlattenOptions flatten_options;
-  flatten_options.weights = &weights;
-  const Graph again = flatten(model, all_ops(), flatten_options, diagnostics);
-  diagnostics.throw_if_errors();
-  const std::string difference = first_difference(source.graph, again);
-  WHERRY_CHECK(difference.empty(), "the text does not give its graph back: {}", difference);
-}
-
-void convert_to_text(LoadedSource& source, const ConvertOptions& options, ConvertResult& result, Stages& stages) {
-  stages.begin("outline");
-  const fs::path weights_file = fs::path(options.out).replace_extension(".safetensors");
-  Model model = source.model ? std::move(*source.model) : outline(source.graph, all_ops());
-  model.weights = weights_file.filename().string();
-  if (model.name.empty()) model.name = source.graph.name;
-
-  const std::string text = options.out.extension() == ".json" ? write_json(model) : write_yaml(model);
-  const Weights weights = weights_of(source.graph);
-
-  if (options.verify) {
-    stages.begin("verify");
-    prove_text(source, text, weights, options.out);
-  }
-  stages.begin("write");
-  write_safetensors(weights, weights_file);
-  write_text(options.out, text);
-  stages.end();
-  result.beside.push_back(weights_file);
-  for (const Node& node : source.graph.nodes) ++result.ops[std::string(node.op->name)];
-  for (const Port& p : source.graph.inputs) result.inputs.push_back({p.name, source.graph.type(p.value)});
-  for (const Port& p : source.graph.outputs) result.outputs.push_back({p.name, source.graph.type(p.value)});
+  fail({.code = "E602",
+        .message = fmt::format("'{}' does not say what to write", out.string()),
+        .next = fmt::format("end the output's name in {}", join(suffixes, ", "))});
 }
 
 }  // namespace
@@ -208,21 +43,13 @@ std::string_view name(Precision precision) { return precision == Precision::floa
 std::string_view name(Io io) { return io == Io::nhwc ? "nhwc" : "nchw"; }
 
 ConvertResult convert(const ConvertOptions& options) {
-  const std::string suffix = options.out.extension().string();
-  const bool to_text = suffix == ".yaml" || suffix == ".yml" || suffix == ".json";
-  if (!to_text && suffix != ".tflite")
-    fail({.code = "E602",
-          .message = fmt::format("'{}' does not say what to write", options.out.string()),
-          .next = "end the output's name in .tflite, .yaml or .json"});
+  const Target& target = target_of(options.out);
   ConvertResult result{.out = options.out};
   Stages stages(result, options);
   stages.begin("import");
   LoadedSource source = load_source(options.source, options.load);
   result.warnings = source.warnings;
-  if (to_text)
-    convert_to_text(source, options, result, stages);
-  else
-    convert_to_tflite(source, options, result, stages);
+  target.convert(source, options, result, stages);
   std::error_code error;
   result.bytes = fs::file_size(options.out, error);
   if (error) result.bytes = 0;

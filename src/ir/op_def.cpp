@@ -91,8 +91,15 @@ void OpTable::add(std::span<const OpDef> defs) {
   for (const OpDef& def : defs) {
     WHERRY_CHECK(by_name_.emplace(def.name, &def).second, "operator {} is defined twice", def.name);
     all_.insert(std::upper_bound(all_.begin(), all_.end(), &def, [](const OpDef* a, const OpDef* b) { return a->name < b->name; }), &def);
-    for (const ForeignMap& map : def.torch)
-      WHERRY_CHECK(torch_.emplace(map.target, Foreign{&def, &map}).second, "two operators claim {}", map.target);
+    const auto claim = [&](const std::vector<ForeignMap>& maps, Meanings& meanings) {
+      for (const ForeignMap& map : maps)
+        WHERRY_CHECK(meanings.emplace(map.target, Foreign{&def, &map}).second, "two operators claim {}", map.target);
+    };
+    claim(def.torch, torch_);
+    claim(def.tflite_in, tflite_);
+    claim(def.keras_in, keras_);
+    for (const ForeignMap& map : def.onnx)
+      WHERRY_CHECK(onnx_[std::string(map.target)].emplace(map.since, Foreign{&def, &map}).second, "two operators claim {}", map.target);
   }
 }
 
@@ -107,9 +114,25 @@ std::vector<std::string> OpTable::names() const {
   return names;
 }
 
-const OpTable::Foreign* OpTable::torch(std::string_view target) const {
-  const auto it = torch_.find(target);
-  return it == torch_.end() ? nullptr : &it->second;
+namespace {
+
+template <typename Meanings>
+const OpTable::Foreign* meaning(const Meanings& meanings, std::string_view target) {
+  const auto it = meanings.find(target);
+  return it == meanings.end() ? nullptr : &it->second;
+}
+
+}  // namespace
+
+const OpTable::Foreign* OpTable::torch(std::string_view target) const { return meaning(torch_, target); }
+const OpTable::Foreign* OpTable::tflite(std::string_view target) const { return meaning(tflite_, target); }
+const OpTable::Foreign* OpTable::keras(std::string_view target) const { return meaning(keras_, target); }
+
+const OpTable::Foreign* OpTable::onnx(std::string_view target, int version) const {
+  const auto it = onnx_.find(target);
+  if (it == onnx_.end()) return nullptr;
+  const auto above = it->second.upper_bound(version);
+  return above == it->second.begin() ? nullptr : &std::prev(above)->second;
 }
 
 }  // namespace wherry

@@ -15,6 +15,8 @@ namespace wherry {
 
 class Builder;      // ir/builder.h
 class TflLowering;  // ops/tfl.h
+class OnnxLowering;  // ops/onnx.h
+class KerasLowering;  // ops/keras.h
 
 // ---- declaration ----------------------------------------------------------------------------------------------------
 
@@ -144,6 +146,22 @@ struct TflSlot {
   explicit operator bool() const { return !builtin.empty() || lower; }
 };
 
+// The same for ONNX: one operator of the default domain and its attributes by pairs, or a function.
+struct OnnxSlot {
+  std::string_view op = {};             // "Relu": inputs in order
+  std::string_view attributes = {};     // "axis=dim": attribute=ours, or =#literal
+  void (*lower)(OnnxLowering&, const Node&) = nullptr;
+  explicit operator bool() const { return !op.empty() || lower; }
+};
+
+// The same for Keras: a built-in layer or operation of keras 3 and its configuration by pairs, or a function.
+struct KerasSlot {
+  std::string_view layer = {};          // "ReLU", "ops.numpy.Add"
+  std::string_view config = {};         // "axis=dim": entry=attribute, or =#literal
+  void (*lower)(KerasLowering&, const Node&) = nullptr;
+  explicit operator bool() const { return !layer.empty() || lower; }
+};
+
 struct SourceSlot {
   std::string_view torch = {}, keras = {}, jax = {};   // text with {holes}
 };
@@ -168,8 +186,10 @@ struct OpDef {
   ParametersFn parameters = nullptr;
   HyperFn hyper_of = nullptr;
   LayoutRule layout = {};
-  std::vector<ForeignMap> torch = {}, onnx = {};
-  TflSlot tflite = {};
+  std::vector<ForeignMap> torch = {}, onnx = {}, tflite_in = {}, keras_in = {};  // read from
+  TflSlot tflite = {};                              // written to
+  OnnxSlot onnx_out = {};
+  KerasSlot keras = {};
   SourceSlot source = {};
   QuantRule quant = {};
   std::vector<std::string_view> examples = {};      // "conv2d(x: float32[1, 3, 8, 8], in: 3, out: 4, kernel_size: 3)"
@@ -185,17 +205,23 @@ class OpTable {
   const OpDef* find(std::string_view name) const;
   const std::vector<const OpDef*>& all() const { return all_; }        // by name
   std::vector<std::string> names() const;
-  // The map for a foreign target ("torch", "aten.relu.default"), or nullptr.
+  // What a foreign target means ("aten.relu.default", "Relu", "CONV_2D", "ReLU"), or nullptr. The foreign name alone decides, but
+  // for ONNX, whose operators change with the opset: the meaning of the highest `since` that is not above `version`.
   struct Foreign {
     const OpDef* op;
     const ForeignMap* map;
   };
   const Foreign* torch(std::string_view target) const;
+  const Foreign* onnx(std::string_view target, int version) const;
+  const Foreign* tflite(std::string_view target) const;
+  const Foreign* keras(std::string_view target) const;
 
  private:
   std::vector<const OpDef*> all_;
   std::map<std::string, const OpDef*, std::less<>> by_name_;
-  std::map<std::string, Foreign, std::less<>> torch_;
+  using Meanings = std::map<std::string, Foreign, std::less<>>;
+  Meanings torch_, tflite_, keras_;
+  std::map<std::string, std::map<int, Foreign>, std::less<>> onnx_;
 };
 
 }  // namespace wherry

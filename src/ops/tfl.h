@@ -11,11 +11,23 @@ struct TflOption {
   Attr value;        // enum fields by word: "SAME", "RELU6"
 };
 
+// How integers stand for reals: real = scale * (q - zero_point). One scale for the whole tensor, one for each slice of `axis`, or,
+// with a block size, one for each block of that many elements of a row (a matrix's last axis; the scales are a tensor then).
+struct TflQuantization {
+  std::vector<float> scales;
+  std::vector<std::int64_t> zero_points;  // as many as scales
+  int axis = 0;
+  int block_size = 0;      // 0: not in blocks
+  int block_scales = -1;   // the float16 tensor of the blocks' scales, [rows, row / block_size]
+  bool operator==(const TflQuantization&) const = default;
+};
+
 struct TflTensor {
   std::string name;
   DType dtype = DType::float32;
   Sizes sizes;
   std::optional<Tensor> constant;
+  std::optional<TflQuantization> quantization = {};
 };
 
 struct TflNode {

@@ -19,7 +19,7 @@ struct VerifyOptions {
   LoadOptions load;
   std::uint64_t random = 0;
   bool layers = false;
-  double tolerance = 1e-4;
+  std::optional<double> tolerance;  // without: what the precision of B deserves
   int threads = 2;
 };
 
@@ -55,16 +55,26 @@ nlohmann::ordered_json rows_to_json(const std::vector<LayerReport>& rows) {
   return list;
 }
 
+// Every layer of an integer file differs: what matters is which differ most.
+void worst_first(std::vector<LayerReport>& layers) {
+  std::stable_sort(layers.begin(), layers.end(),
+                   [](const LayerReport& a, const LayerReport& b) { return a.metrics.sqnr_db < b.metrics.sqnr_db; });
+}
+
 void run(Session& session, const VerifyOptions& options) {
   Progress progress(!session.json && !session.quiet);
   const std::unique_ptr<Side> a = open_side(options.a, options, nullptr, progress);
   const std::unique_ptr<Side> b = open_side(options.b, options, a.get(), progress);
+  const std::string precision = b->precision();
+  const bool integer = precision != "float32" && precision != "float16";
+  const double tolerance = options.tolerance.value_or(tolerance_of(precision));
   const std::vector<Tensor> inputs =
       options.inputs.empty() ? seeded_inputs(a->inputs(), options.random) : read_inputs(options.inputs, a->inputs());
-  const VerifyReport report = verify_sides(*a, *b, inputs, options.tolerance, options.layers);
+  VerifyReport report = verify_sides(*a, *b, inputs, tolerance, options.layers);
   progress.clear();
+  if (integer) worst_first(report.layers);
   if (session.json) {
-    nlohmann::ordered_json j = {{"match", report.match}, {"tolerance", report.tolerance}};
+    nlohmann::ordered_json j = {{"match", report.match}, {"precision", precision}, {"tolerance", report.tolerance}};
     j.update(to_json(report.worst));
     j["first_mismatch"] = report.first_mismatch.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(report.first_mismatch);
     j["outputs"] = rows_to_json(report.outputs);
@@ -94,14 +104,17 @@ void add_verify(CLI::App& app, Session& session) {
   CLI::App* command = add_command(app, session, "verify", "Run two models on the same inputs and compare them",
                                   "  wherry verify fbnet_a.pt2 fbnet_a.tflite\n"
                                   "  wherry verify fbnet_a.yaml fbnet_a.tflite --layers\n"
+                                  "  wherry verify fbnet_a.tflite fbnet_a.int8.tflite --layers\n"
                                   "  wherry verify a.pt2 b.yaml --inputs samples.npz --tolerance 1e-5 --json");
   auto options = std::make_shared<VerifyOptions>();
   command->add_option("a", options->a, "The reference: a .pt2, a text or a .tflite")->required()->type_name("A");
   command->add_option("b", options->b, "What is compared with it")->required()->type_name("B");
   command->add_option("--inputs", options->inputs, "Inputs by name, or in order")->type_name("F.npz");
   command->add_option("--random", options->random, "Seed of random inputs (default 0)")->type_name("N")->excludes("--inputs");
-  command->add_flag("--layers", options->layers, "Compare every layer; the first to differ is named");
-  command->add_option("--tolerance", options->tolerance, "Error allowed, of max|output| (default 1e-4)")->type_name("X");
+  command->add_flag("--layers", options->layers,
+                    "Compare every layer: the first to differ is named; of an integer B the worst stand first");
+  command->add_option("--tolerance", options->tolerance, "Error allowed, of max|output| (default: by B's precision, 1e-4 for float32)")
+      ->type_name("X");
   command->add_option("--threads", options->threads, "Threads of the runtime")->check(CLI::Range(1, 64).description(""))->type_name("N");
   add_load_options(*command, options->load);
   command->callback([&session, options] { run(session, *options); });

@@ -18,7 +18,8 @@ struct NamedType {
 class Side {
  public:
   virtual ~Side() = default;
-  virtual std::string what() const = 0;  // "fbnet_a.tflite in LiteRT"
+  virtual std::string what() const = 0;                        // "fbnet_a.tflite in LiteRT"
+  virtual std::string precision() const { return "float32"; }  // what it computes in, as `convert --precision` names it
   virtual std::vector<NamedType> inputs() const = 0;
   virtual std::vector<NamedType> outputs() const = 0;
   virtual std::vector<Tensor> run(const std::vector<Tensor>& inputs) = 0;
@@ -36,7 +37,7 @@ using NodeProgress = std::function<void(int done, int total)>;
 std::unique_ptr<Side> evaluator_side(const Graph& graph, const OpTable& ops, std::string what, NodeProgress progress = {});
 
 // A .tflite file in LiteRT. Inputs and outputs are turned to the axis order of `like` (the other side), by the file's own record
-// of its layout, or by their shapes where it has none.
+// of its layout, or by their shapes where it has none. Integers that stand for reals are taken and given as the reals (float32).
 std::unique_ptr<Side> litert_side(const std::filesystem::path& file, const std::vector<NamedType>& like_inputs,
                                   const std::vector<NamedType>& like_outputs, int threads);
 

@@ -22,6 +22,8 @@ FileKind kind_of(const fs::path& file) {
   const std::string_view text = mapped->text();
   const std::string suffix = file.extension().string();
   if (suffix == ".tflite" || (text.size() > 8 && text.substr(4, 4) == "TFL3")) return FileKind::tflite;
+  if (suffix == ".keras") return FileKind::keras;
+  if (suffix == ".onnx") return FileKind::onnx;
   if (suffix == ".pt2") return FileKind::pt2;
   if (suffix == ".pth" || suffix == ".pt" || suffix == ".bin") return text.find("models/") < 4096 ? FileKind::pt2 : FileKind::pth;
   if (suffix == ".safetensors") return FileKind::safetensors;
@@ -97,6 +99,11 @@ LoadedSource load_source(const fs::path& file, const LoadOptions& options) {
       fail({.code = "E107",
             .message = fmt::format("'{}' holds weights but no architecture", file.string()),
             .next = "convert the architecture's text with them: wherry convert MODEL.yaml --weights " + file.string() + " -o OUT"});
+    case FileKind::keras:
+    case FileKind::onnx:
+      fail({.code = "E107",
+            .message = fmt::format("'{}' can be verified against a source, but is no source to convert", file.string()),
+            .next = "start from the .pt2 or the text it was made of"});
     case FileKind::tflite:
       fail({.code = "E107",
             .message =

@@ -82,8 +82,7 @@ void run(Session& session, const ShowOptions& options) {
     case FileKind::tflite: return show_tflite(session, options.file);
     case FileKind::safetensors: return show_weights(session, read_safetensors(options.file));
     case FileKind::pth: return show_weights(session, read_pth(options.file));
-    case FileKind::pt2:
-    case FileKind::text: break;
+    default: break;
   }
   const LoadedSource source = load_source(options.file, options.load);
   session.warn(source.warnings);

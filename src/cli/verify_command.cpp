@@ -19,14 +19,22 @@ struct VerifyOptions {
   LoadOptions load;
   std::uint64_t random = 0;
   bool layers = false;
+  bool in_framework = false;
+  std::string backend;
   std::optional<double> tolerance;  // without: what the precision of B deserves
   int threads = 2;
 };
 
+// Files of other frameworks run in those frameworks, everything else by the reference evaluator.
 std::unique_ptr<Side> open_side(const std::filesystem::path& file, const VerifyOptions& options, const Side* like, Progress& progress) {
-  if (kind_of(file) == FileKind::tflite)
-    return litert_side(file, like ? like->inputs() : std::vector<NamedType>{}, like ? like->outputs() : std::vector<NamedType>{},
-                       options.threads);
+  const std::vector<NamedType> inputs = like ? like->inputs() : std::vector<NamedType>{},
+                               outputs = like ? like->outputs() : std::vector<NamedType>{};
+  const FileKind kind = kind_of(file);
+  if (kind == FileKind::tflite) return litert_side(file, inputs, outputs, options.threads);
+  if (kind == FileKind::keras || kind == FileKind::onnx || options.in_framework) {
+    progress.at("start " + file.filename().string(), 0, 0);
+    return python_side(file, inputs, outputs, options.threads, options.backend);
+  }
   const LoadedSource source = load_source(file, options.load);
   return evaluator_side(source.graph, all_ops(), file.filename().string(),
                         [&](int done, int total) { progress.at("verify", done, total); });
@@ -105,9 +113,10 @@ void add_verify(CLI::App& app, Session& session) {
                                   "  wherry verify fbnet_a.pt2 fbnet_a.tflite\n"
                                   "  wherry verify fbnet_a.yaml fbnet_a.tflite --layers\n"
                                   "  wherry verify fbnet_a.tflite fbnet_a.int8.tflite --layers\n"
+                                  "  wherry verify fbnet_a.pt2 fbnet_a.keras --backend jax\n"
                                   "  wherry verify a.pt2 b.yaml --inputs samples.npz --tolerance 1e-5 --json");
   auto options = std::make_shared<VerifyOptions>();
-  command->add_option("a", options->a, "The reference: a .pt2, a text or a .tflite")->required()->type_name("A");
+  command->add_option("a", options->a, "The reference: .pt2, text, .tflite, .keras or .onnx")->required()->type_name("A");
   command->add_option("b", options->b, "What is compared with it")->required()->type_name("B");
   command->add_option("--inputs", options->inputs, "Inputs by name, or in order")->type_name("F.npz");
   command->add_option("--random", options->random, "Seed of random inputs (default 0)")->type_name("N")->excludes("--inputs");
@@ -115,6 +124,10 @@ void add_verify(CLI::App& app, Session& session) {
                     "Compare every layer: the first to differ is named; of an integer B the worst stand first");
   command->add_option("--tolerance", options->tolerance, "Error allowed, of max|output| (default: by B's precision, 1e-4 for float32)")
       ->type_name("X");
+  command->add_flag("--in-framework", options->in_framework, "Run a .pt2 in PyTorch itself");
+  command->add_option("--backend", options->backend, "Keras's: tensorflow, jax or torch")
+      ->check(CLI::IsMember({"tensorflow", "jax", "torch"}).description(""))
+      ->type_name("NAME");
   command->add_option("--threads", options->threads, "Threads of the runtime")->check(CLI::Range(1, 64).description(""))->type_name("N");
   add_load_options(*command, options->load);
   command->callback([&session, options] { run(session, *options); });

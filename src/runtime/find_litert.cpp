@@ -1,18 +1,11 @@
-#include "base/text.h"
+#include "runtime/environments.h"
 #include "runtime/litert.h"
-
-#include <cstdlib>
 
 namespace wherry {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* library_name = "libLiteRt.so";
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value ? value : "";
-}
 
 // "2.3.0" out of the neighbour folder ai_edge_litert-2.3.0.dist-info.
 std::string version_beside(const fs::path& library) {
@@ -54,17 +47,7 @@ std::optional<LiteRtLibrary> find_litert() {
       if (auto found = as_library(file)) return found;
     return std::nullopt;  // who names a library wants that one
   }
-  std::vector<fs::path> prefixes;
-  std::error_code error;
-  if (const fs::path program = fs::read_symlink("/proc/self/exe", error); !error)
-    for (fs::path folder = program.parent_path(); folder.has_relative_path(); folder = folder.parent_path()) {
-      prefixes.push_back(folder);
-      prefixes.push_back(folder / ".venv");
-    }
-  if (const std::string active = environment("VIRTUAL_ENV"); !active.empty()) prefixes.emplace_back(active);
-  for (const std::string& folder : split(environment("PATH"), ':'))
-    if (!folder.empty()) prefixes.push_back(fs::path(folder).parent_path());
-  for (const fs::path& prefix : prefixes)
+  for (const fs::path& prefix : environment_prefixes())
     if (auto found = in_prefix(prefix)) return found;
   return std::nullopt;
 }

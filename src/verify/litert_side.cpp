@@ -5,38 +5,11 @@
 #include "runtime/tflite_file.h"
 #include "tflite_schema/read_tfl_graph.h"
 #include "tflite_schema/tflite_model.h"
-#include "verify/provenance.h"
-#include "verify/side.h"
+#include "verify/port_order.h"
 
 namespace wherry {
 
 namespace {
-
-using Order = std::vector<int>;  // axis i of the source's value is axis order[i] of the file's tensor
-
-Order identity(std::size_t rank) {
-  Order order(rank);
-  for (std::size_t i = 0; i < rank; ++i) order[i] = static_cast<int>(i);
-  return order;
-}
-
-Order inverse(const Order& order) {
-  Order result(order.size());
-  for (std::size_t i = 0; i < order.size(); ++i) result[static_cast<std::size_t>(order[i])] = static_cast<int>(i);
-  return result;
-}
-
-Order channels_last(std::size_t rank) {
-  Order order = identity(rank);
-  for (std::size_t i = 1; i < rank; ++i) order[i] = i == 1 ? static_cast<int>(rank) - 1 : static_cast<int>(i) - 1;
-  return order;
-}
-
-Shape in_order(const Shape& shape, const Order& order) {
-  Shape out(shape.size());
-  for (std::size_t i = 0; i < shape.size(); ++i) out[i] = shape[static_cast<std::size_t>(order[i])];
-  return out;
-}
 
 class LiteRtSide : public Side {
  public:
@@ -78,11 +51,7 @@ class LiteRtSide : public Side {
   }
 
  private:
-  struct Port {
-    std::string name;
-    DType dtype;  // what the file takes or gives
-    Shape source_shape;
-    Order order;
+  struct Port : OrderedPort {
     int tensor;  // its index in the file
   };
 
@@ -91,21 +60,14 @@ class LiteRtSide : public Side {
     return tensor < 0 ? none : graph_.graph.tensors.at(static_cast<std::size_t>(tensor)).quantization;
   }
 
-  // The file's own record of the order; without it, the order in which the shape fits the other side's, channels last first.
   std::vector<Port> ports(const std::vector<TensorInfo>& list, const std::vector<wherry::Port>& tensors,
                           const std::vector<NamedType>& like) const {
+    std::vector<NamedType> types;
+    for (const TensorInfo& info : list) types.push_back({info.name, info.type});
     std::vector<Port> result;
-    for (std::size_t i = 0; i < list.size(); ++i) {
-      const Shape& shape = list[i].type.shape;
-      Order order = identity(shape.size());
-      const Order last = channels_last(shape.size());
-      if (provenance_ && provenance_->ports.contains(list[i].name))
-        order = provenance_->ports.at(list[i].name);
-      else if (i < like.size() && like[i].type.shape != shape && shape.size() > 2 && in_order(shape, last) == like[i].type.shape)
-        order = last;
-      if (order.size() != shape.size()) order = identity(shape.size());
-      const auto tensor = std::find_if(tensors.begin(), tensors.end(), [&](const wherry::Port& port) { return port.name == list[i].name; });
-      result.push_back({list[i].name, list[i].type.dtype, in_order(shape, order), order, tensor == tensors.end() ? -1 : tensor->value});
+    for (OrderedPort& port : ordered_ports(types, like, provenance_)) {
+      const auto tensor = std::find_if(tensors.begin(), tensors.end(), [&](const wherry::Port& p) { return p.name == port.name; });
+      result.push_back({std::move(port), tensor == tensors.end() ? -1 : tensor->value});
     }
     return result;
   }
@@ -125,7 +87,7 @@ class LiteRtSide : public Side {
     std::vector<Tensor> turned;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       const Port& port = inputs_.at(i);
-      const Tensor tensor = inputs[i].permuted(inverse(port.order)).contiguous();
+      const Tensor tensor = in_file_order(inputs[i], port);
       const std::optional<TflQuantization>& q = quantization(port.tensor);
       const bool to_integers = is_float(tensor.dtype()) && stands_for_reals(port.dtype, q) && q->scales.size() == 1;
       turned.push_back(to_integers ? quantize(tensor, port.dtype, *q) : tensor);
@@ -145,7 +107,7 @@ class LiteRtSide : public Side {
       for (const int output : node.outputs) {
         if (output < 0) continue;
         const TflTensor& tensor = graph_.graph.tensors[static_cast<std::size_t>(output)];
-        layers.push_back({output, tensor.name, identity(tensor.sizes.size())});
+        layers.push_back({output, tensor.name, source_order(tensor.sizes.size())});
       }
     return layers;
   }

@@ -41,4 +41,10 @@ std::unique_ptr<Side> evaluator_side(const Graph& graph, const OpTable& ops, std
 std::unique_ptr<Side> litert_side(const std::filesystem::path& file, const std::vector<NamedType>& like_inputs,
                                   const std::vector<NamedType>& like_outputs, int threads);
 
+// A file of another framework in that framework, in a Python process of its own: .keras (`backend` tensorflow, jax or torch; "": the
+// one installed), .onnx in ONNX Runtime, .pt2 in PyTorch. Axis order as above; E706 where Python or the framework is missing, E707
+// for what the framework says.
+std::unique_ptr<Side> python_side(const std::filesystem::path& file, const std::vector<NamedType>& like_inputs,
+                                  const std::vector<NamedType>& like_outputs, int threads, const std::string& backend = "");
+
 }  // namespace wherry

@@ -39,7 +39,10 @@ const Target& target_of(const fs::path& out) {
 
 }  // namespace
 
-std::string_view name(Precision precision) { return precision == Precision::float16 ? "float16" : "float32"; }
+std::string_view name(Precision precision) {
+  constexpr std::string_view names[] = {"float32", "float16", "dynamic", "int8", "int16x8"};
+  return names[static_cast<std::size_t>(precision)];
+}
 std::string_view name(Io io) { return io == Io::nhwc ? "nhwc" : "nchw"; }
 
 ConvertResult convert(const ConvertOptions& options) {

@@ -4,13 +4,15 @@
 #include "cli/load.h"
 #include "lower/lower_tfl.h"
 #include "passes/pipeline.h"
+#include "quantize/quantize.h"
 #include "verify/verify.h"
 
 #include <nlohmann/json_fwd.hpp>
 
 namespace wherry {
 
-enum class Precision { float32, float16 };
+enum class Precision { float32, float16, dynamic, int8, int16x8 };
+inline bool is_calibrated(Precision precision) { return precision == Precision::int8 || precision == Precision::int16x8; }
 std::string_view name(Precision precision);
 std::string_view name(Io io);
 
@@ -19,6 +21,9 @@ struct ConvertOptions {
   LoadOptions load;
   Precision precision = Precision::float32;
   std::optional<Io> io;  // without: the target's convention (.tflite: nhwc)
+  QuantizeOptions quantize;
+  std::filesystem::path calibrate;     // data: a folder of images, a list, .npy or .npz
+  std::size_t calibration_count = 0;   // at most so many of it; 0: all
   bool verify = true;
   std::optional<double> tolerance;
   int threads = 2;

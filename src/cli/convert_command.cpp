@@ -65,6 +65,27 @@ void run(Session& session, ConvertOptions& options) {
   }
 }
 
+void add_precision_options(CLI::App& command, ConvertOptions& options) {
+  std::map<std::string, Precision> precisions;
+  for (const Precision p : {Precision::float32, Precision::float16, Precision::int8, Precision::int16x8}) precisions.emplace(name(p), p);
+  command.add_option("--precision", options.precision, "float32 (default), float16, int8 or int16x8")
+      ->transform(CLI::CheckedTransformer(precisions, CLI::ignore_case).description(""))
+      ->type_name("NAME");
+  command.add_option("--calibrate", options.calibrate, "Data for int8 and int16x8: a folder of images, a list, .npy or .npz")->type_name("DATA");
+  command.add_option("--calibration-count", options.calibration_count, "Use at most so many of them, spread evenly")->type_name("N");
+  const std::map<std::string, RangeMethod> methods = {{"min-max", RangeMethod::minmax},
+                                                      {"percentile", RangeMethod::percentile},
+                                                      {"mse", RangeMethod::mse},
+                                                      {"kl", RangeMethod::kl}};
+  command.add_option("--ranges", options.quantize.plan.method, "Of activations: min-max (default), percentile, mse or kl")
+      ->transform(CLI::CheckedTransformer(methods, CLI::ignore_case).description(""))
+      ->type_name("METHOD");
+  command.add_flag("--integer-borders", options.quantize.apply.integer_borders, "Take and give integers too, without QUANTIZE and DEQUANTIZE");
+  command.add_flag("--allow-float", options.quantize.plan.allow_float, "Leave operators without an integer kernel in float32");
+  command.add_flag_callback(
+      "--no-bias-correction", [&options] { options.quantize.correct_bias = false; }, "Leave the mean shift of quantization in");
+}
+
 }  // namespace
 
 void add_convert(CLI::App& app, Session& session) {
@@ -76,11 +97,7 @@ void add_convert(CLI::App& app, Session& session) {
   auto options = std::make_shared<ConvertOptions>();
   command->add_option("source", options->source, "A .pt2 archive or a text (.yaml, .json)")->required()->type_name("SRC");
   command->add_option("-o,--output", options->out, "Written as .tflite, .yaml or .json, as named")->required()->type_name("OUT");
-  command->add_option("--precision", options->precision, "float32 (default) or float16")
-      ->transform(CLI::CheckedTransformer(
-                      std::map<std::string, Precision>{{"float32", Precision::float32}, {"float16", Precision::float16}}, CLI::ignore_case)
-                      .description(""))
-      ->type_name("NAME");
+  add_precision_options(*command, *options);
   command
       ->add_option_function<std::string>(
           "--io", [options](const std::string& word) { options->io = word == "nhwc" ? Io::nhwc : Io::nchw; },

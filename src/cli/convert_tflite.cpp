@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "base/files.h"
 #include "base/version.h"
+#include "cli/calibration.h"
 #include "cli/inputs.h"
 #include "cli/stages.h"
 #include "data/preprocess.h"
@@ -91,6 +92,25 @@ VerifyReport verify_file(const Graph& graph, const fs::path& file, const Convert
   return report;
 }
 
+// Replaces the float graph by its integer form; taps follow their tensors.
+void quantize_lowered(const LoadedSource& source, Lowered& lowered, const ConvertOptions& options, Stages& stages, Diagnostics& diagnostics) {
+  stages.begin("calibrate");
+  const Samples samples = calibration_samples(source, lowered.graph, options, diagnostics);
+  diagnostics.throw_if_errors();
+  QuantizeOptions quantize_options = options.quantize;
+  quantize_options.plan.activations = options.precision == Precision::int16x8 ? DType::int16 : DType::int8;
+  quantize_options.threads = options.threads;
+  std::string stage = "calibrate";
+  const auto progress = [&](std::string_view name, double done, double total) {
+    if (name != stage) stages.begin(stage = name);
+    stages.progress(done, total);
+  };
+  QuantizeResult result = quantize(lowered.graph, samples, quantize_options, litert_loader(), progress, diagnostics);
+  for (TflTap& tap : lowered.taps) tap.tensor = result.quantized.tensors[static_cast<std::size_t>(tap.tensor)];
+  std::erase_if(lowered.taps, [](const TflTap& tap) { return tap.tensor < 0; });
+  lowered.graph = std::move(result.quantized.graph);
+}
+
 }  // namespace
 
 void convert_to_tflite(LoadedSource& source, const ConvertOptions& options, ConvertResult& result, Stages& stages) {
@@ -105,6 +125,7 @@ void convert_to_tflite(LoadedSource& source, const ConvertOptions& options, Conv
   Lowered lowered = lower_to_tfl(graph, all_ops(), {.io = io}, diagnostics);
   diagnostics.throw_if_errors();
   if (options.precision == Precision::float16) to_float16(lowered.graph, diagnostics);
+  if (is_calibrated(options.precision)) quantize_lowered(source, lowered, options, stages, diagnostics);
 
   if (!options.dump.empty()) write_text(options.dump / "tflite.txt", text(lowered.graph));
 

@@ -62,6 +62,14 @@ bool dilated(const Operands& o) {
 bool weight8(const Operands& o) { return o.takes(0, DType::float32) && o.takes(1, DType::int8); }
 bool weight4(const Operands& o) { return o.takes(0, DType::int8) && o.takes(1, DType::int4); }
 bool bias_type(const Operands& o) { return o.takes(0, DType::int16) && o.node.find("quantized_bias_type"); }
+bool by_channel(const Operands& o, std::size_t i) { return o.input(i)->quantization && o.input(i)->quantization->scales.size() > 1; }
+bool weight8_by_channel(const Operands& o) { return weight8(o) && by_channel(o, 1); }
+bool codes_by_channel(const Operands& o) { return o.takes(0, DType::int8) && by_channel(o, 0); }
+bool grows(const Operands& o) {  // the product of the inputs' scales is not below the output's
+  if (!o.takes(0, DType::int8) || !o.input(0)->quantization || !o.input(1)->quantization || !o.output().quantization) return false;
+  return double{o.input(0)->quantization->scales[0]} * double{o.input(1)->quantization->scales[0]} >=
+         double{o.output().quantization->scales[0]};
+}
 bool asymmetric(const Operands& o) { return weight8(o) && o.flag("asymmetric_quantize_inputs"); }
 bool no_bias(const Operands& o) { return !o.input(2); }
 bool has_bias(const Operands& o) { return o.input(3) != nullptr; }
@@ -98,11 +106,12 @@ const std::vector<Row>& rows() {
        {{any, 1, "1.5.0"},
         {weight8, 2, "1.14.0"},
         {int8, 3, "1.14.0"},
+        {weight8_by_channel, 5, "2.4.0"},
         {grouped, 6, "2.9.0"},
         {weight4, 7, "2.11.0"},
         {bias_type, 8, "2.15.0"}}},
       {"DEPTHWISE_CONV_2D",
-       {{any, 1, "1.5.0"}, {dilated, 2, "1.12.0"}, {int8, 3, "1.14.0"}, {weight8, 4, "2.2.0"}, {weight4, 7, "2.11.0"}}},
+       {{any, 1, "1.5.0"}, {dilated, 2, "1.12.0"}, {int8, 3, "1.14.0"}, {weight8, 4, "2.2.0"}, {weight8_by_channel, 6, "2.3.0"}, {weight4, 7, "2.11.0"}}},
       {"TRANSPOSE_CONV",
        {{any, 1, "1.9.0"}, {in<1, DType::int8>, 2, "2.2.0"}, {has_bias, 3, "2.3.0"}, {fused, 4, "2.13.0"}, {bias_type, 5, "2.15.0"}}},
       {"FULLY_CONNECTED",
@@ -113,14 +122,15 @@ const std::vector<Row>& rows() {
         {no_bias, 6, "2.1.0"},
         {asymmetric, 9, "2.3.0"},
         {weight4, 10, "2.11.0"},
-        {bias_type, 11, "2.15.0"}}},
+        {bias_type, 11, "2.15.0"},
+        {weight8_by_channel, 12, "2.17.0"}}},
       {"CONV_3D", {{any, 1, "2.5.0"}}},
       {"CONV_3D_TRANSPOSE", {{any, 1, "2.6.0"}}},
       {"BATCH_MATMUL", {{any, 1, "2.3.0"}, {int8, 2, "2.3.0"}, {int16, 3, "2.4.0"}, {asymmetric, 4, "2.5.0"}}},
       {"AVERAGE_POOL_2D MAX_POOL_2D", {{any, 1, "1.5.0"}, {int8, 2, "1.14.0"}, {int16, 3, "2.3.0"}}},
       {"ADD", {{any, 1, "1.5.0"}, {int8, 2, "1.14.0"}, {free_scale, 3, "2.4.0"}, {int64, 4, "2.6.0"}}},
       {"SUB", {{any, 1, "1.6.0"}, {int8, 2, "1.14.0"}, {broadcast_above_4, 3, "2.3.0"}, {int64, 4, "2.4.0"}, {free_scale, 5, "2.4.0"}}},
-      {"MUL", {{any, 1, "1.5.0"}, {int8, 2, "1.14.0"}, {int16, 4, "2.3.0"}, {int64, 5, "2.6.0"}, {uint32, 7, "2.13.0"}}},
+      {"MUL", {{any, 1, "1.5.0"}, {int8, 2, "1.14.0"}, {grows, 3, "1.15.0"}, {int16, 4, "2.3.0"}, {int64, 5, "2.6.0"}, {uint32, 7, "2.13.0"}}},
       {"DIV", {{any, 1, "1.6.0"}, {broadcast_above_4, 2, "2.3.0"}}},
       {"MAXIMUM MINIMUM", {{any, 1, "1.14.0"}, {int8, 2, "1.14.0"}, {broadcast_above_4, 3, "2.3.0"}, {int16, 4, "2.3.0"}}},
       {"SQUARED_DIFFERENCE", {{any, 1, "1.13.1"}, {int8, 2, "2.5.0"}}},
@@ -200,7 +210,7 @@ const std::vector<Row>& rows() {
       {"LESS GREATER_EQUAL", {{any, 1, "1.14.0"}, {int8, 2, "1.14.0"}, {int16, 3, "2.13.0"}}},
       {"SELECT", {{any, 1, "1.14.0"}, {in<1, DType::int8>, 2, "1.14.0"}, {above_rank<4>, 3, "2.12.0"}}},
       {"SELECT_V2", {{any, 1, "2.2.0"}, {in<1, DType::uint32>, 2, "2.12.0"}}},
-      {"DEQUANTIZE", {{any, 1, "1.13.1"}, {int8, 2, "1.14.0"}, {half, 3, "1.15.0"}, {int16, 3, "1.15.0"}, {int4, 6, "2.18.0"}}},
+      {"DEQUANTIZE", {{any, 1, "1.13.1"}, {int8, 2, "1.14.0"}, {half, 3, "1.15.0"}, {int16, 3, "1.15.0"}, {codes_by_channel, 5, "2.17.0"}, {int4, 6, "2.18.0"}}},
       {"QUANTIZE", {{any, 1, "1.14.0"}, {out<DType::int16>, 2, "1.15.0"}, {either<DType::int4>, 4, "2.18.0"}}},
       {"CAST",
        {{any, 1, "1.5.0"},

@@ -69,6 +69,17 @@ class Buffers {
   std::unordered_map<std::string, std::uint32_t> known_;
 };
 
+// Where the bytes go: a file, or a string.
+struct Sink {
+  std::function<void(std::span<const std::byte>)> put;
+  std::size_t size = 0;
+  void write(std::span<const std::byte> bytes) {
+    put(bytes);
+    size += bytes.size();
+  }
+  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+};
+
 class OperatorCodes {
  public:
   std::uint32_t index(tflite::BuiltinOperator code, int version) {
@@ -96,12 +107,22 @@ std::vector<std::int32_t> tensors_of(const std::vector<Port>& ports) {
   return out;
 }
 
+Offset<tflite::QuantizationParameters> write_quantization(FlatBufferBuilder& builder, const std::optional<TflQuantization>& q) {
+  if (!q) return 0;
+  if (q->block_size == 0) return tflite::CreateQuantizationParametersDirect(builder, nullptr, nullptr, &q->scales, &q->zero_points,
+                                                                            tflite::QuantizationDetails::NONE, 0, q->axis);
+  const auto blocks = tflite::CreateBlockwiseQuantization(builder, q->block_scales, -1, q->block_size);
+  return tflite::CreateQuantizationParametersDirect(builder, nullptr, nullptr, nullptr, nullptr,
+                                                    tflite::QuantizationDetails::BlockwiseQuantization, blocks.Union(), q->axis);
+}
+
 auto write_tensors(FlatBufferBuilder& builder, const TflGraph& graph, Buffers& buffers) {
   std::vector<Offset<tflite::Tensor>> out;
   for (const TflTensor& tensor : graph.tensors) {
     const std::vector<std::int32_t> shape(tensor.sizes.begin(), tensor.sizes.end());
     const std::uint32_t buffer = tensor.constant ? buffers.add(*tensor.constant) : 0;
-    out.push_back(tflite::CreateTensorDirect(builder, &shape, tensor_type(tensor.dtype), buffer, tensor.name.c_str()));
+    const auto quantization = write_quantization(builder, tensor.quantization);
+    out.push_back(tflite::CreateTensorDirect(builder, &shape, tensor_type(tensor.dtype), buffer, tensor.name.c_str(), quantization));
   }
   return builder.CreateVector(out);
 }
@@ -201,10 +222,10 @@ std::vector<std::size_t> place_data(FlatBufferBuilder& builder, const std::vecto
   return positions;
 }
 
-void write_data(const std::vector<Data>& buffers, const std::vector<std::size_t>& positions, AtomicFile& file) {
+void write_data(const std::vector<Data>& buffers, const std::vector<std::size_t>& positions, Sink& file) {
   std::string scratch;  // as large as the largest tensor that has to be put in order
   for (std::size_t i = 1; i < buffers.size(); ++i) {
-    const std::string zeros(positions[i] - sizeof(uoffset_t) - file.size(), '\0');
+    const std::string zeros(positions[i] - sizeof(uoffset_t) - file.size, '\0');
     const auto length = static_cast<uoffset_t>(buffers[i].size());
     file.write(zeros);
     file.write(std::as_bytes(std::span(&length, 1)));
@@ -234,18 +255,30 @@ void refuse_above_2_gb(const TflGraph& graph, const Buffers& buffers) {
         .next = "convert with --precision float16 or int8, or split the model"});
 }
 
-}  // namespace
-
-void write_tflite(const TflGraph& graph, const TfliteMetadata& metadata, AtomicFile& file) {
-  WHERRY_CHECK(file.size() == 0, "a .tflite is written from the start of its file");
+void write_model(const TflGraph& graph, const TfliteMetadata& metadata, Sink& sink) {
   FlatBufferBuilder builder(std::size_t{1} << 16);
   Buffers buffers;
   build_tables(builder, graph, metadata, buffers);
   refuse_above_2_gb(graph, buffers);
   const std::vector<std::size_t> positions = place_data(builder, buffers.all());
-  file.write(std::as_bytes(std::span(builder.GetBufferPointer(), builder.GetSize())));
-  write_data(buffers.all(), positions, file);
+  sink.write(std::as_bytes(std::span(builder.GetBufferPointer(), builder.GetSize())));
+  write_data(buffers.all(), positions, sink);
+}
+
+}  // namespace
+
+void write_tflite(const TflGraph& graph, const TfliteMetadata& metadata, AtomicFile& file) {
+  WHERRY_CHECK(file.size() == 0, "a .tflite is written from the start of its file");
+  Sink sink{[&](std::span<const std::byte> bytes) { file.write(bytes); }};
+  write_model(graph, metadata, sink);
   append_associated_files(metadata, file);
+}
+
+std::string tflite_bytes(const TflGraph& graph) {
+  std::string out;
+  Sink sink{[&](std::span<const std::byte> bytes) { out.append(reinterpret_cast<const char*>(bytes.data()), bytes.size()); }};
+  write_model(graph, {}, sink);
+  return out;
 }
 
 }  // namespace wherry

@@ -19,4 +19,7 @@ struct TfliteMetadata {
 // same bytes. Above 2 GB of tables plus buffers: E603.
 void write_tflite(const TflGraph& graph, const TfliteMetadata& metadata, AtomicFile& file);
 
+// The same in memory and without metadata: for graphs that are run at once.
+std::string tflite_bytes(const TflGraph& graph);
+
 }  // namespace wherry

@@ -1,0 +1,91 @@
+#include "quantize/calibrate.h"
+
+#include "quantize/rules.h"
+
+#include <atomic>
+#include <numeric>
+
+namespace wherry {
+
+namespace {
+
+// The activations that nodes make, as outputs of a copy of the graph.
+TflGraph tapped(const TflGraph& graph, std::vector<int>& taps) {
+  TflGraph out = graph;
+  out.outputs.clear();
+  for (const TflNode& node : graph.nodes)
+    for (const int id : node.outputs)
+      if (is_real_tensor(graph, id)) {
+        out.outputs.push_back({fmt::format("tap{}", taps.size()), id});
+        taps.push_back(id);
+      }
+  return out;
+}
+
+// FNV-1a over the inputs' bytes, eight at a time: the same for the same content.
+std::uint64_t content_hash(const std::vector<Tensor>& inputs) {
+  std::uint64_t hash = 14695981039346656037ULL;
+  for (const Tensor& input : inputs) {
+    const Tensor dense = input.contiguous();
+    const std::byte* bytes = dense.data();
+    for (std::size_t at = 0; at + 8 <= dense.bytes(); at += 8) {
+      std::uint64_t word = 0;
+      std::copy_n(bytes + at, 8, reinterpret_cast<std::byte*>(&word));
+      hash = (hash ^ word) * 1099511628211ULL;
+      hash ^= hash >> 29;
+    }
+  }
+  return hash;
+}
+
+void refuse_poison(const TflGraph& graph, const Statistics& statistics, Diagnostics& diagnostics) {
+  const auto poisoned = [&](int id) { return id >= 0 && !statistics.tensors[static_cast<std::size_t>(id)].finite(); };
+  for (const Port& port : graph.inputs)
+    if (poisoned(port.value))
+      diagnostics.add({.code = "E804", .message = fmt::format("the calibration data for input '{}' has NaN or infinite numbers", port.name)});
+  for (const TflNode& node : graph.nodes) {
+    if (std::ranges::any_of(node.inputs, poisoned) || !std::ranges::any_of(node.outputs, poisoned)) continue;  // the first is to blame
+    diagnostics.add({.code = "E804",
+                     .message = fmt::format("{} gives NaN or infinite numbers on the calibration data", node.builtin),
+                     .at = node.path});
+  }
+}
+
+}  // namespace
+
+Statistics calibrate(const TflGraph& graph, const Samples& samples, const Loader& load, int threads, std::size_t typical_count,
+                     const QuantizeProgress& progress, Diagnostics& diagnostics) {
+  std::vector<int> taps;
+  const TflGraph graph_with_taps = tapped(graph, taps);
+  const auto workers = static_cast<std::size_t>(threads);
+  std::vector<std::unique_ptr<Program>> programs(workers);
+  std::vector<std::vector<Histogram>> parts(workers, std::vector<Histogram>(graph.tensors.size()));
+  std::vector<std::uint64_t> hashes(samples.count);
+  std::atomic<std::size_t> done = 0;
+  parallel_for(samples.count, threads, [&](std::size_t i, int worker) {
+    const auto w = static_cast<std::size_t>(worker);
+    if (!programs[w]) programs[w] = load(graph_with_taps, 1);
+    const std::vector<Tensor> inputs = samples.load(i);
+    hashes[i] = content_hash(inputs);
+    for (std::size_t p = 0; p < inputs.size(); ++p)
+      if (inputs[p].dtype() == DType::float32)
+        parts[w][static_cast<std::size_t>(graph.inputs[p].value)].add(inputs[p].contiguous().as<float>());
+    const std::vector<Tensor> values = programs[w]->run(inputs);
+    for (std::size_t t = 0; t < taps.size(); ++t) parts[w][static_cast<std::size_t>(taps[t])].add(values[t].as<float>());
+    if (const std::size_t at = ++done; worker == 0 && progress) progress("calibrate", static_cast<double>(at), static_cast<double>(samples.count));
+  });
+
+  Statistics statistics{std::move(parts[0]), {}};
+  for (std::size_t w = 1; w < workers; ++w)
+    for (std::size_t t = 0; t < statistics.tensors.size(); ++t) statistics.tensors[t].add(parts[w][t]);
+  refuse_poison(graph, statistics, diagnostics);
+
+  std::vector<std::size_t> by_hash(samples.count);
+  std::iota(by_hash.begin(), by_hash.end(), 0);
+  std::ranges::sort(by_hash, [&](std::size_t a, std::size_t b) { return std::pair(hashes[a], a) < std::pair(hashes[b], b); });
+  by_hash.resize(std::min(by_hash.size(), typical_count));
+  statistics.typical = std::move(by_hash);
+  return statistics;
+}
+
+}  // namespace wherry

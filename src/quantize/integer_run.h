@@ -1,0 +1,33 @@
+// Runs a quantized graph node by node over several samples, so that a constant can still be changed before its node runs.
+#pragma once
+
+#include "quantize/program.h"
+
+#include <map>
+
+namespace wherry {
+
+class IntegerRun {
+ public:
+  // `graph` lives longer than this, and its nodes stay as they are.
+  IntegerRun(TflGraph& graph, const Samples& samples, std::vector<std::size_t> chosen, const Loader& load, int threads);
+  // Node `n` is next: nodes come one after another from the first. It may run later, when its output is asked for.
+  void step(std::size_t n);
+  // The values of a tensor, one a sample, from several threads at once; computes what is still missing. Needs: its node was stepped.
+  void each(int tensor, const std::function<void(const Tensor& value, int worker)>& look);
+  void replace(int tensor, Tensor constant, TflQuantization quantization);
+
+ private:
+  void flush();
+  bool known(int tensor) const { return values_.contains(tensor); }
+
+  TflGraph& graph_;
+  const Loader& load_;
+  int threads_;
+  std::size_t count_ = 0;
+  std::vector<std::size_t> pending_;  // nodes that were stepped and have not run
+  std::map<int, std::vector<Tensor>> values_;
+  std::vector<std::size_t> last_use_;  // by tensor: the last node that reads it
+};
+
+}  // namespace wherry

@@ -1,0 +1,32 @@
+// What calibration and correction ask of their surroundings: something that runs TFLite graphs, and data.
+#pragma once
+
+#include "ops/tfl.h"
+
+#include <functional>
+#include <memory>
+#include <span>
+
+namespace wherry {
+
+class Program {
+ public:
+  virtual ~Program() = default;
+  // One tensor for each input of the graph, in its order; gives one for each output. Not for two threads at once.
+  virtual std::vector<Tensor> run(std::span<const Tensor> inputs) = 0;
+};
+// Makes a graph ready to run on that many threads. cli/ gives LiteRT's.
+using Loader = std::function<std::unique_ptr<Program>(const TflGraph& graph, int threads)>;
+
+// Inputs of the model as the float graph takes them. Any thread may ask for any sample.
+struct Samples {
+  std::size_t count = 0;
+  std::function<std::vector<Tensor>(std::size_t)> load;
+};
+
+using QuantizeProgress = std::function<void(std::string_view stage, double done, double total)>;
+
+// Calls each(i, worker) for i in [0, count) from `threads` threads; worker < threads. The first exception ends it and is thrown on.
+void parallel_for(std::size_t count, int threads, const std::function<void(std::size_t i, int worker)>& each);
+
+}  // namespace wherry

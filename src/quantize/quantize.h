@@ -1,0 +1,26 @@
+// Float graph and calibration data → integer graph: the stages of quantization in their order.
+#pragma once
+
+#include "quantize/apply.h"
+#include "quantize/plan.h"
+
+namespace wherry {
+
+struct QuantizeOptions {
+  PlanOptions plan;
+  ApplyOptions apply;
+  bool correct_bias = true;
+  std::size_t correction_samples = 64;
+  int threads = 2;
+};
+
+struct QuantizeResult {
+  Plan plan;
+  Quantized quantized;
+};
+
+// Fails with all that stands in the way (E803, E804).
+QuantizeResult quantize(const TflGraph& graph, const Samples& samples, const QuantizeOptions& options, const Loader& load,
+                        const QuantizeProgress& progress, Diagnostics& diagnostics);
+
+}  // namespace wherry

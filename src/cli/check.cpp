@@ -1,6 +1,7 @@
 // wherry check SRC --target tflite: everything that stands in the way, at once, before anything is written.
 #include "base/text.h"
-#include "cli/convert.h"
+#include "cli/check_file.h"
+#include "cli/lower_source.h"
 #include "cli/session.h"
 #include "ir/bind.h"
 #include "ops/all_ops.h"
@@ -12,7 +13,7 @@ namespace wherry {
 namespace {
 
 struct CheckOptions {
-  std::filesystem::path source;
+  std::filesystem::path source, reference;
   LoadOptions load;
   std::string target = "tflite";
 };
@@ -31,9 +32,7 @@ void run(Session& session, const CheckOptions& options) {
     for (const std::string& name : open) ones[name] = 1;
     graph = bind_dims(graph, ones);
   }
-  std::vector<PassRecord> records;
-  graph = run_passes(graph, all_ops(), {}, records);
-  const Lowered lowered = lower_to_tfl(graph, all_ops(), {}, diagnostics);
+  const Lowered lowered = lower_source(graph, {}, {}, diagnostics);
   diagnostics.throw_if_errors();
   std::map<std::string, int> ops;
   double bytes = 0;
@@ -51,16 +50,28 @@ void run(Session& session, const CheckOptions& options) {
 }  // namespace
 
 void add_check(CLI::App& app, Session& session) {
-  CLI::App* command = add_command(app, session, "check", "Say all that stands in the way of a conversion, before it",
+  CLI::App* command = add_command(app, session, "check", "Say all that stands in the way of a conversion, or all faults of a .tflite",
                                   "  wherry check model.pt2 --target tflite\n"
-                                  "  wherry check model.yaml --weights model.pth --json");
+                                  "  wherry check model.yaml --weights model.pth --json\n"
+                                  "  wherry check anyones_int8.tflite --reference float.tflite");
   auto options = std::make_shared<CheckOptions>();
-  command->add_option("source", options->source, "A .pt2 archive or a text (.yaml, .json)")->required()->type_name("SRC");
+  command->add_option("source", options->source, "A .pt2 archive or a text, to be converted; or a .tflite, to be audited")
+      ->required()
+      ->type_name("SRC");
   command->add_option("--target", options->target, "What to convert to: tflite")
       ->check(CLI::IsMember({"tflite"}).description(""))
       ->type_name("NAME");
+  command->add_option("--reference", options->reference, "Of a .tflite: the same network in float, compared weight by weight")
+      ->type_name("MODEL");
   add_load_options(*command, options->load);
-  command->callback([&session, options] { run(session, *options); });
+  command->callback([&session, options] {
+    if (kind_of(options->source) == FileKind::tflite) return check_file(session, {options->source, options->reference, options->load});
+    if (!options->reference.empty())
+      fail({.code = "E901",
+            .message = "--reference belongs to a .tflite that is audited",
+            .next = "leave it out, or name a .tflite as SRC"});
+    run(session, *options);
+  });
 }
 
 }  // namespace wherry

@@ -253,14 +253,23 @@ bool names(std::string_view builtins, std::string_view wanted) {
 }  // namespace
 
 OpVersion op_version(const TflGraph& graph, const TflNode& node) {
+  const std::optional<OpVersion> found = find_op_version(graph, node);
+  WHERRY_CHECK(found, "op_version.cpp has no row for {}", node.builtin);
+  return *found;
+}
+
+std::optional<OpVersion> find_op_version(const TflGraph& graph, const TflNode& node) {
+  const Operands operands{graph, node};
+  if (node.outputs.empty() || node.outputs[0] < 0) return std::nullopt;
+  if (node.builtin == "CONV_2D" && (operands.rank(0) == 0 || operands.rank(1) == 0)) return std::nullopt;
   for (const Row& row : rows()) {
     if (!names(row.builtins, node.builtin)) continue;
     OpVersion best{0, {}};
     for (const Need& need : row.needs)
-      if (need.version > best.version && need.feature({graph, node})) best = {need.version, need.runtime};
+      if (need.version > best.version && need.feature(operands)) best = {need.version, need.runtime};
     return best;
   }
-  WHERRY_CHECK(false, "op_version.cpp has no row for {}", node.builtin);
+  return std::nullopt;
 }
 
 bool older(std::string_view a, std::string_view b) {

@@ -1,0 +1,16 @@
+// The audit of a .tflite file, as `wherry check FILE.tflite` prints it.
+#pragma once
+
+#include "cli/session.h"
+
+namespace wherry {
+
+struct CheckFileOptions {
+  std::filesystem::path file, reference;  // reference: any source, or a float .tflite; empty: none
+  LoadOptions load;                       // of the reference
+};
+
+// Faults that make the file's numbers wrong are E805, after all of the audit has been printed.
+void check_file(Session& session, const CheckFileOptions& options);
+
+}  // namespace wherry

@@ -89,7 +89,8 @@ void compare_weights(Audit& audit, const Pair& pair) {
   const TflTensor* wanted = reference_tensor(audit, *pair.reference, pair.rule->weight);
   if (!wanted || wanted->sizes != weight.sizes || static_cast<std::size_t>(pair.rule->axis) >= weight.sizes.size()) return;
   const std::vector<float> reals = wanted->constant->to_floats();
-  const std::span<const std::int8_t> q = weight.constant->as<std::int8_t>();
+  const Tensor elements = weight.constant->contiguous();
+  const std::span<const std::int8_t> q = elements.as<std::int8_t>();
   const std::vector<float>& scales = weight.quantization->scales;
   const std::int64_t channels = weight.sizes[static_cast<std::size_t>(pair.rule->axis)];
   std::int64_t inner = 1;

@@ -22,7 +22,8 @@ class WeightedNode {
         rule_(rule),
         input_(*audit.input(node, rule.input)),
         weight_(*audit.input(node, rule.weight)),
-        bias_(audit.input(node, rule.bias)) {}
+        bias_(audit.input(node, rule.bias)),
+        elements_(weight_.constant->contiguous()) {}
 
   void look() {
     if (!look_at_axis()) return;
@@ -65,7 +66,7 @@ class WeightedNode {
       audit_.find("coarse-weights", &node_, &weight_, fmt::format("{} of {} channels", coarse, sums_.size()));
   }
 
-  std::span<const std::int8_t> values() const { return weight_.constant->as<std::int8_t>(); }
+  std::span<const std::int8_t> values() const { return elements_.as<std::int8_t>(); }
 
   void sum_channels() {
     std::int64_t inner = 1;
@@ -138,6 +139,7 @@ class WeightedNode {
   const BuiltinRule& rule_;
   const TflTensor &input_, &weight_;
   const TflTensor* bias_;
+  const Tensor elements_;  // of the weight
   std::vector<Channel> sums_;
 };
 

@@ -1,0 +1,307 @@
+#include "export/source/program.h"
+
+#include "base/check.h"
+#include "base/text.h"
+#include "ir/check_model.h"
+#include "ir/expression.h"
+#include "ir/flatten_values.h"
+#include "ir/text/reference.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace wherry::source {
+
+namespace {
+
+using flattening::Frame;
+
+bool is_weight(const Input& input) { return input.role == Role::parameter || input.role == Role::optional_parameter; }
+
+// Reads blocks as the model's layers need them, then follows the model through all uses.
+class ProgramReader {
+ public:
+  ProgramReader(const Model& model, const Graph& graph, const OpTable& ops)
+      : ops_(ops), faults_(diagnostics_), values_(faults_), program_{model, graph, {}} {
+    for (const Block& block : model.blocks) blocks_.emplace(block.name, &block);
+    for (const Node& node : graph.nodes) nodes_.emplace(node.path, &node);
+  }
+
+  Program read() {
+    Scope body{.name = program_.model.name};
+    for (const ModelInput& input : program_.model.inputs) body.inputs.push_back(input.name);
+    read_scope(body, program_.model.layers, program_.model.outputs);
+    program_.scopes.push_back(std::move(body));
+    Frame frame;
+    std::vector<Type> inputs;
+    for (const Port& port : program_.graph.inputs) inputs.push_back(program_.graph.type(port.value));
+    follow(static_cast<int>(program_.scopes.size()) - 1, frame, inputs);
+    return std::move(program_);
+  }
+
+ private:
+  // ---- structure ----------------------------------------------------------------------------------------------------
+
+  int scope_of(const std::string& name) {
+    if (const auto it = index_.find(name); it != index_.end()) return it->second;
+    const Block& block = *blocks_.at(name);
+    Scope scope{.block = &block, .name = block.name, .doc = block.doc, .inputs = block.inputs};
+    for (const bool required : {true, false})
+      for (const Param& param : block.params)
+        if (param.fallback.has_value() != required) scope.params.push_back(&param);
+    read_scope(scope, block.layers, block.outputs);
+    program_.scopes.push_back(std::move(scope));
+    return index_[name] = static_cast<int>(program_.scopes.size()) - 1;
+  }
+
+  void read_scope(Scope& scope, const std::vector<Layer>& layers, const std::vector<std::pair<std::string, std::string>>& outputs) {
+    std::map<std::string, int> by_name;
+    for (const Layer& layer : layers) {
+      Step step{.layer = &layer};
+      if (layer.block.empty())
+        of_operator(scope, by_name, step);
+      else
+        of_block(scope, by_name, step);
+      by_name[layer.name] = static_cast<int>(scope.steps.size());
+      scope.steps.push_back(std::move(step));
+    }
+    if (outputs.empty()) scope.outputs.emplace_back("output", before(scope));
+    for (const auto& [name, reference] : outputs) scope.outputs.emplace_back(name, resolve(scope, by_name, reference));
+  }
+
+  static Ref before(const Scope& scope) {
+    if (scope.steps.empty()) return {.kind = scope.inputs.empty() ? Ref::absent : Ref::input};
+    return {.kind = Ref::step, .index = static_cast<int>(scope.steps.size()) - 1};
+  }
+
+  void of_operator(const Scope& scope, const std::map<std::string, int>& by_name, Step& step) {
+    step.op = ops_.find(step.layer->op);
+    step.list = step.op->outputs != 1;
+    const InputPlan plan = plan_inputs(*step.op, std::max<std::size_t>(step.layer->inputs.size(), 1));
+    if (step.layer->inputs.empty() && !plan.slots.empty()) step.inputs = {before(scope)};
+    inputs_of(scope, by_name, step);
+    step.slots.assign(plan.slots.begin(), plan.slots.begin() + static_cast<std::ptrdiff_t>(step.inputs.size()));
+    for (const Input& input : step.op->inputs) step.owns_weights |= is_weight(input) && step.owns(input.name);
+  }
+
+  void of_block(const Scope& scope, const std::map<std::string, int>& by_name, Step& step) {
+    step.block = scope_of(step.layer->block);
+    const Block& block = *blocks_.at(step.layer->block);
+    step.outputs = static_cast<int>(std::max<std::size_t>(block.outputs.size(), 1));
+    step.list = step.outputs > 1;
+    if (step.layer->inputs.empty() && !block.inputs.empty()) step.inputs = {before(scope)};
+    inputs_of(scope, by_name, step);
+  }
+
+  void inputs_of(const Scope& scope, const std::map<std::string, int>& by_name, Step& step) {
+    for (const TextValue& input : step.layer->inputs) step.inputs.push_back(input_of(scope, by_name, input));
+    if (!step.inputs.empty()) step.handed_on = step.inputs[0];
+    for (std::size_t i = 0; i < step.layer->inputs.size(); ++i)
+      if (const TextValue& input = step.layer->inputs[i]; input.kind == TextValue::string && !is_expression(input.string_value)) {
+        step.handed_on = step.inputs[i];
+        break;
+      }
+  }
+
+  Ref input_of(const Scope& scope, const std::map<std::string, int>& by_name, const TextValue& input) {
+    if (input.kind == TextValue::null) return {};
+    if (input.kind == TextValue::map) return {.kind = input.find("weight") ? Ref::weight : Ref::constant, .value = &input};
+    if (input.kind != TextValue::string) return {.kind = Ref::number, .value = &input};
+    const bool named = input.string_value.starts_with('$') && index_of(scope.inputs, input.string_value.substr(1)) >= 0;
+    if (is_expression(input.string_value) && !named) return {.kind = Ref::number, .value = &input};
+    return resolve(scope, by_name, input.string_value);
+  }
+
+  static int index_of(const std::vector<std::string>& list, std::string_view word) {
+    const auto it = std::find(list.begin(), list.end(), word);
+    return it == list.end() ? -1 : static_cast<int>(it - list.begin());
+  }
+
+  Ref resolve(const Scope& scope, const std::map<std::string, int>& by_name, const std::string& text) const {
+    if (const int input = text.starts_with('$') ? index_of(scope.inputs, text.substr(1)) : -1; input >= 0)
+      return {.kind = Ref::input, .index = input};
+    const Reference reference = parse_reference(text);
+    Ref ref{.kind = Ref::step};
+    if (const auto it = by_name.find(reference.layer); it != by_name.end()) {
+      ref.index = it->second;
+    } else {  // one of a repeated layer: "body.1"
+      const std::size_t dot = reference.layer.rfind('.');
+      ref.index = by_name.at(reference.layer.substr(0, dot));
+      ref.repeat = std::stoi(reference.layer.substr(dot + 1));
+    }
+    if (reference.output.empty()) return ref;
+    const Step& step = scope.steps[static_cast<std::size_t>(ref.index)];
+    int named = -1;
+    if (step.block >= 0)
+      for (const auto& [name, inner] : blocks_.at(step.layer->block)->outputs) {
+        ++named;
+        if (name == reference.output) return ref.output = named, ref;
+      }
+    ref.output = std::stoi(reference.output);
+    return ref;
+  }
+
+  // ---- uses ---------------------------------------------------------------------------------------------------------
+
+  std::vector<Type> follow(int index, Frame& frame, const std::vector<Type>& inputs) {
+    const std::size_t at = static_cast<std::size_t>(index);
+    std::vector<std::vector<Type>> results;
+    const auto type_of = [&](const Ref& ref) -> Type {
+      if (ref.kind == Ref::input)
+        return static_cast<std::size_t>(ref.index) < inputs.size() ? inputs[static_cast<std::size_t>(ref.index)] : Type{};
+      if (ref.kind != Ref::step) return {};
+      const std::vector<Type>& types = results[static_cast<std::size_t>(ref.index)];
+      return types[std::min(static_cast<std::size_t>(ref.output), types.size() - 1)];
+    };
+    for (std::size_t i = 0; i < program_.scopes[at].steps.size(); ++i) {
+      std::vector<Type> given;
+      for (const Ref& ref : program_.scopes[at].steps[i].inputs) given.push_back(type_of(ref));
+      results.push_back(follow_step(at, i, frame, given, type_of(program_.scopes[at].steps[i].handed_on)));
+    }
+    Use use{.path = frame.path, .params = frame.params, .inputs = inputs, .outputs = {}};
+    for (const auto& [name, ref] : program_.scopes[at].outputs) use.outputs.push_back(type_of(ref));
+    std::vector<Type> outputs = use.outputs;
+    program_.scopes[at].uses.push_back(std::move(use));
+    return outputs;
+  }
+
+  std::vector<Type> follow_step(std::size_t scope, std::size_t index, Frame& frame, std::vector<Type> inputs, const Type& handed_on) {
+    const Layer& layer = *program_.scopes[scope].steps[index].layer;
+    const bool on = !layer.when || values_.flag(*layer.when, layer, frame, "when");
+    (on ? program_.scopes[scope].steps[index].on : program_.scopes[scope].steps[index].off) = true;
+    std::vector<Type> result = {handed_on};
+    if (!on) return result;
+    if (!layer.repeat) return follow_one(scope, index, frame, frame.path_of(layer.name), inputs);
+    const std::int64_t count = std::get<std::int64_t>(values_.value(*layer.repeat, layer, frame));
+    const auto outer = frame.params.find("index");
+    const std::optional<Attr> saved = outer == frame.params.end() ? std::nullopt : std::optional(outer->second);
+    for (std::int64_t k = 0; k < count; ++k) {
+      frame.params["index"] = k;
+      result = follow_one(scope, index, frame, frame.path_of(fmt::format("{}.{}", layer.name, k)), inputs);
+      if (!inputs.empty()) inputs[0] = result[0];
+    }
+    frame.params.erase("index");
+    if (saved) frame.params["index"] = *saved;
+    return result;
+  }
+
+  std::vector<Type> follow_one(std::size_t scope, std::size_t index, Frame& frame, const std::string& path,
+                               const std::vector<Type>& inputs) {
+    Step& step = program_.scopes[scope].steps[index];
+    if (step.op) {
+      const auto it = nodes_.find(path);
+      WHERRY_CHECK(it != nodes_.end(), "no node has the path '{}'", path);
+      step.nodes.push_back(it->second);
+      step.outputs = static_cast<int>(it->second->outputs.size());
+      std::vector<Type> types;
+      for (const ValueId v : it->second->outputs) types.push_back(program_.graph.type(v));
+      return types;
+    }
+    const Layer& layer = *step.layer;
+    Frame inner{.path = path, .depth = frame.depth + 1};
+    for (const Param& param : blocks_.at(layer.block)->params) {
+      const auto given = std::find_if(layer.args.begin(), layer.args.end(), [&](const auto& arg) { return arg.first == param.name; });
+      inner.params[param.name] =
+          given == layer.args.end() ? values_.value(*param.fallback, layer, inner) : values_.value(given->second, layer, frame);
+    }
+    return follow(step.block, inner, inputs);
+  }
+
+  const OpTable& ops_;
+  Diagnostics diagnostics_;
+  TextFaults faults_;
+  flattening::Values values_;
+  Program program_;
+  std::unordered_map<std::string, const Block*> blocks_;
+  std::unordered_map<std::string, const Node*> nodes_;
+  std::map<std::string, int> index_;  // of scopes
+};
+
+// A size of one axis in every use, as one word.
+class DimWords {
+ public:
+  DimWords(const Scope& scope, const std::map<std::string, std::string>& param_names) : scope_(scope), param_names_(param_names) {}
+
+  std::string word(const std::function<Dim(const Use&)>& dim, std::size_t axis, std::size_t rank) {
+    std::vector<std::string> sizes;
+    for (const Use& use : scope_.uses) sizes.push_back(dim(use).text());
+    if (std::all_of(sizes.begin(), sizes.end(), [&](const std::string& s) { return s == sizes[0]; })) return sizes[0];
+    for (const Param* param : scope_.params) {
+      const auto says = [&](std::size_t i) {
+        const Attr& value = scope_.uses[i].params.at(param->name);
+        return std::holds_alternative<std::int64_t>(value) && text(value) == sizes[i];
+      };
+      bool all = true;
+      for (std::size_t i = 0; i < sizes.size(); ++i) all = all && says(i);
+      if (all) return param_names_.at(param->name);
+    }
+    std::string letter = rank == 4 && axis < 4 ? std::string(1, "NCHW"[axis]) : fmt::format("D{}", axis);
+    for (auto& [known, taken] : letters_)
+      if (known == sizes) return taken;
+    const auto used = [&](const std::string& l) {
+      return std::any_of(letters_.begin(), letters_.end(), [&](const auto& entry) { return entry.second == l; });
+    };
+    while (used(letter)) letter += "'";
+    letters_.emplace_back(sizes, letter);
+    return letter;
+  }
+
+ private:
+  const Scope& scope_;
+  const std::map<std::string, std::string>& param_names_;
+  std::vector<std::pair<std::vector<std::string>, std::string>> letters_;
+};
+
+}  // namespace
+
+bool Step::owns(std::string_view weight) const {
+  for (std::size_t i = 0; i < slots.size(); ++i)
+    if (op->inputs[static_cast<std::size_t>(slots[i])].name == weight) return false;
+  return std::none_of(layer->weights.begin(), layer->weights.end(), [&](const auto& w) { return w.first.empty() || w.first == weight; });
+}
+
+const TextValue* Step::argument(std::string_view name) const {
+  for (const auto& [key, value] : layer->args)
+    if (key == name) return &value;
+  return nullptr;
+}
+
+Program read_program(const Model& model, const Graph& graph, const OpTable& ops) { return ProgramReader(model, graph, ops).read(); }
+
+LastUses::LastUses(const Scope& scope) : inputs(scope.inputs.size(), -1), steps(scope.steps.size(), -1), takers(scope.steps.size(), 0) {
+  const auto see = [&](const Ref& ref, int at) {
+    if (ref.kind == Ref::input) inputs[static_cast<std::size_t>(ref.index)] = at;
+    if (ref.kind == Ref::step) steps[static_cast<std::size_t>(ref.index)] = at, ++takers[static_cast<std::size_t>(ref.index)];
+  };
+  for (std::size_t i = 0; i < scope.steps.size(); ++i)
+    for (const Ref& ref : scope.steps[i].inputs) see(ref, static_cast<int>(i));
+  for (const auto& [name, ref] : scope.outputs) see(ref, static_cast<int>(scope.steps.size()));
+}
+
+std::string signature(const Scope& scope, const std::map<std::string, std::string>& input_names,
+                      const std::map<std::string, std::string>& param_names) {
+  if (scope.uses.empty()) return "";
+  DimWords words(scope, param_names);
+  const auto type_text = [&](const auto& type_in) {
+    const Type& first = type_in(scope.uses[0]);
+    const bool same_rank =
+        std::all_of(scope.uses.begin(), scope.uses.end(), [&](const Use& use) { return type_in(use).shape.size() == first.shape.size(); });
+    if (!same_rank) return fmt::format("{}[...]", name(first.dtype));
+    std::vector<std::string> dims;
+    for (std::size_t axis = 0; axis < first.shape.size(); ++axis)
+      dims.push_back(words.word([&](const Use& use) { return type_in(use).shape[axis]; }, axis, first.shape.size()));
+    return fmt::format("{}[{}]", name(first.dtype), join(dims, ", "));
+  };
+  std::vector<std::string> takes, gives;
+  for (std::size_t i = 0; i < scope.inputs.size() && i < scope.uses[0].inputs.size(); ++i)
+    takes.push_back(
+        fmt::format("{}: {}", input_names.at(scope.inputs[i]), type_text([&](const Use& use) -> const Type& { return use.inputs[i]; })));
+  for (std::size_t i = 0; i < scope.outputs.size(); ++i)
+    gives.push_back((scope.outputs.size() > 1 ? scope.outputs[i].first + ": " : "") +
+                    type_text([&](const Use& use) -> const Type& { return use.outputs[i]; }));
+  return join(takes, ", ") + " -> " + join(gives, ", ");
+}
+
+}  // namespace wherry::source

@@ -1,0 +1,21 @@
+// A model's text as source code of a framework: one class or function pair for each block, parameters as arguments, weights under
+// the text's own keys.
+#pragma once
+
+#include "base/diagnostics.h"
+#include "ir/model.h"
+#include "ir/op_def.h"
+
+#include <string>
+
+namespace wherry::source {
+
+struct SourceOptions {
+  std::string origin;   // what it was made of: "fbnet_a.yaml"
+  std::string weights;  // the safetensors file that load_weights reads unless told otherwise
+};
+
+// Needs: `graph` is what `model` flattens to. Operators that have no text for the framework are E202, all of them.
+std::string write_torch(const Model& model, const Graph& graph, const OpTable& ops, const SourceOptions& options, Diagnostics& diagnostics);
+
+}  // namespace wherry::source

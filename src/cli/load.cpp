@@ -4,10 +4,13 @@
 #include "import/pickle/read_pth.h"
 #include "import/pt2/read_pt2.h"
 #include "import/safetensors/read_safetensors.h"
+#include "import/tflite/read_tflite.h"
 #include "ir/bind.h"
 #include "ir/flatten.h"
 #include "ir/text/read_model.h"
 #include "ops/all_ops.h"
+#include "tflite_schema/tflite_model.h"
+#include "verify/provenance.h"
 
 #include <unistd.h>
 
@@ -85,6 +88,18 @@ void load_text(LoadedSource& source, const LoadOptions& options, Diagnostics& di
   source.model = std::move(model);
 }
 
+// A file of Wherry's own says how the source's axes lay and what its values were called.
+void load_tflite(LoadedSource& source, Diagnostics& diagnostics) {
+  const TflFile file = read_tfl_graph(source.file);
+  TfliteOrigin origin;
+  const auto record = file.metadata.find(std::string(tflite_provenance));
+  if (const auto provenance = record == file.metadata.end() ? std::nullopt : parse_provenance(record->second)) {
+    origin.ports = provenance->ports;
+    for (const Provenance::Layer& layer : provenance->layers) origin.names[layer.tensor] = layer.name;
+  }
+  source.graph = read_tflite(file, origin, all_ops(), diagnostics);
+}
+
 }  // namespace
 
 LoadedSource load_source(const fs::path& file, const LoadOptions& options) {
@@ -104,11 +119,7 @@ LoadedSource load_source(const fs::path& file, const LoadOptions& options) {
       fail({.code = "E107",
             .message = fmt::format("'{}' can be verified against a source, but is no source to convert", file.string()),
             .next = "start from the .pt2 or the text it was made of"});
-    case FileKind::tflite:
-      fail({.code = "E107",
-            .message =
-                fmt::format("'{}' is a TensorFlow Lite file: it can be shown and verified, but is no source to convert", file.string()),
-            .next = "start from the .pt2 or the text it was made of"});
+    case FileKind::tflite: load_tflite(source, diagnostics); break;
   }
   diagnostics.throw_if_errors();
   source.warnings = diagnostics.all();

@@ -5,6 +5,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/tflite_in.h"
 
 namespace wherry::ops {
 
@@ -132,6 +133,10 @@ std::vector<ValueId> expand_glu(Builder& b, const Node& node) {
   return {b("mul", {halves.at(0), b("sigmoid", {halves.at(1)})})};
 }
 
+std::vector<ValueId> convert_tflite_gelu(Builder& b, const ForeignNode& node) {
+  return {b("gelu", {tfl_in::input(node, 0)}, {{"approximate", std::string(flag(node, "approximate", false) ? "tanh" : "none")}})};
+}
+
 }  // namespace
 
 OpList activation() {
@@ -144,6 +149,7 @@ OpList activation() {
        .eval = eval_elu,
        .layout = any,
        .torch = {{"aten.elu.default", "", 0, convert_elu}, {"aten.elu_.default", "", 0, convert_elu}},
+       .tflite_in = {{"ELU", "x=0"}},
        .tflite = {.lower = lower_elu},
        .source = {"F.elu({x}, {alpha})", "keras.activations.elu({x}, alpha={alpha})", "jax.nn.elu({x}, {alpha})"},
        .quant = {QuantRule::own_range},
@@ -182,6 +188,7 @@ OpList activation() {
        .eval = eval_gelu,
        .layout = any,
        .torch = {{"aten.gelu.default", "x=self"}, {"aten.gelu_.default", "x=self"}},
+       .tflite_in = {{"GELU", "", 0, convert_tflite_gelu}},
        .tflite = {.lower = lower_gelu},
        .source = {"F.gelu({x}, approximate={approximate})", "keras.activations.gelu({x}, approximate={approximate} == 'tanh')",
                   "jax.nn.gelu({x}, approximate={approximate} == 'tanh')"},

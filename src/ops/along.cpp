@@ -5,6 +5,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/tflite_in.h"
 
 namespace wherry::ops {
 
@@ -129,6 +130,21 @@ std::vector<ValueId> convert_cumsum(Builder& b, const ForeignNode& node) {
 const std::vector<AttrDef> arg_attrs = {{"dim", AttrKind::integer, None{}, "the axis; null: all elements in a row", {}, false, true},
                                         {"keepdim", AttrKind::boolean, false, "whether the axis stays with size 1"}};
 
+template <Word op>
+std::vector<ValueId> convert_tflite_arg(Builder& b, const ForeignNode& node) {
+  const Ints axis = tfl_in::constant_ints(b, node, 1);
+  if (axis.size() != 1) refuse(node, fmt::format("'{}' along {} axes", node.target, axis.size()));
+  const ValueId y = b(op, {tfl_in::input(node, 0)}, {{"dim", axis[0]}});
+  return {cast(b, y, node.output_types.at(0).dtype)};
+}
+
+std::vector<ValueId> convert_tflite_cumsum(Builder& b, const ForeignNode& node) {
+  const Ints axis = tfl_in::constant_ints(b, node, 1);
+  if (axis.size() != 1 || flag(node, "exclusive", false) || flag(node, "reverse", false))
+    refuse(node, "CUMSUM exclusive, in reverse or along several axes");
+  return {cast(b, b("cumsum", {tfl_in::input(node, 0)}, {{"dim", axis[0]}}), node.output_types.at(0).dtype)};
+}
+
 }  // namespace
 
 OpList along() {
@@ -141,6 +157,7 @@ OpList along() {
        .eval = eval_arg<([](auto a, auto b) { return a > b || (a != a && b == b); })>,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.argmax.default", "", 0, convert_arg<"argmax">}},
+       .tflite_in = {{"ARG_MAX", "", 0, convert_tflite_arg<"argmax">}},
        .tflite = {.builtin = "ARG_MAX", .lower = lower_arg},
        .source = {"torch.argmax({x}, dim={dim}, keepdim={keepdim})", "keras.ops.argmax({x}, axis={dim}, keepdims={keepdim})",
                   "jnp.argmax({x}, axis={dim}, keepdims={keepdim})"},
@@ -154,6 +171,7 @@ OpList along() {
        .eval = eval_arg<([](auto a, auto b) { return a < b || (a != a && b == b); })>,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.argmin.default", "", 0, convert_arg<"argmin">}},
+       .tflite_in = {{"ARG_MIN", "", 0, convert_tflite_arg<"argmin">}},
        .tflite = {.builtin = "ARG_MIN", .lower = lower_arg},
        .source = {"torch.argmin({x}, dim={dim}, keepdim={keepdim})", "keras.ops.argmin({x}, axis={dim}, keepdims={keepdim})",
                   "jnp.argmin({x}, axis={dim}, keepdims={keepdim})"},
@@ -167,6 +185,7 @@ OpList along() {
        .eval = eval_cumsum,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.cumsum.default", "", 0, convert_cumsum}},
+       .tflite_in = {{"CUMSUM", "", 0, convert_tflite_cumsum}},
        .tflite = {.lower = lower_cumsum},
        .source = {"torch.cumsum({x}, dim={dim})", "keras.ops.cumsum({x}, axis={dim})", "jnp.cumsum({x}, axis={dim})"},
        .quant = {QuantRule::own_range},

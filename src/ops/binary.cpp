@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/tflite_in.h"
 
 namespace wherry::ops {
 
@@ -137,6 +138,20 @@ T power(T x, T y) {
   }
 }
 
+std::vector<ValueId> convert_tflite_floor_div(Builder& b, const ForeignNode& node) {
+  return {b("div", {tfl_in::input(node, 0), tfl_in::input(node, 1)}, {{"rounding_mode", std::string("floor")}})};
+}
+
+std::vector<ValueId> convert_tflite_squared_difference(Builder& b, const ForeignNode& node) {
+  return {b("square", {b("sub", {tfl_in::input(node, 0), tfl_in::input(node, 1)})})};
+}
+
+std::vector<ValueId> convert_tflite_add_n(Builder& b, const ForeignNode& node) {
+  ValueId sum = tfl_in::input(node, 0);
+  for (std::size_t i = 1; tfl_in::has(node, i); ++i) sum = b("add", {sum, tfl_in::input(node, i)});
+  return {sum};
+}
+
 }  // namespace
 
 OpList binary() {
@@ -151,6 +166,7 @@ OpList binary() {
                  {"aten.add.Scalar", "", 0, convert_sum<"add", false>},
                  {"aten.add_.Tensor", "", 0, convert_sum<"add", false>},
                  {"aten.add_.Scalar", "", 0, convert_sum<"add", false>}},
+       .tflite_in = {{"ADD", "x=0 y=1 =pot_scale_int16"}, {"ADD_N", "", 0, convert_tflite_add_n}},
        .tflite = {.builtin = "ADD", .options = "fused_activation_function=#NONE"},
        .source = {"{x} + {y}", "keras.ops.add({x}, {y})", "{x} + {y}"},
        .quant = {QuantRule::own_range},
@@ -168,6 +184,7 @@ OpList binary() {
                  {"aten.sub_.Scalar", "", 0, convert_sum<"sub", false>},
                  {"aten.rsub.Tensor", "", 0, convert_sum<"sub", true>},
                  {"aten.rsub.Scalar", "", 0, convert_sum<"sub", true>}},
+       .tflite_in = {{"SUB", "x=0 y=1 =pot_scale_int16"}, {"SQUARED_DIFFERENCE", "", 0, convert_tflite_squared_difference}},
        .tflite = {.builtin = "SUB", .options = "fused_activation_function=#NONE"},
        .source = {"{x} - {y}", "keras.ops.subtract({x}, {y})", "{x} - {y}"},
        .quant = {QuantRule::own_range},
@@ -215,6 +232,7 @@ OpList binary() {
                  {"aten.true_divide.Tensor", "", 0, convert_div<"">},
                  {"aten.floor_divide.default", "", 0, convert_div<"floor">},
                  {"aten.floor_divide.Scalar", "", 0, convert_div<"floor">}},
+       .tflite_in = {{"DIV", "x=0 y=1"}, {"FLOOR_DIV", "", 0, convert_tflite_floor_div}},
        .tflite = {.lower = lower_div},
        .source = {"torch.div({x}, {y}, rounding_mode={rounding_mode})", "keras.ops.divide({x}, {y})", "{x} / {y}"},
        .quant = {QuantRule::own_range},
@@ -262,6 +280,7 @@ OpList binary() {
                  {"aten.pow.Tensor_Tensor", "", 0, convert_pow},
                  {"aten.pow.Scalar", "", 0, convert_pow},
                  {"aten.pow_.Scalar", "", 0, convert_pow}},
+       .tflite_in = {{"POW", "x=0 y=1"}},
        .tflite = {.lower = lower_pow},
        .source = {"{x} ** {y}", "keras.ops.power({x}, {y})", "{x} ** {y}"},
        .quant = {QuantRule::own_range},

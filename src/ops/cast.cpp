@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/tflite_in.h"
 
 #include <cstring>
 
@@ -35,6 +36,10 @@ std::vector<ValueId> convert(Builder& b, const ForeignNode& node) {
   return {type ? cast(b, x, *type) : x};
 }
 
+std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
+  return {cast(b, tfl_in::input(node, 0), node.output_types.at(0).dtype)};
+}
+
 }  // namespace
 
 OpList cast() {
@@ -52,6 +57,7 @@ OpList cast() {
                  {"aten.to.other", "", 0, convert<"other">},
                  {"aten._to_copy.default", "", 0, convert<"">},
                  {"aten.type_as.default", "", 0, convert<"other">}},
+       .tflite_in = {{"CAST", "", 0, convert_tflite}},
        .tflite = {.lower = lower_cast},
        .source = {"{x}.to({dtype})", "keras.ops.cast({x}, '{dtype}')", "{x}.astype({dtype})"},
        .examples = {"cast(x: float32[2, 3], dtype: int32)", "cast(x: int64[4], dtype: float32)", "cast(x: bool[4], dtype: float32)"}},

@@ -5,6 +5,7 @@
 #include "ops/lowering.h"
 #include "ops/simd.h"
 #include "ops/spatial.h"
+#include "ops/tflite_in.h"
 
 #include <fmt/format.h>
 
@@ -226,6 +227,23 @@ std::vector<Rule> conv_rules() {
           {"weight.shape[0] divisible by groups", groups_divide_out}};
 }
 
+// A filter is [out, h, w, in / groups], a depthwise one [1, h, w, out].
+template <bool depthwise>
+std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
+  const ValueId x = tfl_in::channels_first(b, tfl_in::input(node, 0)), filter = tfl_in::input(node, 1);
+  const Sizes in = tfl_in::shape_of(b, node, tfl_in::input(node, 0)), window = tfl_in::shape_of(b, node, filter);
+  if (in.size() != 4 || window.size() != 4 || window[3] < 1 || (!depthwise && in[3] % window[3] != 0))
+    refuse(node, fmt::format("'{}' of {} under {}", node.target, text(to_shape(in)), text(to_shape(window))));
+  const ValueId weight = tfl_in::permuted(b, filter, depthwise ? Ints{3, 0, 1, 2} : Ints{0, 3, 1, 2});
+  const Ints padding = tfl_in::padding(tfl_in::sides(node, in, window[1], window[2]));
+  const ValueId y = b("conv2d", {x, weight, tfl_in::has(node, 2) ? tfl_in::input(node, 2) : absent},
+                      {{"stride", Ints{integer(node, "stride_h", 1), integer(node, "stride_w", 1)}},
+                       {"padding", padding},
+                       {"dilation", Ints{integer(node, "dilation_h_factor", 1), integer(node, "dilation_w_factor", 1)}},
+                       {"groups", depthwise ? in[3] : in[3] / window[3]}});
+  return {tfl_in::channels_last(b, y)};
+}
+
 }  // namespace
 
 OpList conv() {
@@ -265,6 +283,7 @@ OpList conv() {
        .hyper_of = hyper_of,
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.conv2d.default", "x=input"}, {"aten.conv2d.padding", "x=input"}},
+       .tflite_in = {{"CONV_2D", "", 0, convert_tflite<false>}, {"DEPTHWISE_CONV_2D", "", 0, convert_tflite<true>}},
        .tflite = {.lower = lower},
        .source = {.torch = "F.conv2d({x}, {weight}, {bias}, {stride}, {padding}, {dilation}, {groups})",
                   .keras = "keras.ops.conv({x}, {weight}, strides={stride}, dilation_rate={dilation})",

@@ -3,6 +3,7 @@
 #include "ops/gemm.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/tflite_in.h"
 
 #include <fmt/format.h>
 
@@ -202,6 +203,28 @@ void lower(TflLowering& t, const Node& node) {
   tfl::give_framed(t, node, y);
 }
 
+// Inputs: the output's shape, the filter [out, h, w, in], x, perhaps a bias. The output is the middle of the full one.
+std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
+  const Ints shape = tfl_in::constant_ints(b, node, 0);
+  const Sizes in = tfl_in::shape_of(b, node, tfl_in::input(node, 2)), window = tfl_in::shape_of(b, node, tfl_in::input(node, 1));
+  if (shape.size() != 4 || in.size() != 4 || window.size() != 4) refuse(node, "TRANSPOSE_CONV wants tensors of rank 4");
+  const Ints stride = {integer(node, "stride_h", 1), integer(node, "stride_w", 1)};
+  const bool same = word(node, "padding", "SAME") == "SAME";
+  Ints before(2), behind(2);  // what is cut off the full output; behind: added where it is negative
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::int64_t total = (in[i + 1] - 1) * stride[i] + window[i + 1] - shape[i + 1];
+    before[i] = same ? std::max<std::int64_t>(total, 0) / 2 : 0;
+    behind[i] = total - before[i];
+  }
+  const ValueId x = tfl_in::channels_first(b, tfl_in::input(node, 2)), weight = tfl_in::permuted(b, tfl_in::input(node, 1), {3, 0, 1, 2});
+  const std::vector<ValueId> inputs = {x, weight, tfl_in::has(node, 3) ? tfl_in::input(node, 3) : absent};
+  if (before == behind) return {tfl_in::channels_last(b, b("conv_transpose2d", inputs, {{"stride", stride}, {"padding", before}}))};
+  if (std::any_of(behind.begin(), behind.end(), [](std::int64_t n) { return n < 0; }) && tfl_in::has(node, 3))
+    refuse(node, "TRANSPOSE_CONV with a bias on places that no window reaches");
+  const ValueId y = b("conv_transpose2d", inputs, {{"stride", stride}});
+  return {tfl_in::channels_last(b, b("pad", {y}, {{"pad", Ints{-before[1], -behind[1], -before[0], -behind[0]}}}))};
+}
+
 OpDef transposed(std::string_view name, std::size_t axes, ForeignMap map) {
   const AttrKind kind = axes == 1 ? AttrKind::ints1 : AttrKind::ints2;
   return {
@@ -239,6 +262,7 @@ OpDef transposed(std::string_view name, std::size_t axes, ForeignMap map) {
 std::vector<OpDef> both() {
   std::vector<OpDef> defs = {transposed("conv_transpose1d", 1, {"aten.conv_transpose1d.default", "x=input"}),
                              transposed("conv_transpose2d", 2, {"aten.conv_transpose2d.input", "x=input"})};
+  defs[1].tflite_in = {{"TRANSPOSE_CONV", "", 0, convert_tflite}};
   defs[0].examples = {"conv_transpose1d(x: float32[2, 3, 7], in: 3, out: 4, kernel_size: 3, stride: 2, padding: 1, output_padding: 1)",
                       "conv_transpose1d(x: float32[1, 4, 5], in: 4, out: 4, kernel_size: 4, stride: 2, padding: 1, groups: 2)"};
   defs[1].examples = {

@@ -5,6 +5,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/tflite_in.h"
 
 #include <cstring>
 
@@ -201,6 +202,32 @@ std::vector<ValueId> convert_index(Builder& b, const ForeignNode& node) {
 
 const AttrDef dim_attr{"dim", AttrKind::integer, std::int64_t{0}, "the axis"};
 
+// Positions of any shape: a vector of them, and the shape again.
+std::vector<ValueId> convert_tflite_gather(Builder& b, const ForeignNode& node) {
+  const ValueId x = tfl_in::input(node, 0), index = tfl_in::input(node, 1);
+  const Sizes positions = tfl_in::shape_of(b, node, index);
+  if (integer(node, "batch_dims", 0) != 0) refuse(node, "GATHER with batch_dims");
+  const ValueId vector = tfl_in::reshaped(b, index, {element_count(positions)});
+  return {tfl_in::as_stated(b, node, b("index_select", {x, vector}, {{"dim", integer(node, "axis", 0)}}))};
+}
+
+// Each row of the index names a position along the first axes: counted in one row of all of them.
+std::vector<ValueId> convert_tflite_gather_nd(Builder& b, const ForeignNode& node) {
+  const ValueId x = tfl_in::input(node, 0), index = tfl_in::input(node, 1);
+  const Sizes shape = tfl_in::shape_of(b, node, x), rows = tfl_in::shape_of(b, node, index);
+  if (rows.empty() || rows.back() < 1 || rows.back() > static_cast<std::int64_t>(shape.size()))
+    refuse(node, "GATHER_ND with an index of another depth");
+  const auto depth = static_cast<std::size_t>(rows.back());
+  Sizes flat = {1};
+  std::vector<std::int64_t> strides(depth, 1);
+  for (std::size_t i = 0; i < depth; ++i) flat[0] *= shape[i];
+  for (std::size_t i = depth - 1; i-- > 0;) strides[i] = strides[i + 1] * shape[i + 1];
+  flat.insert(flat.end(), shape.begin() + static_cast<std::ptrdiff_t>(depth), shape.end());
+  const ValueId table = tfl_in::reshaped(b, index, {element_count(rows) / rows.back(), rows.back()});
+  const ValueId place = b("sum", {b("mul", {cast(b, table, DType::int64), b.ints(strides)})}, {{"dim", Ints{1}}});
+  return {tfl_in::as_stated(b, node, b("index_select", {tfl_in::reshaped(b, x, flat), place}, {{"dim", std::int64_t{0}}}))};
+}
+
 }  // namespace
 
 OpList index() {
@@ -213,6 +240,7 @@ OpList index() {
        .eval = eval_index_select,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.index_select.default", "x=self"}, {"aten.index.Tensor", "", 0, convert_index}},
+       .tflite_in = {{"GATHER", "", 0, convert_tflite_gather}, {"GATHER_ND", "", 0, convert_tflite_gather_nd}},
        .tflite = {.lower = lower_index_select},
        .source = {"torch.index_select({x}, {dim}, {index})", "keras.ops.take({x}, {index}, axis={dim})",
                   "jnp.take({x}, {index}, axis={dim})"},

@@ -3,6 +3,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/tflite_in.h"
 
 #include <fmt/format.h>
 
@@ -209,6 +210,25 @@ std::vector<ValueId> convert_nearest(Builder& b, const ForeignNode& n) { return 
 std::vector<ValueId> convert_linear(Builder& b, const ForeignNode& n) { return convert(b, n, "linear"); }
 std::vector<ValueId> convert_bilinear(Builder& b, const ForeignNode& n) { return convert(b, n, "bilinear"); }
 
+// PyTorch's coordinates are those of half_pixel_centers for bilinear, of neither flag for nearest, and of align_corners for bilinear.
+// The others agree with them only where the size stays or, for nearest, grows by an odd factor.
+std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
+  const ValueId x = tfl_in::input(node, 0);
+  const Sizes from = tfl_in::shape_of(b, node, x);
+  const Ints size = tfl_in::constant_ints(b, node, 1);
+  if (from.size() != 4 || size.size() != 2 || from[1] < 1 || from[2] < 1)
+    refuse(node, fmt::format("'{}' of {}", node.target, text(to_shape(from))));
+  const bool nearest = node.target == "RESIZE_NEAREST_NEIGHBOR", aligned = flag(node, "align_corners", false);
+  const bool half = flag(node, "half_pixel_centers", false), stays = size[0] == from[1] && size[1] == from[2];
+  const bool odd = size[0] % from[1] == 0 && size[1] % from[2] == 0 && size[0] / from[1] % 2 == 1 && size[1] / from[2] % 2 == 1;
+  if (!stays && !(nearest ? !aligned && (!half || odd) : half || aligned))
+    refuse(node, fmt::format("'{}' with align_corners={} half_pixel_centers={} counts coordinates in a way that PyTorch lacks", node.target,
+                             aligned, half));
+  const ValueId y = b("interpolate", {tfl_in::channels_first(b, x)},
+                      {{"size", size}, {"mode", std::string(nearest ? "nearest" : "bilinear")}, {"align_corners", aligned && !nearest}});
+  return {tfl_in::channels_last(b, y)};
+}
+
 }  // namespace
 
 OpList interpolate() {
@@ -233,6 +253,7 @@ OpList interpolate() {
                  {.target = "aten.upsample_linear1d.default", .convert = convert_linear},
                  {.target = "aten.upsample_bilinear2d.vec", .convert = convert_bilinear},
                  {.target = "aten.upsample_bilinear2d.default", .convert = convert_bilinear}},
+       .tflite_in = {{"RESIZE_BILINEAR", "", 0, convert_tflite}, {"RESIZE_NEAREST_NEIGHBOR", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
        .source = {.torch = "F.interpolate({x}, {size}, {scale_factor}, {mode}, {align_corners} or None)"},
        .quant = {QuantRule::same_scale},

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/tflite_in.h"
 
 #include <cstring>
 
@@ -122,6 +123,11 @@ std::vector<ValueId> convert_stack(Builder& b, const ForeignNode& node) {
   return {b("stack", node.values("tensors"), {{"dim", integer(node, "dim", 0)}})};
 }
 
+template <Word op>
+std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
+  return {b(op, tfl_in::inputs(node), {{"dim", integer(node, "axis", 0)}})};
+}
+
 }  // namespace
 
 OpList join() {
@@ -138,6 +144,7 @@ OpList join() {
                  {"aten.concatenate.default", "", 0, convert_cat},
                  {"aten.hstack.default", "", 0, convert_xstack<1>},
                  {"aten.vstack.default", "", 0, convert_xstack<0>}},
+       .tflite_in = {{"CONCATENATION", "", 0, convert_tflite<"cat">}},
        .tflite = {.lower = lower_cat},
        .source = {"torch.cat({xs}, dim={dim})", "keras.ops.concatenate({xs}, axis={dim})", "jnp.concatenate({xs}, axis={dim})"},
        .quant = {QuantRule::same_scale},
@@ -151,6 +158,7 @@ OpList join() {
        .eval = eval_stack,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.stack.default", "", 0, convert_stack}},
+       .tflite_in = {{"PACK", "", 0, convert_tflite<"stack">}},
        .tflite = {.lower = lower_stack},
        .source = {"torch.stack({xs}, dim={dim})", "keras.ops.stack({xs}, axis={dim})", "jnp.stack({xs}, axis={dim})"},
        .quant = {QuantRule::same_scale},

@@ -3,6 +3,7 @@
 #include "ops/infer.h"
 #include "ops/lowering.h"
 #include "ops/simd.h"
+#include "ops/tflite_in.h"
 
 #include <fmt/format.h>
 
@@ -91,6 +92,18 @@ void lower(TflLowering& t, const Node& node) {
   t.give_source_order(node.outputs[0], tfl::reshape(t, y, out));
 }
 
+// All axes but the one that is summed over become one, unless keep_num_dims says otherwise: the file states the result.
+std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
+  ValueId x = tfl_in::input(node, 0);
+  const Sizes in = tfl_in::shape_of(b, node, x), weight = tfl_in::shape_of(b, node, tfl_in::input(node, 1));
+  if (word(node, "weights_format", "DEFAULT") != "DEFAULT") refuse(node, "FULLY_CONNECTED with shuffled weights");
+  if (weight.size() != 2 || weight[1] < 1 || element_count(in) % weight[1] != 0)
+    refuse(node, fmt::format("FULLY_CONNECTED of {} with {}", text(to_shape(in)), text(to_shape(weight))));
+  if (in.empty() || in.back() != weight[1]) x = tfl_in::reshaped(b, x, {element_count(in) / weight[1], weight[1]});
+  const ValueId y = b("linear", {x, tfl_in::input(node, 1), tfl_in::has(node, 2) ? tfl_in::input(node, 2) : absent});
+  return {tfl_in::as_stated(b, node, y)};
+}
+
 }  // namespace
 
 OpList linear() {
@@ -109,6 +122,7 @@ OpList linear() {
        .hyper_of = hyper_of,
        .layout = {LayoutRule::fixed},
        .torch = {{"aten.linear.default", "x=input"}},
+       .tflite_in = {{"FULLY_CONNECTED", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
        .source = {.torch = "F.linear({x}, {weight}, {bias})",
                   .keras = "keras.ops.matmul({x}, keras.ops.transpose({weight})) + {bias}",

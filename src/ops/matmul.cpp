@@ -5,6 +5,7 @@
 #include "ops/gemm.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/tflite_in.h"
 
 #include <limits>
 
@@ -175,6 +176,14 @@ std::vector<ValueId> convert_attention(Builder& b, const ForeignNode& node) {
             {{"is_causal", flag(node, "is_causal", false)}, {"scale", optional_number(node, "scale")}})};
 }
 
+std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
+  std::vector<ValueId> xy = {tfl_in::input(node, 0), tfl_in::input(node, 1)};
+  const char* turned[] = {"adj_x", "adj_y"};
+  for (std::size_t i = 0; i < 2; ++i)
+    if (flag(node, turned[i], false)) xy[i] = b("transpose", {xy[i]}, {{"dim0", std::int64_t{-2}}, {"dim1", std::int64_t{-1}}});
+  return {b("matmul", xy)};
+}
+
 }  // namespace
 
 OpList matmul() {
@@ -193,6 +202,7 @@ OpList matmul() {
                  {"aten.dot.default", "x=self y=tensor"},
                  {"aten.addmm.default", "", 0, convert_add<"mat1", "mat2">},
                  {"aten.baddbmm.default", "", 0, convert_add<"batch1", "batch2">}},
+       .tflite_in = {{"BATCH_MATMUL", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
        .source = {"torch.matmul({x}, {y})", "keras.ops.matmul({x}, {y})", "jnp.matmul({x}, {y})"},
        .quant = {QuantRule::own_range},

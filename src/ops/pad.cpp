@@ -4,6 +4,7 @@
 #include "ops/infer.h"
 #include "ops/lowering.h"
 #include "ops/spatial.h"
+#include "ops/tflite_in.h"
 
 #include <fmt/format.h>
 
@@ -182,6 +183,30 @@ std::vector<ValueId> convert_constant(Builder& b, const ForeignNode& n) { return
 std::vector<ValueId> convert_reflection(Builder& b, const ForeignNode& n) { return convert(b, n, "padding", "reflect"); }
 std::vector<ValueId> convert_replication(Builder& b, const ForeignNode& n) { return convert(b, n, "padding", "replicate"); }
 
+// A table of two numbers an axis. What grows along spatial axes alone is padded channels first.
+std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
+  ValueId x = tfl_in::input(node, 0);
+  const Ints table = tfl_in::constant_ints(b, node, 1);
+  const std::size_t rank = b.type(x).shape.size();
+  if (table.size() != 2 * rank) refuse(node, fmt::format("'{}' with {} numbers for {} axes", node.target, table.size(), rank));
+  std::vector<NamedAttr> attrs;
+  if (node.target == "PADV2") attrs.push_back({"value", tfl_in::constant(b, node, 2).item()});
+  if (node.target == "MIRROR_PAD") {
+    const bool by_one = std::all_of(table.begin(), table.end(), [](std::int64_t n) { return n <= 1; });
+    const bool reflect = word(node, "mode", "REFLECT") == "REFLECT";
+    if (!reflect && !by_one) refuse(node, "MIRROR_PAD that repeats the border by more than one element");
+    attrs.push_back({"mode", std::string(reflect ? "reflect" : "replicate")});
+  }
+  const bool image = rank > 2 && table[0] == 0 && table[1] == 0 && table[2 * rank - 2] == 0 && table[2 * rank - 1] == 0;
+  Ints pads;  // from the last axis backwards
+  for (std::size_t axis = image ? rank - 1 : rank; axis-- > (image ? 1U : 0U);)
+    pads.insert(pads.end(), {table[2 * axis], table[2 * axis + 1]});
+  if (image) x = tfl_in::channels_first(b, x);
+  attrs.push_back({"pad", pads});
+  const ValueId y = b("pad", {x}, attrs);
+  return {image ? tfl_in::channels_last(b, y) : y};
+}
+
 }  // namespace
 
 OpList pad() {
@@ -201,6 +226,7 @@ OpList pad() {
                  {.target = "aten.reflection_pad2d.default", .convert = convert_reflection},
                  {.target = "aten.replication_pad1d.default", .convert = convert_replication},
                  {.target = "aten.replication_pad2d.default", .convert = convert_replication}},
+       .tflite_in = {{"PAD", "", 0, convert_tflite}, {"PADV2", "", 0, convert_tflite}, {"MIRROR_PAD", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
        .source = {.torch = "F.pad({x}, {pad}, {mode}, {value})"},
        .quant = {QuantRule::same_scale},

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/tflite_in.h"
 
 namespace wherry::ops {
 
@@ -96,6 +97,10 @@ std::vector<ValueId> convert_movedim(Builder& b, const ForeignNode& node) {
   return {b("permute", {x}, {{"dims", dims}})};
 }
 
+std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
+  return {b("permute", {tfl_in::input(node, 0)}, {{"dims", tfl_in::constant_ints(b, node, 1)}})};
+}
+
 }  // namespace
 
 OpList permute() {
@@ -109,6 +114,7 @@ OpList permute() {
        .torch = {{"aten.permute.default", "x=self"},
                  {"aten.movedim.int", "", 0, convert_movedim},
                  {"aten.movedim.intlist", "", 0, convert_movedim}},
+       .tflite_in = {{"TRANSPOSE", "", 0, convert_tflite}},
        .tflite = {.lower = lower_permute},
        .source = {"torch.permute({x}, {dims})", "keras.ops.transpose({x}, {dims})", "jnp.transpose({x}, {dims})"},
        .quant = {QuantRule::same_scale},

@@ -4,6 +4,7 @@
 #include "ops/infer.h"
 #include "ops/lowering.h"
 #include "ops/simd.h"
+#include "ops/tflite_in.h"
 
 #include <fmt/format.h>
 
@@ -214,6 +215,41 @@ std::vector<ValueId> convert(Builder& b, const ForeignNode& n) {
 }
 constexpr char max1[] = "max_pool1d", max2[] = "max_pool2d", avg1[] = "avg_pool1d", avg2[] = "avg_pool2d";
 
+// An average over SAME counts what lies inside alone; a maximum is taken over it with the least number around.
+std::vector<ValueId> padded_pool(Builder& b, const ForeignNode& node, const Ints& kernel, const Ints& stride,
+                                 const std::vector<tfl_in::Sides>& sides) {
+  const bool average = node.target == "AVERAGE_POOL_2D";
+  const Sizes in = tfl_in::shape_of(b, node, tfl_in::input(node, 0));
+  const double fill = average ? 0 : -std::numeric_limits<double>::infinity();
+  const ValueId x = b("pad", {tfl_in::channels_first(b, tfl_in::input(node, 0))}, {{"pad", tfl_in::pad_list(sides)}, {"value", fill}});
+  const ValueId y = b(average ? "avg_pool2d" : "max_pool2d", {x}, {{"kernel_size", kernel}, {"stride", stride}});
+  if (!average) return {tfl_in::channels_last(b, y)};
+  const Sizes out = tfl_in::shape_of(b, node, y);
+  const auto inside = [&](std::size_t axis, std::int64_t at) {  // how many of the window's places lie in the input
+    const std::int64_t from = at * stride[axis] - sides[axis].before;
+    return std::min(from + kernel[axis], in[axis + 1]) - std::max<std::int64_t>(from, 0);
+  };
+  std::vector<float> factors;
+  for (std::int64_t r = 0; r < out[2]; ++r)
+    for (std::int64_t c = 0; c < out[3]; ++c)
+      factors.push_back(static_cast<float>(kernel[0] * kernel[1]) / static_cast<float>(inside(0, r) * inside(1, c)));
+  return {tfl_in::channels_last(b, b("mul", {y, b.constant(Tensor::from(factors, {1, 1, out[2], out[3]}))}))};
+}
+
+std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
+  const bool average = node.target == "AVERAGE_POOL_2D";
+  const Sizes in = tfl_in::shape_of(b, node, tfl_in::input(node, 0));
+  const Ints kernel = {integer(node, "filter_height"), integer(node, "filter_width")};
+  const Ints stride = {integer(node, "stride_h", 1), integer(node, "stride_w", 1)};
+  if (in.size() != 4 || kernel[0] < 1 || kernel[1] < 1) refuse(node, fmt::format("'{}' of {}", node.target, text(to_shape(in))));
+  const std::vector<tfl_in::Sides> sides = tfl_in::sides(node, in, kernel[0], kernel[1]);
+  const Ints around = {sides[0].before, sides[1].before};
+  if (!tfl_in::even(sides) || 2 * around[0] > kernel[0] || 2 * around[1] > kernel[1]) return padded_pool(b, node, kernel, stride, sides);
+  std::vector<NamedAttr> attrs = {{"kernel_size", kernel}, {"stride", stride}, {"padding", around}};
+  if (average && around != Ints{0, 0}) attrs.push_back({"count_include_pad", false});
+  return {tfl_in::channels_last(b, b(average ? "avg_pool2d" : "max_pool2d", {tfl_in::channels_first(b, tfl_in::input(node, 0))}, attrs))};
+}
+
 std::vector<AttrDef> window_attrs(AttrKind kind, std::size_t axes) {
   return {
       {.name = "kernel_size", .kind = kind, .doc = "size of the window"},
@@ -287,6 +323,8 @@ std::vector<OpDef> pools() {
                              avg_pool(avg2, 2, {.target = "aten.avg_pool2d.default", .convert = convert<avg2>},
                                       "keras.ops.average_pool({x}, {kernel_size}, {stride})")};
   defs[1].torch.push_back({.target = "aten.max_pool2d_with_indices.default", .convert = convert<max2>});
+  defs[1].tflite_in = {{"MAX_POOL_2D", "", 0, convert_tflite}};
+  defs[3].tflite_in = {{"AVERAGE_POOL_2D", "", 0, convert_tflite}};
   defs[0].examples = {"max_pool1d(x: float32[2, 3, 10], kernel_size: 3, stride: 2, padding: 1)",
                       "max_pool1d(x: float32[1, 3, 11], kernel_size: 2, ceil_mode: true)",
                       "max_pool1d(x: float32[1, 3, 11], kernel_size: 3, stride: 1, dilation: 2)"};

@@ -3,6 +3,7 @@
 #include "ops/elementwise.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/tflite_in.h"
 
 namespace wherry::ops {
 
@@ -49,6 +50,17 @@ void lower(TflLowering& l, const Node& node) {
   l.give(out, l.add("PRELU", {l.in_order(x, order), alpha}, ordered(l.graph.type(out), order)), order);
 }
 
+// One slope for each channel is ours; slopes of another shape are a choice between x and their product.
+std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
+  const ValueId x = tfl_in::input(node, 0), slopes = tfl_in::input(node, 1);
+  const Sizes shape = tfl_in::shape_of(b, node, x), given = tfl_in::shape_of(b, node, slopes);
+  const std::int64_t count = element_count(given), channels = shape.empty() ? 1 : shape.back();
+  const bool each = count == 1 || (count == channels && given.back() == channels);
+  if (shape.size() > 1 && b.graph().is_constant(slopes) && each)
+    return {tfl_in::channels_last(b, b("prelu", {tfl_in::channels_first(b, x), tfl_in::reshaped(b, slopes, {count})}))};
+  return {b("where", {b("gt", {x, b.scalar(0, b.type(x).dtype)}), x, b("mul", {x, slopes})})};
+}
+
 }  // namespace
 
 OpList prelu() {
@@ -66,6 +78,7 @@ OpList prelu() {
        },
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.prelu.default", "x=self"}},
+       .tflite_in = {{"PRELU", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
        .source = {"F.prelu({x}, {weight})", "keras.layers.PReLU(shared_axes=[1, 2])({x})", "jnp.where({x} > 0, {x}, {weight} * {x})"},
        .quant = {QuantRule::own_range},

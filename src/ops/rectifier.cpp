@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/tflite_in.h"
 
 #include <limits>
 
@@ -84,6 +85,10 @@ std::vector<ValueId> expand_hardsigmoid(Builder& b, const Node& node) {
   return {b("mul", {b("relu6", {b("add", {x, b.scalar(3, type)})}), b.scalar(1.0 / 6, type)})};
 }
 
+std::vector<ValueId> convert_tflite_relu_0_to_1(Builder& b, const ForeignNode& node) {
+  return {b("hardtanh", {tfl_in::input(node, 0)}, {{"min_val", 0.0}, {"max_val", 1.0}})};
+}
+
 }  // namespace
 
 OpList rectifier() {
@@ -120,6 +125,7 @@ OpList rectifier() {
        .eval = eval_limits,
        .layout = any,
        .torch = {{"aten.hardtanh.default", "x=self"}, {"aten.hardtanh_.default", "x=self"}},
+       .tflite_in = {{"RELU_N1_TO_1", "x=0"}, {"RELU_0_TO_1", "", 0, convert_tflite_relu_0_to_1}},
        .tflite = {.lower = lower_limits},
        .source = {"F.hardtanh({x}, {min_val}, {max_val})", "keras.ops.clip({x}, {min_val}, {max_val})",
                   "jnp.clip({x}, {min_val}, {max_val})"},

@@ -5,6 +5,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/tflite_in.h"
 
 namespace wherry::ops {
 
@@ -224,6 +225,14 @@ std::vector<ValueId> convert_norm(Builder& b, const ForeignNode& node) {
 const std::vector<AttrDef> var_attrs = {
     dim_keepdim[0], {"correction", AttrKind::number, 1.0, "what is taken from the count of elements"}, dim_keepdim[1]};
 
+template <Word op>
+std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
+  const ValueId x = tfl_in::input(node, 0);
+  const Ints dims = tfl_in::constant_ints(b, node, 1);
+  if (dims.empty()) return {x};
+  return {b(op, {x}, {{"dim", dims}, {"keepdim", flag(node, "keep_dims", false)}})};
+}
+
 }  // namespace
 
 OpList reduce() {
@@ -236,6 +245,7 @@ OpList reduce() {
        .eval = eval_sum<true>,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.mean.dim", "", 0, convert<"mean", false>}, {"aten.mean.default", "", 0, convert<"mean", false>}},
+       .tflite_in = {{"MEAN", "", 0, convert_tflite<"mean">}},
        .tflite = {.builtin = "MEAN", .lower = lower_reduce},
        .source = {"torch.mean({x}, dim={dim}, keepdim={keepdim})", "keras.ops.mean({x}, axis={dim}, keepdims={keepdim})",
                   "jnp.mean({x}, axis={dim}, keepdims={keepdim})"},
@@ -253,6 +263,7 @@ OpList reduce() {
                  {"aten.sum.default", "", 0, convert<"sum", true>},
                  {"aten.linalg_vector_norm.default", "", 0, convert_norm<"ord">},
                  {"aten.norm.ScalarOpt_dim", "", 0, convert_norm<"p">}},
+       .tflite_in = {{"SUM", "", 0, convert_tflite<"sum">}},
        .tflite = {.builtin = "SUM", .lower = lower_reduce},
        .source = {"torch.sum({x}, dim={dim}, keepdim={keepdim})", "keras.ops.sum({x}, axis={dim}, keepdims={keepdim})",
                   "jnp.sum({x}, axis={dim}, keepdims={keepdim})"},
@@ -268,6 +279,7 @@ OpList reduce() {
        .torch = {{"aten.amax.default", "", 0, convert<"amax", false>},
                  {"aten.max.default", "", 0, convert<"amax", false>},
                  {"aten.max.dim", "", 0, convert_values<"amax">}},
+       .tflite_in = {{"REDUCE_MAX", "", 0, convert_tflite<"amax">}},
        .tflite = {.builtin = "REDUCE_MAX", .lower = lower_reduce},
        .source = {"torch.amax({x}, dim={dim} or (), keepdim={keepdim})", "keras.ops.max({x}, axis={dim}, keepdims={keepdim})",
                   "jnp.max({x}, axis={dim}, keepdims={keepdim})"},
@@ -284,6 +296,7 @@ OpList reduce() {
        .torch = {{"aten.amin.default", "", 0, convert<"amin", false>},
                  {"aten.min.default", "", 0, convert<"amin", false>},
                  {"aten.min.dim", "", 0, convert_values<"amin">}},
+       .tflite_in = {{"REDUCE_MIN", "", 0, convert_tflite<"amin">}},
        .tflite = {.builtin = "REDUCE_MIN", .lower = lower_reduce},
        .source = {"torch.amin({x}, dim={dim} or (), keepdim={keepdim})", "keras.ops.min({x}, axis={dim}, keepdims={keepdim})",
                   "jnp.min({x}, axis={dim}, keepdims={keepdim})"},
@@ -298,6 +311,7 @@ OpList reduce() {
        .eval = eval_pick<([](auto a, auto b) { return a * b; })>,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.prod.default", "", 0, convert<"prod", true>}, {"aten.prod.dim_int", "", 0, convert<"prod", true>}},
+       .tflite_in = {{"REDUCE_PROD", "", 0, convert_tflite<"prod">}},
        .tflite = {.builtin = "REDUCE_PROD", .lower = lower_reduce},
        .source = {"functools.reduce(lambda y, d: torch.prod(y, d, keepdim=True), {dim}, {x})",
                   "keras.ops.prod({x}, axis={dim}, keepdims={keepdim})", "jnp.prod({x}, axis={dim}, keepdims={keepdim})"},

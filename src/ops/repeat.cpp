@@ -5,6 +5,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/tflite_in.h"
 
 namespace wherry::ops {
 
@@ -197,6 +198,18 @@ std::vector<ValueId> convert_interleave(Builder& b, const ForeignNode& node) {
   return {b("repeat_interleave", {x}, {{"repeats", integer(node, "repeats")}, {"dim", integer(node, "dim", 0)}})};
 }
 
+std::vector<ValueId> convert_tflite_tile(Builder& b, const ForeignNode& node) {
+  return {b("repeat", {tfl_in::input(node, 0)}, {{"repeats", tfl_in::constant_ints(b, node, 1)}})};
+}
+
+std::vector<ValueId> convert_tflite_broadcast(Builder& b, const ForeignNode& node) {
+  return {b("expand", {tfl_in::input(node, 0)}, {{"size", tfl_in::constant_ints(b, node, 1)}})};
+}
+
+std::vector<ValueId> convert_tflite_reverse(Builder& b, const ForeignNode& node) {
+  return {b("flip", {tfl_in::input(node, 0)}, {{"dims", tfl_in::constant_ints(b, node, 1)}})};
+}
+
 }  // namespace
 
 OpList repeat() {
@@ -210,6 +223,7 @@ OpList repeat() {
        .torch = {{"aten.expand.default", "", 0, convert_expand},
                  {"aten.expand_as.default", "", 0, convert_expand},
                  {"aten.broadcast_to.default", "", 0, convert_expand}},
+       .tflite_in = {{"BROADCAST_TO", "", 0, convert_tflite_broadcast}},
        .tflite = {.lower = lower_expand},
        .source = {"{x}.expand({size})", "keras.ops.broadcast_to({x}, {size})", "jnp.broadcast_to({x}, {size})"},
        .quant = {QuantRule::same_scale},
@@ -222,6 +236,7 @@ OpList repeat() {
        .infer = infer_repeat,
        .eval = eval_repeat,
        .torch = {{"aten.repeat.default", "x=self"}, {"aten.tile.default", "", 0, convert_tile}},
+       .tflite_in = {{"TILE", "", 0, convert_tflite_tile}},
        .tflite = {.lower = lower_repeat},
        .source = {"{x}.repeat({repeats})", "keras.ops.tile({x}, {repeats})", "jnp.tile({x}, {repeats})"},
        .quant = {QuantRule::same_scale},
@@ -245,6 +260,7 @@ OpList repeat() {
        .infer = infer_flip,
        .eval = eval_flip,
        .torch = {{"aten.flip.default", "x=self"}},
+       .tflite_in = {{"REVERSE_V2", "", 0, convert_tflite_reverse}},
        .tflite = {.lower = lower_flip},
        .source = {"torch.flip({x}, {dims})", "keras.ops.flip({x}, {dims})", "jnp.flip({x}, {dims})"},
        .quant = {QuantRule::same_scale},

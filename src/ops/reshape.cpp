@@ -5,6 +5,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/tflite_in.h"
 
 #include <cstring>
 #include <numeric>
@@ -216,6 +217,9 @@ std::vector<ValueId> convert_squeeze(Builder& b, const ForeignNode& node) {
   return {b("squeeze", {node.value("self")}, {{"dim", optional_ints(node, "dim")}})};
 }
 
+// The file states the result's shape, whatever the operator is called.
+std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) { return {tfl_in::as_stated(b, node, tfl_in::input(node, 0))}; }
+
 }  // namespace
 
 OpList reshape() {
@@ -231,6 +235,7 @@ OpList reshape() {
                  {"aten._unsafe_view.default", "", 0, convert_view},
                  {"aten.view_as.default", "", 0, convert_view},
                  {"aten.reshape_as.default", "", 0, convert_view}},
+       .tflite_in = {{"RESHAPE", "", 0, convert_tflite}, {"SQUEEZE", "", 0, convert_tflite}, {"EXPAND_DIMS", "", 0, convert_tflite}},
        .tflite = {.lower = lower_reshape},
        .source = {"torch.reshape({x}, {shape})", "keras.ops.reshape({x}, {shape})", "jnp.reshape({x}, {shape})"},
        .quant = {QuantRule::same_scale},

@@ -2,6 +2,7 @@
 #include "ops/all_ops.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/tflite_in.h"
 
 #include <fmt/format.h>
 
@@ -116,6 +117,27 @@ void lower_pixel_unshuffle(TflLowering& t, const Node& node) {
   t.give_channels_last(node.outputs[0], swap_channels(t, y, deep, r * r, wide.shape[3].size()));
 }
 
+// TFLite counts a block's places before the channels, PyTorch behind them: a shuffle of channels lies between.
+std::vector<ValueId> convert_tflite_to_space(Builder& b, const ForeignNode& node) {
+  const std::int64_t block = integer(node, "block_size");
+  ValueId x = tfl_in::channels_first(b, tfl_in::input(node, 0));
+  const Sizes shape = tfl_in::shape_of(b, node, x);
+  if (shape.size() != 4 || block < 1 || shape[1] % (block * block) != 0)
+    refuse(node, fmt::format("DEPTH_TO_SPACE of {}", text(to_shape(shape))));
+  if (shape[1] > block * block) x = b("channel_shuffle", {x}, {{"groups", block * block}});
+  return {tfl_in::channels_last(b, b("pixel_shuffle", {x}, {{"upscale_factor", block}}))};
+}
+
+std::vector<ValueId> convert_tflite_to_depth(Builder& b, const ForeignNode& node) {
+  const std::int64_t block = integer(node, "block_size");
+  const ValueId x = tfl_in::channels_first(b, tfl_in::input(node, 0));
+  const Sizes shape = tfl_in::shape_of(b, node, x);
+  if (shape.size() != 4 || block < 1) refuse(node, fmt::format("SPACE_TO_DEPTH of {}", text(to_shape(shape))));
+  ValueId y = b("pixel_unshuffle", {x}, {{"downscale_factor", block}});
+  if (shape[1] > 1) y = b("channel_shuffle", {y}, {{"groups", shape[1]}});
+  return {tfl_in::channels_last(b, y)};
+}
+
 }  // namespace
 
 OpList shuffle() {
@@ -141,6 +163,7 @@ OpList shuffle() {
        .eval = eval_pixel_shuffle,
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.pixel_shuffle.default", "x=self"}},
+       .tflite_in = {{"DEPTH_TO_SPACE", "", 0, convert_tflite_to_space}},
        .tflite = {.lower = lower_pixel_shuffle},
        .source = {.torch = "F.pixel_shuffle({x}, {upscale_factor})"},
        .quant = {QuantRule::same_scale},
@@ -154,6 +177,7 @@ OpList shuffle() {
        .eval = eval_pixel_unshuffle,
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.pixel_unshuffle.default", "x=self"}},
+       .tflite_in = {{"SPACE_TO_DEPTH", "", 0, convert_tflite_to_depth}},
        .tflite = {.lower = lower_pixel_unshuffle},
        .source = {.torch = "F.pixel_unshuffle({x}, {downscale_factor})"},
        .quant = {QuantRule::same_scale},

@@ -5,6 +5,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/tflite_in.h"
 
 #include <limits>
 
@@ -98,6 +99,70 @@ std::vector<ValueId> convert_narrow(Builder& b, const ForeignNode& node) {
   return slice_node(b, x, dim, start, start < 0 && end == 0 ? Attr(None{}) : Attr(end), 1);
 }
 
+ValueId cut(Builder& b, ValueId x, std::size_t axis, std::int64_t start, std::int64_t end, std::int64_t step, std::int64_t size) {
+  if (start == 0 && end == size && step == 1) return x;
+  return b("slice", {x}, {{"dim", static_cast<std::int64_t>(axis)}, {"start", start}, {"end", end}, {"step", step}});
+}
+
+std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
+  ValueId x = tfl_in::input(node, 0);
+  const Sizes shape = tfl_in::shape_of(b, node, x);
+  const Ints begin = tfl_in::constant_ints(b, node, 1), size = tfl_in::constant_ints(b, node, 2);
+  if (begin.size() != shape.size() || size.size() != shape.size()) refuse(node, "SLICE with another number of axes than its tensor");
+  for (std::size_t i = 0; i < shape.size(); ++i) x = cut(b, x, i, begin[i], size[i] < 0 ? shape[i] : begin[i] + size[i], 1, shape[i]);
+  return {x};
+}
+
+// STRIDED_SLICE along one axis. A step of -1 is a flip of what lies between; masks say that the axis's own end is meant, or that one
+// position is taken.
+class Stride {
+ public:
+  Stride(Builder& b, const ForeignNode& node)
+      : b_(b),
+        node_(node),
+        begin_(tfl_in::constant_ints(b, node, 1)),
+        end_(tfl_in::constant_ints(b, node, 2)),
+        step_(tfl_in::constant_ints(b, node, 3)) {}
+
+  bool fits(std::size_t rank) const { return begin_.size() <= rank && end_.size() == begin_.size() && step_.size() == begin_.size(); }
+  std::size_t axes() const { return begin_.size(); }
+
+  ValueId along(ValueId x, std::size_t i, std::int64_t size) const {
+    if (said("shrink_axis_mask", i)) {
+      const std::int64_t at = place(begin_[i], size, 0, size - 1);
+      return cut(b_, x, i, at, at + 1, 1, size);
+    }
+    if (step_[i] > 0) {
+      const std::int64_t from = said("begin_mask", i) ? 0 : place(begin_[i], size, 0, size);
+      return cut(b_, x, i, from, said("end_mask", i) ? size : place(end_[i], size, from, size), step_[i], size);
+    }
+    if (step_[i] != -1) refuse(node_, fmt::format("STRIDED_SLICE with the step {}", step_[i]));
+    const std::int64_t last = said("begin_mask", i) ? size - 1 : place(begin_[i], size, -1, size - 1);
+    const std::int64_t before = said("end_mask", i) ? -1 : place(end_[i], size, -1, last);
+    return b_("flip", {cut(b_, x, i, before + 1, last + 1, 1, size)}, {{"dims", Ints{static_cast<std::int64_t>(i)}}});
+  }
+
+ private:
+  bool said(const char* mask, std::size_t i) const { return (integer(node_, mask, 0) >> i & 1) != 0; }
+  static std::int64_t place(std::int64_t at, std::int64_t size, std::int64_t least, std::int64_t most) {
+    return std::clamp(at < 0 ? at + size : at, least, std::max(least, most));
+  }
+  Builder& b_;
+  const ForeignNode& node_;
+  Ints begin_, end_, step_;
+};
+
+std::vector<ValueId> convert_tflite_strided(Builder& b, const ForeignNode& node) {
+  ValueId x = tfl_in::input(node, 0);
+  const Sizes shape = tfl_in::shape_of(b, node, x);
+  const Stride stride(b, node);
+  if (integer(node, "ellipsis_mask", 0) != 0 || integer(node, "new_axis_mask", 0) != 0 || flag(node, "offset", false) ||
+      !stride.fits(shape.size()))
+    refuse(node, "STRIDED_SLICE with an ellipsis, a new axis or an offset");
+  for (std::size_t i = 0; i < stride.axes(); ++i) x = stride.along(x, i, shape[i]);
+  return {tfl_in::as_stated(b, node, x)};
+}
+
 }  // namespace
 
 OpList slice() {
@@ -113,6 +178,7 @@ OpList slice() {
        .eval = eval_slice,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.slice.Tensor", "", 0, convert_slice}, {"aten.narrow.default", "", 0, convert_narrow}},
+       .tflite_in = {{"SLICE", "", 0, convert_tflite}, {"STRIDED_SLICE", "", 0, convert_tflite_strided}},
        .tflite = {.lower = lower_slice},
        .source = {"torch.ops.aten.slice({x}, {dim}, {start}, {end}, {step})", "{x}[{start}:{end}:{step}]",
                   "jax.lax.slice_in_dim({x}, {start}, {end}, {step}, {dim})"},

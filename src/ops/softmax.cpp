@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/tflite_in.h"
 
 namespace wherry::ops {
 
@@ -65,6 +66,13 @@ std::vector<ValueId> convert(Builder& b, const ForeignNode& node) {
   return {b(op, {x}, {{"dim", integer(node, "dim")}})};
 }
 
+template <Word op>
+std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
+  ValueId x = tfl_in::input(node, 0);
+  if (const double beta = number(node, "beta", 1.0); beta != 1) x = b("mul", {x, b.scalar(beta, b.type(x).dtype)});
+  return {b(op, {x}, {{"dim", std::int64_t{-1}}})};
+}
+
 }  // namespace
 
 OpList softmax() {
@@ -77,6 +85,7 @@ OpList softmax() {
        .eval = eval<false>,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.softmax.int", "", 0, convert<"softmax", "self">}, {"aten._softmax.default", "", 0, convert<"softmax", "self">}},
+       .tflite_in = {{"SOFTMAX", "", 0, convert_tflite<"softmax">}},
        .tflite = {.builtin = "SOFTMAX", .lower = lower},
        .source = {"F.softmax({x}, dim={dim})", "keras.activations.softmax({x}, axis={dim})", "jax.nn.softmax({x}, axis={dim})"},
        .quant = {QuantRule::fixed, 1.0 / 256, -128},
@@ -91,6 +100,7 @@ OpList softmax() {
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.log_softmax.int", "", 0, convert<"log_softmax", "self">},
                  {"aten._log_softmax.default", "", 0, convert<"log_softmax", "self">}},
+       .tflite_in = {{"LOG_SOFTMAX", "", 0, convert_tflite<"log_softmax">}},
        .tflite = {.builtin = "LOG_SOFTMAX", .lower = lower},
        .source = {"F.log_softmax({x}, dim={dim})", "keras.activations.log_softmax({x}, axis={dim})", "jax.nn.log_softmax({x}, axis={dim})"},
        .quant = {QuantRule::fixed, 16.0 / 256, 127},

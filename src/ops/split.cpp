@@ -5,6 +5,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/tflite_in.h"
 
 namespace wherry::ops {
 
@@ -163,6 +164,36 @@ std::vector<ValueId> expand_select(Builder& b, const Node& node) {
 
 const AttrDef dim_attr{"dim", AttrKind::integer, std::int64_t{0}, "the axis"};
 
+// SPLIT takes the axis and x, and cuts into equal parts; SPLIT_V takes x, the parts' sizes and the axis.
+std::vector<ValueId> convert_tflite_split(Builder& b, const ForeignNode& node) {
+  const bool equal = node.target == "SPLIT";
+  const ValueId x = tfl_in::input(node, equal ? 1 : 0);
+  const Sizes shape = tfl_in::shape_of(b, node, x);
+  const Ints axes = tfl_in::constant_ints(b, node, equal ? 0 : 2);
+  if (axes.size() != 1) refuse(node, fmt::format("'{}' along {} axes", node.target, axes.size()));
+  const auto rank = static_cast<std::int64_t>(shape.size());
+  const std::int64_t dim = axes[0] < 0 ? axes[0] + rank : axes[0];
+  if (dim < 0 || dim >= rank) refuse(node, fmt::format("'{}' along axis {} of {}", node.target, axes[0], text(to_shape(shape))));
+  const std::int64_t size = shape[static_cast<std::size_t>(dim)];
+  Ints parts;
+  if (equal) {
+    const std::int64_t count = integer(node, "num_splits", 1);
+    if (count < 1 || size % count != 0) refuse(node, fmt::format("SPLIT of {} into {}", size, count));
+    parts.assign(static_cast<std::size_t>(count), size / count);
+  } else {
+    parts = tfl_in::constant_ints(b, node, 1);
+    std::int64_t rest = size;
+    for (const std::int64_t part : parts) rest -= std::max<std::int64_t>(part, 0);
+    for (std::int64_t& part : parts) part = part < 0 ? rest : part;
+  }
+  if (parts.size() == 1) return {x};
+  return b.multi("split", {x}, {{"split_size_or_sections", parts}, {"dim", dim}});
+}
+
+std::vector<ValueId> convert_tflite_unpack(Builder& b, const ForeignNode& node) {
+  return b.multi("unbind", {tfl_in::input(node, 0)}, {{"dim", integer(node, "axis", 0)}});
+}
+
 }  // namespace
 
 OpList split() {
@@ -182,6 +213,7 @@ OpList split() {
        .torch = {{"aten.split.Tensor", "", 0, convert_split<"split_size">},
                  {"aten.split.sizes", "", 0, convert_split<"split_size">},
                  {"aten.split_with_sizes.default", "", 0, convert_split<"split_sizes">}},
+       .tflite_in = {{"SPLIT", "", 0, convert_tflite_split}, {"SPLIT_V", "", 0, convert_tflite_split}},
        .tflite = {.lower = lower_split},
        .source = {"torch.split({x}, {split_size_or_sections} if len({split_size_or_sections}) > 1 else {split_size_or_sections}[0], {dim})",
                   "", ""},
@@ -212,6 +244,7 @@ OpList split() {
        .eval = eval_unbind,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.unbind.int", "x=self"}},
+       .tflite_in = {{"UNPACK", "", 0, convert_tflite_unpack}},
        .tflite = {.lower = lower_unbind},
        .source = {"torch.unbind({x}, {dim})", "keras.ops.unstack({x}, axis={dim})", "list(jnp.moveaxis({x}, {dim}, 0))"},
        .quant = {QuantRule::same_scale},

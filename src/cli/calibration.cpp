@@ -33,7 +33,8 @@ Samples calibration_samples(const LoadedSource& source, const TflGraph& graph, c
   (void)graph;
   return {.count = static_cast<std::size_t>(all.sizes()[0]), .load = [all, axes, arrays](std::size_t i) {
             const Sizes sizes = {1, all.sizes()[1], all.sizes()[2], all.sizes()[3]};
-            const Tensor one(all.dtype(), sizes, all.strides(), all.data() + i * static_cast<std::size_t>(all.strides()[0]) * byte_size(all.dtype()), arrays);
+            const Tensor one(all.dtype(), sizes, all.strides(),
+                             all.data() + i * static_cast<std::size_t>(all.strides()[0]) * byte_size(all.dtype()), arrays);
             return std::vector<Tensor>{one.permuted(axes).contiguous()};
           }};
 }

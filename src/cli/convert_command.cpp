@@ -71,16 +71,27 @@ void add_precision_options(CLI::App& command, ConvertOptions& options) {
   command.add_option("--precision", options.precision, "float32 (default), float16, int8 or int16x8")
       ->transform(CLI::CheckedTransformer(precisions, CLI::ignore_case).description(""))
       ->type_name("NAME");
-  command.add_option("--calibrate", options.calibrate, "Data for int8 and int16x8: a folder of images, a list, .npy or .npz")->type_name("DATA");
+  command.add_option("--calibrate", options.calibrate, "Data for int8 and int16x8: a folder of images, a list, .npy or .npz")
+      ->type_name("DATA");
   command.add_option("--calibration-count", options.calibration_count, "Use at most so many of them, spread evenly")->type_name("N");
-  const std::map<std::string, RangeMethod> methods = {{"min-max", RangeMethod::minmax},
-                                                      {"percentile", RangeMethod::percentile},
-                                                      {"mse", RangeMethod::mse},
-                                                      {"kl", RangeMethod::kl}};
+  const std::map<std::string, RangeMethod> methods = {
+      {"min-max", RangeMethod::minmax}, {"percentile", RangeMethod::percentile}, {"mse", RangeMethod::mse}, {"kl", RangeMethod::kl}};
   command.add_option("--ranges", options.quantize.plan.method, "Of activations: min-max (default), percentile, mse or kl")
       ->transform(CLI::CheckedTransformer(methods, CLI::ignore_case).description(""))
       ->type_name("METHOD");
-  command.add_flag("--integer-borders", options.quantize.apply.integer_borders, "Take and give integers too, without QUANTIZE and DEQUANTIZE");
+  const std::map<std::string, Rounding> roundings = {
+      {"nearest", Rounding::nearest}, {"gptq", Rounding::gptq}, {"adaround", Rounding::adaround}};
+  command.add_option("--rounding", options.quantize.rounding, "Of weights: nearest (default), gptq or adaround")
+      ->transform(CLI::CheckedTransformer(roundings, CLI::ignore_case).description(""))
+      ->type_name("METHOD");
+  command.add_flag("!--no-refit", options.quantize.refit, "With gptq and adaround: keep the float weights as the target");
+  command
+      .add_option("--percentile", options.quantize.plan.percentile, "With --ranges percentile: how much of the values is covered (99.99)")
+      ->type_name("P");
+  command.add_option("--equalize", options.quantize.equalize, "Strength")->type_name("X");
+  command.add_option("--correction-samples", options.quantize.correction_samples, "Samples")->type_name("N");
+  command.add_flag("--integer-borders", options.quantize.apply.integer_borders,
+                   "Take and give integers too, without QUANTIZE and DEQUANTIZE");
   command.add_flag("--allow-float", options.quantize.plan.allow_float, "Leave operators without an integer kernel in float32");
   command.add_flag_callback(
       "--no-bias-correction", [&options] { options.quantize.correct_bias = false; }, "Leave the mean shift of quantization in");

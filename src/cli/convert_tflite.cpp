@@ -93,7 +93,8 @@ VerifyReport verify_file(const Graph& graph, const fs::path& file, const Convert
 }
 
 // Replaces the float graph by its integer form; taps follow their tensors.
-void quantize_lowered(const LoadedSource& source, Lowered& lowered, const ConvertOptions& options, Stages& stages, Diagnostics& diagnostics) {
+void quantize_lowered(const LoadedSource& source, Lowered& lowered, const ConvertOptions& options, Stages& stages,
+                      Diagnostics& diagnostics) {
   stages.begin("calibrate");
   const Samples samples = calibration_samples(source, lowered.graph, options, diagnostics);
   diagnostics.throw_if_errors();

@@ -96,10 +96,13 @@ class Applier {
   }
 
   int converted(int from, const TflTensor& like, DType dtype, const Grid* grid) {
-    TflTensor tensor{.name = fmt::format("{}/{}", like.name, grid ? name(dtype) : "float32"), .dtype = dtype, .sizes = like.sizes, .constant = {}};
+    TflTensor tensor{
+        .name = fmt::format("{}/{}", like.name, grid ? name(dtype) : "float32"), .dtype = dtype, .sizes = like.sizes, .constant = {}};
     if (grid) tensor.quantization = one_scale(*grid);
     const int out = add_tensor(std::move(tensor));
-    add_node({.builtin = grid ? "QUANTIZE" : "DEQUANTIZE", .inputs = {from}, .outputs = {out}, .options = {}, .path = like.name, .source = {}}, -1);
+    add_node(
+        {.builtin = grid ? "QUANTIZE" : "DEQUANTIZE", .inputs = {from}, .outputs = {out}, .options = {}, .path = like.name, .source = {}},
+        -1);
     return out;
   }
 

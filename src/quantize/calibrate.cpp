@@ -42,7 +42,8 @@ void refuse_poison(const TflGraph& graph, const Statistics& statistics, Diagnost
   const auto poisoned = [&](int id) { return id >= 0 && !statistics.tensors[static_cast<std::size_t>(id)].finite(); };
   for (const Port& port : graph.inputs)
     if (poisoned(port.value))
-      diagnostics.add({.code = "E804", .message = fmt::format("the calibration data for input '{}' has NaN or infinite numbers", port.name)});
+      diagnostics.add(
+          {.code = "E804", .message = fmt::format("the calibration data for input '{}' has NaN or infinite numbers", port.name)});
   for (const TflNode& node : graph.nodes) {
     if (std::ranges::any_of(node.inputs, poisoned) || !std::ranges::any_of(node.outputs, poisoned)) continue;  // the first is to blame
     diagnostics.add({.code = "E804",
@@ -72,7 +73,8 @@ Statistics calibrate(const TflGraph& graph, const Samples& samples, const Loader
         parts[w][static_cast<std::size_t>(graph.inputs[p].value)].add(inputs[p].contiguous().as<float>());
     const std::vector<Tensor> values = programs[w]->run(inputs);
     for (std::size_t t = 0; t < taps.size(); ++t) parts[w][static_cast<std::size_t>(taps[t])].add(values[t].as<float>());
-    if (const std::size_t at = ++done; worker == 0 && progress) progress("calibrate", static_cast<double>(at), static_cast<double>(samples.count));
+    if (const std::size_t at = ++done; worker == 0 && progress)
+      progress("calibrate", static_cast<double>(at), static_cast<double>(samples.count));
   });
 
   Statistics statistics{std::move(parts[0]), {}};

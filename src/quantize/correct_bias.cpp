@@ -1,8 +1,8 @@
 #include "quantize/correct_bias.h"
 
 #include "quantize/apply.h"
-#include "quantize/integer_run.h"
 #include "quantize/patch_means.h"
+#include "quantize/step_run.h"
 #include "quantize/weights.h"
 
 #include <atomic>
@@ -84,7 +84,8 @@ std::vector<std::vector<double>> float_means(const TflGraph& graph, const std::v
         if (graph.inputs[p].value == targets[t].input) x = &inputs[p];
       sums[w][t].add(patch_means(*x, {}, targets[t].windows), targets[t].unit);
     }
-    if (const std::size_t at = ++done; worker == 0 && progress) progress("correct", static_cast<double>(at), 2 * static_cast<double>(typical.size()));
+    if (const std::size_t at = ++done; worker == 0 && progress)
+      progress("correct", static_cast<double>(at), 2 * static_cast<double>(typical.size()));
   });
   std::vector<std::vector<double>> out;
   for (std::size_t t = 0; t < targets.size(); ++t) {
@@ -118,7 +119,7 @@ void correct_bias(const TflGraph& graph, Plan& plan, const Samples& samples, con
   for (std::size_t t = 0; t < targets.size(); ++t) target_of[targets[t].node] = t;
 
   Quantized quantized = apply_plan(graph, plan, {});
-  IntegerRun run(quantized.graph, samples, typical, load, threads);
+  StepRun run(quantized.graph, samples, typical, load, threads);
   for (std::size_t q = 0; q < quantized.graph.nodes.size(); ++q) {
     const auto found = quantized.nodes[q] < 0 ? target_of.end() : target_of.find(quantized.nodes[q]);
     if (found != target_of.end()) {
@@ -128,12 +129,12 @@ void correct_bias(const TflGraph& graph, Plan& plan, const Samples& samples, con
       QuantizedWeight& weight = plan.weights.at(target.node);
       const Grid grid = plan.grids.at({target.input, *plan.nodes[static_cast<std::size_t>(target.node)]}).grid;
 
-      std::vector<ExactSums> parts(static_cast<std::size_t>(threads), ExactSums(static_cast<std::size_t>(target.windows.patch())));
-      run.each(quantized.graph.nodes[q].inputs[static_cast<std::size_t>(rule.input)], [&](const Tensor& codes, int worker) {
-        parts[static_cast<std::size_t>(worker)].add(patch_means(codes, grid, target.windows), target.unit);
-      });
-      for (std::size_t w = 1; w < parts.size(); ++w) parts[0].add(parts[w]);
-      const std::vector<double> got = parts[0].means(target.unit, typical.size());
+      std::vector<std::vector<double>> means(typical.size());
+      run.each(quantized.graph.nodes[q].inputs[static_cast<std::size_t>(rule.input)],
+               [&](const Tensor& codes, std::size_t i) { means[i] = patch_means(codes, grid, target.windows); });
+      ExactSums sums(static_cast<std::size_t>(target.windows.patch()));
+      for (const std::vector<double>& mean : means) sums.add(mean, target.unit);
+      const std::vector<double> got = sums.means(target.unit, typical.size());
 
       const Tensor reals = tensor_at(graph, node.inputs[static_cast<std::size_t>(rule.weight)])->constant->contiguous();
       const auto y_q = respond(node, reals.sizes(), told_weight(weight, rule.axis), got, target.windows);
@@ -144,7 +145,8 @@ void correct_bias(const TflGraph& graph, Plan& plan, const Samples& samples, con
       run.replace(operand(rule.bias), bias_codes(weight, grid), bias_quantization(weight, grid));
     }
     run.step(q);
-    if (progress) progress("correct", static_cast<double>(quantized.graph.nodes.size() + q), 2 * static_cast<double>(quantized.graph.nodes.size()));
+    if (progress)
+      progress("correct", static_cast<double>(quantized.graph.nodes.size() + q), 2 * static_cast<double>(quantized.graph.nodes.size()));
   }
 }
 

@@ -21,8 +21,8 @@ class Histogram {
   bool finite() const { return finite_; }  // no NaN and no infinity was added
   std::int64_t count() const { return count_; }
   Range range() const { return {low_, high_}; }  // exact; {0, 0} when empty
-  double width() const;                                      // of a bin
-  std::int64_t first() const { return first_; }              // the place of the first bin: it begins at first() * width()
+  double width() const;                          // of a bin
+  std::int64_t first() const { return first_; }  // the place of the first bin: it begins at first() * width()
   std::span<const std::int64_t> counts() const { return counts_; }
 
  private:

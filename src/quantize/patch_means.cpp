@@ -55,10 +55,17 @@ std::optional<Windows> windows_of(const TflGraph& graph, const TflNode& node) {
     return Windows{.height = rows, .width = 1, .channels = features, .out_h = rows, .out_w = 1};
   }
   const Sizes& out = tensor_at(graph, node.outputs[0])->sizes;
-  Windows w{.height = in[1], .width = in[2], .channels = in[3], .kernel_h = weight[1], .kernel_w = weight[2],
-            .stride_h = option(node, "stride_h", 1), .stride_w = option(node, "stride_w", 1),
-            .dilation_h = option(node, "dilation_h_factor", 1), .dilation_w = option(node, "dilation_w_factor", 1),
-            .out_h = out[1], .out_w = out[2]};
+  Windows w{.height = in[1],
+            .width = in[2],
+            .channels = in[3],
+            .kernel_h = weight[1],
+            .kernel_w = weight[2],
+            .stride_h = option(node, "stride_h", 1),
+            .stride_w = option(node, "stride_w", 1),
+            .dilation_h = option(node, "dilation_h_factor", 1),
+            .dilation_w = option(node, "dilation_w_factor", 1),
+            .out_h = out[1],
+            .out_w = out[2]};
   const TflOption* padding = node.find("padding");
   if (padding && padding->value == Attr(std::string("SAME"))) {
     w.pad_top = pad_before(w.height, w.out_h, w.kernel_h, w.stride_h, w.dilation_h);

@@ -31,7 +31,8 @@ class Groups {
 
  private:
   int find(int i) {
-    while (parent_[static_cast<std::size_t>(i)] != i) i = parent_[static_cast<std::size_t>(i)] = parent_[static_cast<std::size_t>(parent_[static_cast<std::size_t>(i)])];
+    while (parent_[static_cast<std::size_t>(i)] != i)
+      i = parent_[static_cast<std::size_t>(i)] = parent_[static_cast<std::size_t>(parent_[static_cast<std::size_t>(i)])];
     return i;
   }
   std::vector<int> parent_;
@@ -41,8 +42,13 @@ class Groups {
 class Planner {
  public:
   Planner(const TflGraph& graph, const Statistics& statistics, const PlanOptions& options, Diagnostics& diagnostics)
-      : graph_(graph), statistics_(statistics), options_(options), diagnostics_(diagnostics), groups_(graph.tensors.size()),
-        readers_(graph.tensors.size(), 0), deciding_(deciding_tensors(graph)) {
+      : graph_(graph),
+        statistics_(statistics),
+        options_(options),
+        diagnostics_(diagnostics),
+        groups_(graph.tensors.size()),
+        readers_(graph.tensors.size(), 0),
+        deciding_(deciding_tensors(graph)) {
     for (const TflNode& node : graph.nodes)
       for (const int id : node.inputs)
         if (id >= 0) ++readers_[static_cast<std::size_t>(id)];
@@ -122,7 +128,8 @@ class Planner {
   // A join's output must cover all of its inputs. An input that others read too, or that a kernel has fixed, would lose its own
   // resolution to that: it is requantized for the join alone.
   bool tie_would_hurt(int input, int output, DType dtype) {
-    if (groups_.fixed(input, dtype)) return !groups_.fixed(output, dtype) || !(*groups_.fixed(input, dtype) == *groups_.fixed(output, dtype));
+    if (groups_.fixed(input, dtype))
+      return !groups_.fixed(output, dtype) || !(*groups_.fixed(input, dtype) == *groups_.fixed(output, dtype));
     if (readers_[static_cast<std::size_t>(input)] < 2) return false;
     const Range own = range(input), all = range(output);
     return all.high - all.low > unlike * (own.high - own.low);

@@ -3,6 +3,7 @@
 
 #include "quantize/apply.h"
 #include "quantize/plan.h"
+#include "quantize/reconstruct.h"
 
 namespace wherry {
 
@@ -10,6 +11,9 @@ struct QuantizeOptions {
   PlanOptions plan;
   ApplyOptions apply;
   bool correct_bias = true;
+  Rounding rounding = Rounding::nearest;
+  bool refit = true;
+  float equalize = 0;  // strength: 0 off, 1 all channels alike
   std::size_t correction_samples = 64;
   int threads = 2;
 };

@@ -20,7 +20,9 @@ Range percentile_range(const Histogram& h, double percentile) {
   std::size_t low = 0, high = h.counts().size() - 1;
   while (low < high && below + h.counts()[low] <= outside) below += h.counts()[low++];
   while (high > low && above + h.counts()[high] <= outside) above += h.counts()[high--];
-  const auto edge = [&](std::size_t bin) { return static_cast<float>(static_cast<double>(h.first() + static_cast<std::int64_t>(bin)) * h.width()); };
+  const auto edge = [&](std::size_t bin) {
+    return static_cast<float>(static_cast<double>(h.first() + static_cast<std::int64_t>(bin)) * h.width());
+  };
   return {std::max(edge(low), h.range().low), std::min(edge(high + 1), h.range().high)};
 }
 

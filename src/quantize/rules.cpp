@@ -62,11 +62,12 @@ double macs(const TflGraph& graph, const TflNode& node) {
     return count(node.outputs[0]) * static_cast<double>(tensor_at(graph, node.inputs[0])->sizes.back());
   }
   const TflTensor& weight = *tensor_at(graph, node.inputs[static_cast<std::size_t>(rule->weight)]);
-  const double per_channel = static_cast<double>(element_count(weight.sizes)) /
-                             static_cast<double>(weight.sizes[static_cast<std::size_t>(rule->axis)]);
+  const double per_channel =
+      static_cast<double>(element_count(weight.sizes)) / static_cast<double>(weight.sizes[static_cast<std::size_t>(rule->axis)]);
   const int swept = node.builtin == "TRANSPOSE_CONV" ? node.inputs[static_cast<std::size_t>(rule->input)] : node.outputs[0];
   const double out_channels = node.builtin == "TRANSPOSE_CONV" ? static_cast<double>(weight.sizes[0]) : 1;
-  return count(swept) * (node.builtin == "TRANSPOSE_CONV" ? per_channel * out_channels / static_cast<double>(weight.sizes[3]) : per_channel);
+  return count(swept) *
+         (node.builtin == "TRANSPOSE_CONV" ? per_channel * out_channels / static_cast<double>(weight.sizes[3]) : per_channel);
 }
 
 }  // namespace wherry

@@ -15,10 +15,10 @@ struct BuiltinRule {
   };
   std::string_view builtins;  // one or more that share the row
   Kind kind = own_range;
-  bool int16 = true;                         // a kernel with 16-bit activations exists
-  int input = 0, weight = -1, bias = -1;     // operands' places
-  int axis = 0;                              // the weight's, that has the scales
-  Grid output8 = {}, output16 = {};          // of fixed
+  bool int16 = true;                      // a kernel with 16-bit activations exists
+  int input = 0, weight = -1, bias = -1;  // operands' places
+  int axis = 0;                           // the weight's, that has the scales
+  Grid output8 = {}, output16 = {};       // of fixed
 };
 
 // nullptr: no integer kernel.

@@ -84,8 +84,9 @@ void quantize_weights(const TflGraph& graph, Plan& plan) {
     const int input = node.inputs[static_cast<std::size_t>(rule->input)];
     const auto bias_at = static_cast<std::size_t>(rule->bias);
     const TflTensor* bias = bias_at < node.inputs.size() ? tensor_at(graph, node.inputs[bias_at]) : nullptr;
-    plan.weights[static_cast<int>(n)] = quantize_weight(*tensor_at(graph, node.inputs[static_cast<std::size_t>(rule->weight)])->constant, rule->axis,
-                                                        bias ? &*bias->constant : nullptr, plan.grids.at({input, *plan.nodes[n]}).grid);
+    plan.weights[static_cast<int>(n)] =
+        quantize_weight(*tensor_at(graph, node.inputs[static_cast<std::size_t>(rule->weight)])->constant, rule->axis,
+                        bias ? &*bias->constant : nullptr, plan.grids.at({input, *plan.nodes[n]}).grid);
   }
 }
 

@@ -109,8 +109,9 @@ std::vector<std::int32_t> tensors_of(const std::vector<Port>& ports) {
 
 Offset<tflite::QuantizationParameters> write_quantization(FlatBufferBuilder& builder, const std::optional<TflQuantization>& q) {
   if (!q) return 0;
-  if (q->block_size == 0) return tflite::CreateQuantizationParametersDirect(builder, nullptr, nullptr, &q->scales, &q->zero_points,
-                                                                            tflite::QuantizationDetails::NONE, 0, q->axis);
+  if (q->block_size == 0)
+    return tflite::CreateQuantizationParametersDirect(builder, nullptr, nullptr, &q->scales, &q->zero_points,
+                                                      tflite::QuantizationDetails::NONE, 0, q->axis);
   const auto blocks = tflite::CreateBlockwiseQuantization(builder, q->block_scales, -1, q->block_size);
   return tflite::CreateQuantizationParametersDirect(builder, nullptr, nullptr, nullptr, nullptr,
                                                     tflite::QuantizationDetails::BlockwiseQuantization, blocks.Union(), q->axis);

@@ -1,4 +1,4 @@
-// Runs a quantized graph node by node over several samples, so that a constant can still be changed before its node runs.
+// Runs a graph node by node over several samples, so that a constant can still be changed before its node runs.
 #pragma once
 
 #include "quantize/program.h"
@@ -7,14 +7,14 @@
 
 namespace wherry {
 
-class IntegerRun {
+class StepRun {
  public:
   // `graph` lives longer than this, and its nodes stay as they are.
-  IntegerRun(TflGraph& graph, const Samples& samples, std::vector<std::size_t> chosen, const Loader& load, int threads);
+  StepRun(TflGraph& graph, const Samples& samples, std::vector<std::size_t> chosen, const Loader& load, int threads);
   // Node `n` is next: nodes come one after another from the first. It may run later, when its output is asked for.
   void step(std::size_t n);
   // The values of a tensor, one a sample, from several threads at once; computes what is still missing. Needs: its node was stepped.
-  void each(int tensor, const std::function<void(const Tensor& value, int worker)>& look);
+  void each(int tensor, const std::function<void(const Tensor& value, std::size_t sample)>& look);
   void replace(int tensor, Tensor constant, TflQuantization quantization);
 
  private:

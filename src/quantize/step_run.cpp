@@ -1,4 +1,4 @@
-#include "quantize/integer_run.h"
+#include "quantize/step_run.h"
 
 #include "base/check.h"
 
@@ -6,7 +6,7 @@
 
 namespace wherry {
 
-IntegerRun::IntegerRun(TflGraph& graph, const Samples& samples, std::vector<std::size_t> chosen, const Loader& load, int threads)
+StepRun::StepRun(TflGraph& graph, const Samples& samples, std::vector<std::size_t> chosen, const Loader& load, int threads)
     : graph_(graph), load_(load), threads_(threads), count_(chosen.size()), last_use_(graph.tensors.size(), 0) {
   for (std::size_t n = 0; n < graph.nodes.size(); ++n)
     for (const int id : graph.nodes[n].inputs)
@@ -18,22 +18,22 @@ IntegerRun::IntegerRun(TflGraph& graph, const Samples& samples, std::vector<std:
   });
 }
 
-void IntegerRun::step(std::size_t n) { pending_.push_back(n); }
+void StepRun::step(std::size_t n) { pending_.push_back(n); }
 
-void IntegerRun::replace(int tensor, Tensor constant, TflQuantization quantization) {
+void StepRun::replace(int tensor, Tensor constant, TflQuantization quantization) {
   TflTensor& changed = graph_.tensors[static_cast<std::size_t>(tensor)];
   changed.constant = std::move(constant);
   changed.quantization = std::move(quantization);
 }
 
-void IntegerRun::each(int tensor, const std::function<void(const Tensor&, int)>& look) {
+void StepRun::each(int tensor, const std::function<void(const Tensor&, std::size_t)>& look) {
   if (!known(tensor)) flush();
   const std::vector<Tensor>& values = values_.at(tensor);
-  parallel_for(count_, threads_, [&](std::size_t i, int worker) { look(values[i], worker); });
+  parallel_for(count_, threads_, [&](std::size_t i, int) { look(values[i], i); });
 }
 
 // Runs what is pending as one program, and keeps what later nodes read.
-void IntegerRun::flush() {
+void StepRun::flush() {
   if (pending_.empty()) return;
   const std::size_t last = pending_.back();
   TflGraph part{.name = "part"};

@@ -1,0 +1,230 @@
+#include "quantize/reconstruct.h"
+
+#include "quantize/apply.h"
+#include "quantize/patches.h"
+#include "quantize/round_weights.h"
+#include "quantize/step_run.h"
+#include "quantize/weights.h"
+
+#include <cmath>
+
+namespace wherry {
+
+namespace {
+
+constexpr std::size_t parts = 4;  // of the samples: summed apart, whatever the number of threads; the last is left out to choose by
+
+// A convolution as matrix products: `groups` of them, each of [rows, depth] with its own inputs.
+struct Layer {
+  int node = 0, input = 0;
+  Windows windows;
+  std::int64_t groups = 1, rows = 1, depth = 1;
+  bool depthwise = false;
+};
+
+std::optional<Layer> layer_of(const TflGraph& graph, const Plan& plan, int n) {
+  const TflNode& node = graph.nodes[static_cast<std::size_t>(n)];
+  const std::optional<Windows> windows = windows_of(graph, node);
+  if (!windows || !plan.weights.contains(n) || plan.weights.at(n).bias.empty()) return std::nullopt;
+  Layer layer{.node = n, .input = node.inputs[0], .windows = *windows};
+  const Sizes& sizes = tensor_at(graph, node.inputs[1])->sizes;
+  layer.depthwise = node.builtin == "DEPTHWISE_CONV_2D";
+  if (layer.depthwise) {
+    if (sizes[3] != windows->channels) return std::nullopt;  // a channel multiplier: left to bias correction
+    layer.groups = windows->channels;
+    layer.depth = windows->kernel_h * windows->kernel_w;
+  } else {
+    layer.groups = windows->channels / sizes.back();
+    layer.rows = sizes[0] / layer.groups;
+    layer.depth = windows->kernel_h * windows->kernel_w * sizes.back();
+  }
+  return layer;
+}
+
+// The group's columns of the rows of windows.
+void take_group(const Layer& layer, std::int64_t group, std::span<const float> rows, std::vector<float>& out) {
+  const Windows& w = layer.windows;
+  const std::int64_t kernels = w.kernel_h * w.kernel_w, width = w.channels / layer.groups;
+  const auto count = static_cast<std::int64_t>(rows.size()) / w.patch();
+  out.resize(static_cast<std::size_t>(count * layer.depth));
+  for (std::int64_t r = 0; r < count; ++r)
+    for (std::int64_t k = 0; k < kernels; ++k)
+      std::copy_n(rows.data() + r * w.patch() + k * w.channels + group * width, width, out.data() + r * layer.depth + k * width);
+}
+
+struct GroupWeight {
+  Matrix weight;
+  Vector scale;
+};
+
+// Where element (row, column) of a group's matrix lies in the kernel's weight.
+std::size_t weight_place(const Layer& layer, std::int64_t group, std::int64_t row, std::int64_t column) {
+  if (layer.depthwise) return static_cast<std::size_t>(column * layer.groups + group);
+  return static_cast<std::size_t>((group * layer.rows + row) * layer.depth + column);
+}
+
+// The strength of the pull, in parts of the inputs' mean energy, that serves images outside the fit best; nothing: no refit does.
+std::optional<float> best_pull(const Matrix& weight, const Moments& fit, const Moments& held) {
+  const Matrix fit_xx = fit.centred_xx(), fit_fx = fit.centred_fx(), xx = held.centred_xx(), fx = held.centred_fx();
+  // Without the constant |W f|²: tr(W' xx W'ᵀ) - 2 tr(W fx W'ᵀ).
+  const auto loss = [&](const Matrix& w) { return output_error(w, xx) - 2 * static_cast<double>(((weight * fx).cwiseProduct(w)).sum()); };
+  const float energy = std::max(fit_xx.diagonal().mean(), 1e-12F);
+  std::optional<float> best;
+  double least = loss(weight);
+  for (const float pull : {0.001F, 0.01F, 0.1F, 1.0F}) {
+    const double l = loss(refit(weight, fit_xx, fit_fx, pull * energy));
+    if (l < least) least = l, best = pull;
+  }
+  return best;
+}
+
+class Reconstruction {
+ public:
+  Reconstruction(const TflGraph& graph, Plan& plan, const Samples& samples, const std::vector<std::size_t>& typical, const Loader& load,
+                 const ReconstructOptions& options)
+      : graph_(graph),
+        plan_(plan),
+        options_(options),
+        count_(typical.size()),
+        quantized_(apply_plan(graph, plan, {})),
+        copy_(graph),
+        integers_(quantized_.graph, samples, typical, load, options.threads),
+        reals_(copy_, samples, typical, load, options.threads) {}
+
+  std::vector<LayerRounding> run(const QuantizeProgress& progress) {
+    const std::size_t total = quantized_.graph.nodes.size();
+    for (std::size_t q = 0; q < total; ++q) {
+      const int n = quantized_.nodes[q];
+      if (const std::optional<Layer> layer = n < 0 ? std::nullopt : layer_of(graph_, plan_, n)) rebuild(*layer, q);
+      integers_.step(q);
+      if (n >= 0) reals_.step(static_cast<std::size_t>(n));
+      if (progress) progress("round", static_cast<double>(q + 1), static_cast<double>(total));
+    }
+    return std::move(report_);
+  }
+
+ private:
+  void rebuild(const Layer& layer, std::size_t q) {
+    const TflNode& node = graph_.nodes[static_cast<std::size_t>(layer.node)];
+    const Grid grid = plan_.grids.at({layer.input, *plan_.nodes[static_cast<std::size_t>(layer.node)]}).grid;
+    const auto groups = moments(layer, quantized_.graph.nodes[q].inputs[0], grid);
+    const Tensor original = tensor_at(graph_, node.inputs[1])->constant->contiguous();
+    const std::vector<float> bias = tensor_at(graph_, node.inputs[2])->constant->to_floats();
+    QuantizedWeight& out = plan_.weights.at(layer.node);
+    Tensor codes = Tensor::allocate(DType::int8, original.sizes());
+    LayerRounding record{.node = layer.node};
+    std::vector<LayerRounding> records(groups.size());
+    parallel_for(groups.size(), options_.threads, [&](std::size_t g, int) {
+      records[g] = rebuild_group(layer, static_cast<std::int64_t>(g), groups[g], original.as<float>(), bias, grid, out,
+                                 codes.mutable_as<std::int8_t>());
+    });
+    for (const LayerRounding& r : records) record.nearest += r.nearest, record.chosen += r.chosen;
+    report_.push_back(record);
+    out.codes = std::move(codes);
+    fit_bias(out, grid, rule_of(node.builtin)->axis);
+    const std::vector<int>& operands = quantized_.graph.nodes[q].inputs;
+    integers_.replace(operands[1], out.codes, weight_quantization(out, rule_of(node.builtin)->axis));
+    integers_.replace(operands[2], bias_codes(out, grid), bias_quantization(out, grid));
+  }
+
+  LayerRounding rebuild_group(const Layer& layer, std::int64_t g, const std::vector<Moments>& moments, std::span<const float> original,
+                              const std::vector<float>& bias, const Grid& grid, QuantizedWeight& out, std::span<std::int8_t> codes) const {
+    Matrix weight(layer.rows, layer.depth);
+    for (std::int64_t r = 0; r < layer.rows; ++r)
+      for (std::int64_t c = 0; c < layer.depth; ++c) weight(r, c) = original[weight_place(layer, g, r, c)];
+    Moments all(layer.depth), fit(layer.depth);
+    for (std::size_t p = 0; p < moments.size(); ++p) {
+      all.add(moments[p]);
+      if (p + 1 < moments.size()) fit.add(moments[p]);
+    }
+    const Matrix xx = all.centred_xx();
+    Matrix target = weight;
+    if (options_.refit && moments.size() == parts && moments.back().count > 0)
+      if (const std::optional<float> pull = best_pull(weight, fit, moments.back()))
+        target = refit(weight, xx, all.centred_fx(), *pull * std::max(xx.diagonal().mean(), 1e-12F));
+
+    Vector scale(layer.rows);
+    for (std::int64_t r = 0; r < layer.rows; ++r) {
+      const auto channel = static_cast<std::size_t>(g * layer.rows + r);
+      scale(r) = std::max({target.row(r).cwiseAbs().maxCoeff() / 127, 1e-12F,
+                           grid.dtype == DType::int8 ? least_weight_scale(static_cast<double>(bias[channel]), grid.scale) : 0.0F});
+    }
+    const Matrix nearest = round_nearest(target, scale, 127);
+    Matrix rounded = nearest;
+    if (options_.rounding == Rounding::gptq) rounded = round_gptq(target, scale, xx, 127);
+    if (options_.rounding == Rounding::adaround) rounded = round_adaptive(target, scale, xx, 127);
+    const auto told = [&](const Matrix& m) -> Matrix { return scale.asDiagonal() * m; };
+    LayerRounding record{
+        .node = layer.node, .nearest = output_error(told(nearest) - target, xx), .chosen = output_error(told(rounded) - target, xx)};
+    if (record.chosen > record.nearest) rounded = nearest, record.chosen = record.nearest;
+
+    const Vector shift = told(rounded) * all.mean_x() - weight * all.mean_f();
+    for (std::int64_t r = 0; r < layer.rows; ++r) {
+      const auto channel = static_cast<std::size_t>(g * layer.rows + r);
+      out.scales[channel] = scale(r);
+      out.bias[channel] = static_cast<double>(bias[channel]) - static_cast<double>(shift(r));
+      for (std::int64_t c = 0; c < layer.depth; ++c) codes[weight_place(layer, g, r, c)] = static_cast<std::int8_t>(rounded(r, c));
+    }
+    return record;
+  }
+
+  // By group and part of the samples.
+  std::vector<std::vector<Moments>> moments(const Layer& layer, int input, const Grid& grid) {
+    const std::int64_t wanted = std::max<std::int64_t>(4096, 6 * layer.depth);
+    const auto per_image = (wanted + static_cast<std::int64_t>(count_) - 1) / static_cast<std::int64_t>(count_);
+    std::vector<std::vector<float>> x(count_), f(count_);
+    const auto gather = [&](StepRun& run, int tensor, const Grid& g, std::vector<std::vector<float>>& rows) {
+      run.each(tensor, [&](const Tensor& value, std::size_t i) {
+        const auto which = sampled_windows(layer.windows, per_image, i);
+        rows[i].resize(which.size() * static_cast<std::size_t>(layer.windows.patch()));
+        gather_windows(value, g, layer.windows, which, rows[i].data());
+      });
+    };
+    gather(integers_, input, grid, x);
+    gather(reals_, layer.input, {}, f);
+    std::vector<std::vector<Moments>> out(static_cast<std::size_t>(layer.groups), std::vector<Moments>(parts));
+    const auto joined = [&](const std::vector<std::vector<float>>& rows, std::size_t part) {
+      std::vector<float> all;
+      for (std::size_t i = part; i < count_; i += parts) all.insert(all.end(), rows[i].begin(), rows[i].end());
+      return all;
+    };
+    parallel_for(parts, options_.threads, [&](std::size_t part, int) {
+      const std::vector<float> px = joined(x, part), pf = joined(f, part);
+      std::vector<float> gx, gf;
+      for (std::int64_t g = 0; g < layer.groups; ++g) {
+        Moments m(layer.depth);
+        if (layer.groups == 1) {
+          m.add(px, pf);
+        } else {
+          take_group(layer, g, px, gx);
+          take_group(layer, g, pf, gf);
+          m.add(gx, gf);
+        }
+        out[static_cast<std::size_t>(g)][part] = std::move(m);
+      }
+    });
+    return out;
+  }
+
+  const TflGraph& graph_;
+  Plan& plan_;
+  const ReconstructOptions& options_;
+  std::size_t count_;
+  Quantized quantized_;
+  TflGraph copy_;
+  StepRun integers_, reals_;
+  std::vector<LayerRounding> report_;
+};
+
+}  // namespace
+
+std::string_view name(Rounding rounding) {
+  return rounding == Rounding::nearest ? "nearest" : rounding == Rounding::gptq ? "gptq" : "adaround";
+}
+
+std::vector<LayerRounding> reconstruct(const TflGraph& graph, Plan& plan, const Samples& samples, const std::vector<std::size_t>& typical,
+                                       const Loader& load, const ReconstructOptions& options, const QuantizeProgress& progress) {
+  return Reconstruction(graph, plan, samples, typical, load, options).run(progress);
+}
+
+}  // namespace wherry

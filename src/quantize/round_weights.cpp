@@ -1,0 +1,105 @@
+#include "quantize/round_weights.h"
+
+#include "ops/gemm.h"
+
+#include <cmath>
+#include <numeric>
+
+namespace wherry {
+
+namespace {
+
+Matrix product(const Matrix& a, const Matrix& b) {
+  Matrix out(a.rows(), b.cols());
+  gemm(a.rows(), b.cols(), a.cols(), a.data(), columns_of(b.data(), b.rows(), b.cols()), nullptr, out.data());
+  return out;
+}
+
+float nearest_code(float weight, float scale, float limit) { return std::clamp(std::nearbyint(weight / scale), -limit, limit); }
+
+}  // namespace
+
+Matrix round_nearest(const Matrix& weight, const Vector& scale, float limit) {
+  Matrix codes(weight.rows(), weight.cols());
+  for (Eigen::Index o = 0; o < weight.rows(); ++o)
+    for (Eigen::Index i = 0; i < weight.cols(); ++i) codes(o, i) = nearest_code(weight(o, i), scale(o), limit);
+  return codes;
+}
+
+double output_error(const Matrix& difference, const Matrix& moment) {
+  return static_cast<double>(product(difference, moment).cwiseProduct(difference).sum());
+}
+
+Matrix refit(const Matrix& weight, const Matrix& xx, const Matrix& fx, float pull) {
+  const Eigen::Index d = xx.rows();
+  Eigen::MatrixXf system = xx + pull * Matrix::Identity(d, d);
+  const Matrix wanted = product(weight, fx) + pull * weight;
+  return system.llt().solve(wanted.transpose()).transpose();
+}
+
+Matrix round_gptq(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit) {
+  const Eigen::Index d = weight.cols(), rows = weight.rows();
+  std::vector<Eigen::Index> order(static_cast<std::size_t>(d));
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(order, [&](Eigen::Index a, Eigen::Index b) { return moment(a, a) > moment(b, b); });
+  const float damping = std::max(0.01F * moment.diagonal().mean(), 1e-12F);
+  Eigen::MatrixXf h(d, d);
+  Matrix w(rows, d);
+  for (Eigen::Index j = 0; j < d; ++j) {
+    w.col(j) = weight.col(order[static_cast<std::size_t>(j)]);
+    for (Eigen::Index i = 0; i < d; ++i) h(i, j) = moment(order[static_cast<std::size_t>(i)], order[static_cast<std::size_t>(j)]);
+    h(j, j) += damping;
+  }
+  const Eigen::MatrixXf inverse = h.llt().solve(Eigen::MatrixXf::Identity(d, d));
+  const Matrix u = inverse.llt().matrixU();
+
+  Matrix codes(rows, d);
+  constexpr Eigen::Index block = 64;
+  for (Eigen::Index first = 0; first < d; first += block) {
+    const Eigen::Index last = std::min(first + block, d);
+    Matrix errors(rows, last - first);
+    for (Eigen::Index o = 0; o < rows; ++o)
+      for (Eigen::Index j = first; j < last; ++j) {
+        const float code = nearest_code(w(o, j), scale(o), limit);
+        codes(o, order[static_cast<std::size_t>(j)]) = code;
+        const float error = (w(o, j) - scale(o) * code) / u(j, j);
+        errors(o, j - first) = error;
+        for (Eigen::Index k = j + 1; k < last; ++k) w(o, k) -= error * u(j, k);
+      }
+    if (last < d) {
+      const Matrix rest = u.block(first, last, last - first, d - last);
+      w.rightCols(d - last) -= product(errors, rest);
+    }
+  }
+  return codes;
+}
+
+Matrix round_adaptive(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit) {
+  // Coordinate descent on the same quadratic loss: each weight takes the better of its two neighbouring codes, given all others,
+  // until none changes. It ends in a minimum of the loss that the soft relaxation of the paper descends.
+  Matrix codes = round_gptq(weight, scale, moment, limit);
+  const Eigen::Index d = weight.cols();
+  for (Eigen::Index o = 0; o < weight.rows(); ++o) {
+    const float s = scale(o);
+    Vector difference(d);
+    for (Eigen::Index i = 0; i < d; ++i) difference(i) = s * codes(o, i) - weight(o, i);
+    Vector gradient = moment * difference;
+    for (int sweep = 0; sweep < 20; ++sweep) {
+      bool changed = false;
+      for (Eigen::Index i = 0; i < d; ++i)
+        for (const float step : {1.0F, -1.0F}) {
+          const float code = codes(o, i) + step;
+          if (std::abs(code) > limit || std::abs(s * code - weight(o, i)) > 1.5F * s) continue;
+          const float delta = step * s;
+          if (2 * delta * gradient(i) + delta * delta * moment(i, i) >= -1e-9F * moment(i, i) * s * s) continue;
+          codes(o, i) = code;
+          gradient += delta * moment.col(i);
+          changed = true;
+        }
+      if (!changed) break;
+    }
+  }
+  return codes;
+}
+
+}  // namespace wherry

@@ -1,0 +1,21 @@
+// Rounding a weight matrix so that its products with the data change least, not its elements.
+#pragma once
+
+#include "quantize/gram.h"
+
+namespace wherry {
+
+// codes[o, i] in [-limit, limit] with scale[o]. `moment` = E[x xᵀ], [in, in]; damped by 1 % of its mean diagonal.
+// GPTQ (arXiv 2210.17323, algorithm 1), columns in order of their energy.
+Matrix round_gptq(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit);
+// AdaRound (arXiv 2004.10568) with the quadratic loss on the Gram matrix instead of on images.
+Matrix round_adaptive(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit);
+Matrix round_nearest(const Matrix& weight, const Vector& scale, float limit);
+
+// E|D x|² = tr(D M Dᵀ).
+double output_error(const Matrix& difference, const Matrix& moment);
+
+// argmin over W' of E|W' x - W f|² + pull·|W' - W|²; moments centred.
+Matrix refit(const Matrix& weight, const Matrix& xx, const Matrix& fx, float pull);
+
+}  // namespace wherry

@@ -58,7 +58,8 @@ Tensor read_npy(const OwnedBytes& file, const std::string& title) {
     for (std::size_t i = 0; i < sizes.size(); ++i) strides[i] = step, step *= sizes[i];
   }
   Tensor view(dtype, sizes, strides, file.bytes.data() + end, file.owner);
-  Tensor copy = Tensor::allocate(dtype, sizes);  // the header leaves the elements at any alignment
+  if (view.is_contiguous() && reinterpret_cast<std::uintptr_t>(file.bytes.data() + end) % byte_size(dtype) == 0) return view;
+  Tensor copy = Tensor::allocate(dtype, sizes);  // in an archive the elements stand at any alignment
   view.copy_to(copy.mutable_bytes().data());
   return copy;
 }

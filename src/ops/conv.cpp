@@ -1,9 +1,9 @@
 // Convolution over one and two axes.
+#include "base/simd.h"
 #include "ops/all_ops.h"
 #include "ops/gemm.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
-#include "ops/simd.h"
 #include "ops/spatial.h"
 #include "ops/tflite_in.h"
 

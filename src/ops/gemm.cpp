@@ -1,6 +1,6 @@
 #include "ops/gemm.h"
 
-#include "ops/simd.h"
+#include "base/simd.h"
 
 #include <algorithm>
 #include <cstring>

@@ -1,8 +1,8 @@
+#include "base/simd.h"
 #include "ops/all_ops.h"
 #include "ops/gemm.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
-#include "ops/simd.h"
 #include "ops/tflite_in.h"
 
 #include <fmt/format.h>

@@ -1,10 +1,10 @@
 // Normalisation by stored statistics (batch_norm) and by the input's own (layer_norm, group_norm, instance_norm).
+#include "base/simd.h"
 #include "ops/all_ops.h"
 #include "ops/axes.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
-#include "ops/simd.h"
 #include "ops/spatial.h"
 
 #include <fmt/format.h>

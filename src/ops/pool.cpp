@@ -1,9 +1,9 @@
 // Pooling by windows that slide.
+#include "base/simd.h"
 #include "ops/all_ops.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
-#include "ops/simd.h"
 #include "ops/tflite_in.h"
 
 #include <fmt/format.h>

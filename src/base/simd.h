@@ -1,4 +1,4 @@
-// Loops of the reference evaluator, compiled twice: for the build's own instruction set and for AVX2 with FMA, chosen at run time.
+// Loops compiled twice: for the build's own instruction set and for AVX2 with FMA, chosen at run time.
 #pragma once
 
 #include <cstddef>

@@ -40,6 +40,24 @@ std::unique_ptr<Side> open_side(const std::filesystem::path& file, const VerifyO
                         [&](int done, int total) { progress.at("verify", done, total); });
 }
 
+struct Sides {
+  std::unique_ptr<Side> a, b;
+};
+
+// A file that may lie channels last is turned to fit the other: the other is opened first.
+Sides open_sides(const VerifyOptions& options, Progress& progress) {
+  const auto turns = [](FileKind kind) { return kind == FileKind::tflite || kind == FileKind::keras; };
+  Sides sides;
+  if (turns(kind_of(options.a)) && !turns(kind_of(options.b))) {
+    sides.b = open_side(options.b, options, nullptr, progress);
+    sides.a = open_side(options.a, options, sides.b.get(), progress);
+  } else {
+    sides.a = open_side(options.a, options, nullptr, progress);
+    sides.b = open_side(options.b, options, sides.a.get(), progress);
+  }
+  return sides;
+}
+
 std::string table(const std::vector<LayerReport>& rows) {
   std::size_t width = 5;
   for (const LayerReport& row : rows) width = std::max(width, row.name.size());
@@ -71,8 +89,7 @@ void worst_first(std::vector<LayerReport>& layers) {
 
 void run(Session& session, const VerifyOptions& options) {
   Progress progress(!session.json && !session.quiet);
-  const std::unique_ptr<Side> a = open_side(options.a, options, nullptr, progress);
-  const std::unique_ptr<Side> b = open_side(options.b, options, a.get(), progress);
+  const auto [a, b] = open_sides(options, progress);
   const std::string precision = b->precision();
   const bool integer = precision != "float32" && precision != "float16";
   const double tolerance = options.tolerance.value_or(tolerance_of(precision));

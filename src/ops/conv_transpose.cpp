@@ -210,19 +210,19 @@ std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
   if (shape.size() != 4 || in.size() != 4 || window.size() != 4) refuse(node, "TRANSPOSE_CONV wants tensors of rank 4");
   const Ints stride = {integer(node, "stride_h", 1), integer(node, "stride_w", 1)};
   const bool same = word(node, "padding", "SAME") == "SAME";
-  Ints before(2), behind(2);  // what is cut off the full output; behind: added where it is negative
+  Ints before(2), behind(2), beyond(2);  // cut off the full output, or added where no window reaches
   for (std::size_t i = 0; i < 2; ++i) {
     const std::int64_t total = (in[i + 1] - 1) * stride[i] + window[i + 1] - shape[i + 1];
+    beyond[i] = std::max<std::int64_t>(-total, 0);
     before[i] = same ? std::max<std::int64_t>(total, 0) / 2 : 0;
-    behind[i] = total - before[i];
+    behind[i] = std::max<std::int64_t>(total, 0) - before[i];
   }
+  const bool even = before == behind;
   const ValueId x = tfl_in::channels_first(b, tfl_in::input(node, 2)), weight = tfl_in::permuted(b, tfl_in::input(node, 1), {3, 0, 1, 2});
-  const std::vector<ValueId> inputs = {x, weight, tfl_in::has(node, 3) ? tfl_in::input(node, 3) : absent};
-  if (before == behind) return {tfl_in::channels_last(b, b("conv_transpose2d", inputs, {{"stride", stride}, {"padding", before}}))};
-  if (std::any_of(behind.begin(), behind.end(), [](std::int64_t n) { return n < 0; }) && tfl_in::has(node, 3))
-    refuse(node, "TRANSPOSE_CONV with a bias on places that no window reaches");
-  const ValueId y = b("conv_transpose2d", inputs, {{"stride", stride}});
-  return {tfl_in::channels_last(b, b("pad", {y}, {{"pad", Ints{-before[1], -behind[1], -before[0], -behind[0]}}}))};
+  ValueId y = b("conv_transpose2d", {x, weight, tfl_in::has(node, 3) ? tfl_in::input(node, 3) : absent},
+                {{"stride", stride}, {"padding", even ? before : Ints{0, 0}}, {"output_padding", beyond}});
+  if (!even) y = b("pad", {y}, {{"pad", Ints{-before[1], -behind[1], -before[0], -behind[0]}}});
+  return {tfl_in::channels_last(b, y)};
 }
 
 OpDef transposed(std::string_view name, std::size_t axes, ForeignMap map) {

@@ -4,6 +4,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/tflite_in.h"
 
 #include <limits>
 
@@ -101,6 +102,12 @@ std::vector<ValueId> convert_arange(Builder& b, const ForeignNode& node) {
 
 const AttrDef dtype_attr{"dtype", AttrKind::dtype, DType::float32, "the data type"};
 
+// A tensor's shape is known here: a constant.
+std::vector<ValueId> convert_tflite_shape(Builder& b, const ForeignNode& node) {
+  const Sizes shape = tfl_in::shape_of(b, node, tfl_in::input(node, 0));
+  return {b.constant(Tensor::from<std::int64_t>(shape, {static_cast<std::int64_t>(shape.size())}).cast(node.output_types.at(0).dtype))};
+}
+
 }  // namespace
 
 OpList create() {
@@ -121,6 +128,7 @@ OpList create() {
                  {"aten.ones_like.default", "", 0, convert_full<"1">},
                  {"aten.new_ones.default", "", 0, convert_full<"1">},
                  {"aten.scalar_tensor.default", "", 0, convert_scalar_tensor}},
+       .tflite_in = {{"SHAPE", "", 0, convert_tflite_shape}},
        .tflite = {.lower = lower<eval_full>},
        .source = {"torch.full({size}, {fill_value}, dtype={dtype})", "keras.ops.full({size}, {fill_value})",
                   "jnp.full({size}, {fill_value})"},

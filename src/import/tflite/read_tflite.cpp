@@ -142,18 +142,7 @@ class TfliteImporter {
     const ValueId value = read(port.value);
     std::string name = as_path(port.name);
     std::replace(name.begin(), name.end(), '.', '_');
-    const bool known = origin_.ports.contains(port.name);
-    const bool image = !known && graph_.inputs.size() > 0 && ends_channels_first(value);
-    graph_.outputs.push_back({name, turned(value, order_of(port, image), name + ".permute")});
-  }
-
-  // Made by a permute to channels last: an image.
-  bool ends_channels_first(ValueId value) const {
-    for (const Node& node : graph_.nodes)
-      if (node.outputs[0] == value)
-        return node.op->name == "permute" && node.ints("dims") == inverse(channels_first_order(node.ints("dims").size())) &&
-               node.ints("dims").size() > 2;
-    return false;
+    graph_.outputs.push_back({name, turned(value, order_of(port, false), name + ".permute")});
   }
 
   ValueId read(int id) {
@@ -308,6 +297,18 @@ void make_names_unique(Graph& graph) {
   }
 }
 
+// Outputs of a file without a record that are images turned to channels last are given as they were before.
+Graph without_last_permutes(Graph graph, const std::vector<bool>& recorded, const OpTable& ops) {
+  for (std::size_t i = 0; i < graph.outputs.size(); ++i) {
+    Port& port = graph.outputs[i];
+    const auto maker = std::find_if(graph.nodes.begin(), graph.nodes.end(), [&](const Node& n) { return n.outputs[0] == port.value; });
+    if (recorded[i] || maker == graph.nodes.end() || maker->op != ops.find("permute")) continue;
+    const Ints& dims = maker->ints("dims");
+    if (dims.size() > 2 && dims == inverse(channels_first_order(dims.size()))) port.value = maker->inputs[0];
+  }
+  return without_dead_code(graph);
+}
+
 bool still_permuted(const Graph& graph, const Port& port) {
   return std::any_of(graph.nodes.begin(), graph.nodes.end(),
                      [&](const Node& n) { return n.op->name == "permute" && n.inputs[0] == port.value; });
@@ -333,8 +334,11 @@ Graph read_tflite(const TflFile& file, const TfliteOrigin& origin, const OpTable
     graph = TfliteImporter(file, origin, ops, found).run(kept);
   }
   for (const Diagnostic& diagnostic : found.all()) diagnostics.add(diagnostic);
+  if (diagnostics.has_errors()) return graph;
   make_names_unique(graph);
-  return graph;
+  std::vector<bool> recorded;
+  for (const Port& port : file.graph.outputs) recorded.push_back(origin.ports.contains(port.name));
+  return without_last_permutes(std::move(graph), recorded, ops);
 }
 
 }  // namespace wherry

@@ -92,7 +92,9 @@ std::string convert_json(const std::filesystem::path& source, const std::filesys
                          const std::filesystem::path& weights, std::optional<std::uint64_t> seed,
                          std::map<std::string, std::int64_t> dims) {
   ConvertOptions options{.source = source, .out = out, .load = load_options(weights, seed, std::move(dims))};
-  const std::map<std::string, Precision> precisions = {{"float32", Precision::float32}, {"float16", Precision::float16}};
+  std::map<std::string, Precision> precisions;
+  for (const Precision p : {Precision::float32, Precision::float16, Precision::dynamic, Precision::int8_weights, Precision::int4})
+    precisions.emplace(name(p), p);
   const std::map<std::string, Io> layouts = {{"nhwc", Io::nhwc}, {"nchw", Io::nchw}};
   const auto word = [](const auto& words, const std::string& value, const char* what) {
     const auto it = words.find(value);

@@ -14,7 +14,7 @@ from wherry import _wherry
 from wherry._errors import Mismatch, WherryError, translated
 from wherry._model import TfliteModel
 
-TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
+TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "int8-weights": 0.1, "dynamic": 0.2, "int4": 0.5}
 
 
 @dataclass
@@ -56,7 +56,7 @@ def convert(
 
     source: a .pt2 archive or a text as a path; or a torch.nn.Module in eval mode, with `args` (and `kwargs`) as for calling it.
     out: the file to write; its suffix names the target (.tflite, .yaml, .json).
-    precision: float32 or float16. io: nhwc or nchw, the layout of image inputs and outputs (.tflite: nhwc).
+    precision: float32, float16, dynamic, int8-weights or int4. io: nhwc or nchw, the layout of image inputs and outputs (.tflite: nhwc).
     tolerance: the largest error allowed, as a part of max|output| (float32: 1e-4, float16: 2e-2).
     weights, seed: for a text. dims: sizes for symbolic dimensions, {"batch": 1}.
 

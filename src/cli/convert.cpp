@@ -38,7 +38,7 @@ const Target& target_of(const fs::path& out) {
 }  // namespace
 
 std::string_view name(Precision precision) {
-  constexpr std::string_view names[] = {"float32", "float16", "dynamic", "int8", "int16x8"};
+  constexpr std::string_view names[] = {"float32", "float16", "dynamic", "int8-weights", "int4", "int8", "int16x8"};
   return names[static_cast<std::size_t>(precision)];
 }
 std::string_view name(Io io) { return io == Io::nhwc ? "nhwc" : "nchw"; }

@@ -11,7 +11,7 @@
 
 namespace wherry {
 
-enum class Precision { float32, float16, dynamic, int8, int16x8 };
+enum class Precision { float32, float16, dynamic, int8_weights, int4, int8, int16x8 };
 inline bool is_calibrated(Precision precision) { return precision == Precision::int8 || precision == Precision::int16x8; }
 std::string_view name(Precision precision);
 std::string_view name(Io io);

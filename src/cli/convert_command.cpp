@@ -67,8 +67,9 @@ void run(Session& session, ConvertOptions& options) {
 
 void add_precision_options(CLI::App& command, ConvertOptions& options) {
   std::map<std::string, Precision> precisions;
-  for (const Precision p : {Precision::float32, Precision::float16, Precision::int8, Precision::int16x8}) precisions.emplace(name(p), p);
-  command.add_option("--precision", options.precision, "float32 (default), float16, int8 or int16x8")
+  for (int p = 0; p <= static_cast<int>(Precision::int16x8); ++p)
+    precisions.emplace(name(static_cast<Precision>(p)), static_cast<Precision>(p));
+  command.add_option("--precision", options.precision, "float32 (default), float16, dynamic, int8-weights, int4, int8 or int16x8")
       ->transform(CLI::CheckedTransformer(precisions, CLI::ignore_case).description(""))
       ->type_name("NAME");
   command.add_option("--calibrate", options.calibrate, "Data for int8 and int16x8: a folder of images, a list, .npy or .npz")

@@ -10,6 +10,7 @@
 #include "ir/outline.h"
 #include "ir/text/write_model.h"
 #include "ops/all_ops.h"
+#include "quantize/weight_only.h"
 #include "verify/provenance.h"
 
 namespace wherry {
@@ -126,6 +127,9 @@ void convert_to_tflite(LoadedSource& source, const ConvertOptions& options, Conv
   Lowered lowered = lower_to_tfl(graph, all_ops(), {.io = io}, diagnostics);
   diagnostics.throw_if_errors();
   if (options.precision == Precision::float16) to_float16(lowered.graph, diagnostics);
+  if (options.precision == Precision::dynamic) to_dynamic_range(lowered.graph);
+  if (options.precision == Precision::int8_weights) to_int8_weights(lowered.graph);
+  if (options.precision == Precision::int4) to_int4_weights(lowered.graph);
   if (is_calibrated(options.precision)) quantize_lowered(source, lowered, options, stages, diagnostics);
 
   if (!options.dump.empty()) write_text(options.dump / "tflite.txt", text(lowered.graph));

@@ -70,6 +70,18 @@ Tensor quantize(const Tensor& reals, DType dtype, const TflQuantization& q) {
   return out;
 }
 
+namespace {
+
+// An operator that takes an int8 weight beside float activations.
+bool computes_on_bytes(const TflGraph& graph) {
+  const auto dtype = [&](int id) { return id < 0 ? DType::boolean : graph.tensors[static_cast<std::size_t>(id)].dtype; };
+  return std::ranges::any_of(graph.nodes, [&](const TflNode& node) {
+    return node.inputs.size() > 1 && dtype(node.inputs[0]) == DType::float32 && dtype(node.inputs[1]) == DType::int8;
+  });
+}
+
+}  // namespace
+
 std::string precision_of(const TflGraph& graph) {
   bool int8 = false, int16 = false, weight8 = false, weight4 = false, half = false;
   for (const TflTensor& tensor : graph.tensors) {
@@ -85,7 +97,7 @@ std::string precision_of(const TflGraph& graph) {
   if (int8) return "int8";
   if (int16) return "int16x8";
   if (weight4) return "int4";
-  if (weight8) return "dynamic";
+  if (weight8) return computes_on_bytes(graph) ? "dynamic" : "int8-weights";
   return half ? "float16" : "float32";
 }
 

@@ -13,7 +13,8 @@ Tensor dequantize(const Tensor& integers, const TflQuantization& quantization);
 // The nearest integers (halves away from zero), clamped to what `dtype` holds. Needs: one scale for all.
 Tensor quantize(const Tensor& reals, DType dtype, const TflQuantization& quantization);
 
-// What a file's operators compute in, by the name that `convert --precision` gives it: float32, float16, dynamic, int8, int16x8, int4.
+// What a file's operators compute in, by the name that `convert --precision` gives it: float32, float16, dynamic, int8-weights,
+// int4, int8, int16x8.
 std::string precision_of(const TflGraph& graph);
 
 }  // namespace wherry

@@ -64,6 +64,7 @@ bool weight4(const Operands& o) { return o.takes(0, DType::int8) && o.takes(1, D
 bool bias_type(const Operands& o) { return o.takes(0, DType::int16) && o.node.find("quantized_bias_type"); }
 bool by_channel(const Operands& o, std::size_t i) { return o.input(i)->quantization && o.input(i)->quantization->scales.size() > 1; }
 bool weight8_by_channel(const Operands& o) { return weight8(o) && by_channel(o, 1); }
+bool rows_by_channel(const Operands& o) { return by_channel(o, 1); }
 bool codes_by_channel(const Operands& o) { return o.takes(0, DType::int8) && by_channel(o, 0); }
 bool grows(const Operands& o) {  // the product of the inputs' scales is not below the output's
   if (!o.takes(0, DType::int8) || !o.input(0)->quantization || !o.input(1)->quantization || !o.output().quantization) return false;
@@ -234,7 +235,7 @@ const std::vector<Row>& rows() {
         {int4, 6, "2.15.0"},
         {either<DType::bfloat16>, 7, "2.17.0"}}},
       {"DYNAMIC_UPDATE_SLICE", {{any, 1, "2.9.0"}, {in<2, DType::int64>, 2, "2.17.0"}, {half, 3, "2.19.0"}, {int16, 4, "2.20.0"}}},
-      {"EMBEDDING_LOOKUP", {{any, 1, "1.13.0"}, {in<1, DType::int4>, 4, "2.18.0"}}},
+      {"EMBEDDING_LOOKUP", {{any, 1, "1.13.0"}, {in<1, DType::int4>, 4, "2.18.0"}, {rows_by_channel, 4, "2.18.0"}}},
       {"RANGE", {{any, 1, "1.13.0"}, {int64, 2, "2.14.0"}}},
       {"RESHAPE RELU_N1_TO_1 L2_POOL_2D LOCAL_RESPONSE_NORMALIZATION", {{any, 1, "1.5.0"}}},
       {"SQUEEZE", {{any, 1, "1.6.0"}}},

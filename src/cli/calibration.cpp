@@ -12,7 +12,7 @@ namespace {
 class LiteRtProgram final : public Program {
  public:
   LiteRtProgram(const TflGraph& graph, int threads) : model_(LiteRtModel::from_bytes(tflite_bytes(graph), graph.name, threads)) {}
-  std::vector<Tensor> run(std::span<const Tensor> inputs) override { return model_->run(inputs); }
+  void run(std::span<const Tensor> inputs, const Look& look) override { model_->run(inputs, look); }
 
  private:
   std::unique_ptr<LiteRtModel> model_;

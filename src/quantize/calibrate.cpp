@@ -71,8 +71,8 @@ Statistics calibrate(const TflGraph& graph, const Samples& samples, const Loader
     for (std::size_t p = 0; p < inputs.size(); ++p)
       if (inputs[p].dtype() == DType::float32)
         parts[w][static_cast<std::size_t>(graph.inputs[p].value)].add(inputs[p].contiguous().as<float>());
-    const std::vector<Tensor> values = programs[w]->run(inputs);
-    for (std::size_t t = 0; t < taps.size(); ++t) parts[w][static_cast<std::size_t>(taps[t])].add(values[t].as<float>());
+    programs[w]->run(inputs,
+                     [&](std::size_t t, const Tensor& value) { parts[w][static_cast<std::size_t>(taps[t])].add(value.as<float>()); });
     if (const std::size_t at = ++done; worker == 0 && progress)
       progress("calibrate", static_cast<double>(at), static_cast<double>(samples.count));
   });

@@ -53,14 +53,13 @@ std::vector<Target> targets_of(const TflGraph& graph, const Plan& plan) {
 
 // Mean windows of the float model, by target.
 std::vector<std::vector<double>> float_means(const TflGraph& graph, const std::vector<Target>& targets, const Samples& samples,
-                                             const std::vector<std::size_t>& typical, const Loader& load, int threads,
-                                             const QuantizeProgress& progress) {
+                                             const Loader& load, int threads, const QuantizeProgress& progress) {
   TflGraph tapped = graph;
   tapped.outputs.clear();
-  std::map<int, std::size_t> place;  // by tensor: among the outputs
+  std::set<int> taken;
   const auto is_input = [&](int id) { return std::ranges::any_of(graph.inputs, [&](const Port& p) { return p.value == id; }); };
   for (const Target& t : targets)
-    if (!is_input(t.input) && place.emplace(t.input, tapped.outputs.size()).second)
+    if (!is_input(t.input) && taken.insert(t.input).second)
       tapped.outputs.push_back({fmt::format("tap{}", tapped.outputs.size()), t.input});
 
   const auto workers = static_cast<std::size_t>(threads);
@@ -69,28 +68,25 @@ std::vector<std::vector<double>> float_means(const TflGraph& graph, const std::v
   for (auto& part : sums)
     for (const Target& t : targets) part.emplace_back(static_cast<std::size_t>(t.windows.patch()));
   std::atomic<std::size_t> done = 0;
-  parallel_for(typical.size(), threads, [&](std::size_t i, int worker) {
+  parallel_for(samples.count, threads, [&](std::size_t i, int worker) {
     const auto w = static_cast<std::size_t>(worker);
-    const std::vector<Tensor> inputs = samples.load(typical[i]);
-    std::vector<Tensor> values;
+    const std::vector<Tensor> inputs = samples.load(i);
+    const auto add = [&](int id, const Tensor& value) {
+      for (std::size_t t = 0; t < targets.size(); ++t)
+        if (targets[t].input == id) sums[w][t].add(patch_means(value, {}, targets[t].windows), targets[t].unit);
+    };
+    for (std::size_t p = 0; p < inputs.size(); ++p) add(graph.inputs[p].value, inputs[p]);
     if (!tapped.outputs.empty()) {
       if (!programs[w]) programs[w] = load(tapped, 1);
-      values = programs[w]->run(inputs);
-    }
-    for (std::size_t t = 0; t < targets.size(); ++t) {
-      const auto found = place.find(targets[t].input);
-      const Tensor* x = found != place.end() ? &values[found->second] : nullptr;
-      for (std::size_t p = 0; !x && p < inputs.size(); ++p)
-        if (graph.inputs[p].value == targets[t].input) x = &inputs[p];
-      sums[w][t].add(patch_means(*x, {}, targets[t].windows), targets[t].unit);
+      programs[w]->run(inputs, [&](std::size_t k, const Tensor& value) { add(tapped.outputs[k].value, value); });
     }
     if (const std::size_t at = ++done; worker == 0 && progress)
-      progress("correct", static_cast<double>(at), 2 * static_cast<double>(typical.size()));
+      progress("correct", static_cast<double>(at), 2 * static_cast<double>(samples.count));
   });
   std::vector<std::vector<double>> out;
   for (std::size_t t = 0; t < targets.size(); ++t) {
     for (std::size_t w = 1; w < workers; ++w) sums[0][t].add(sums[w][t]);
-    out.push_back(sums[0][t].means(targets[t].unit, typical.size()));
+    out.push_back(sums[0][t].means(targets[t].unit, samples.count));
   }
   return out;
 }
@@ -111,15 +107,15 @@ std::vector<float> told_weight(const QuantizedWeight& weight, int axis) {
 
 }  // namespace
 
-void correct_bias(const TflGraph& graph, Plan& plan, const Samples& samples, const std::vector<std::size_t>& typical, const Loader& load,
-                  int threads, const QuantizeProgress& progress) {
+void correct_bias(const TflGraph& graph, Plan& plan, const Samples& samples, const Loader& load, int threads,
+                  const QuantizeProgress& progress) {
   const std::vector<Target> targets = targets_of(graph, plan);
-  const auto wanted = float_means(graph, targets, samples, typical, load, threads, progress);
+  const auto wanted = float_means(graph, targets, samples, load, threads, progress);
   std::map<int, std::size_t> target_of;
   for (std::size_t t = 0; t < targets.size(); ++t) target_of[targets[t].node] = t;
 
   Quantized quantized = apply_plan(graph, plan, {});
-  StepRun run(quantized.graph, samples, typical, load, threads);
+  StepRun run(quantized.graph, samples, load, threads);
   for (std::size_t q = 0; q < quantized.graph.nodes.size(); ++q) {
     const auto found = quantized.nodes[q] < 0 ? target_of.end() : target_of.find(quantized.nodes[q]);
     if (found != target_of.end()) {
@@ -129,12 +125,12 @@ void correct_bias(const TflGraph& graph, Plan& plan, const Samples& samples, con
       QuantizedWeight& weight = plan.weights.at(target.node);
       const Grid grid = plan.grids.at({target.input, *plan.nodes[static_cast<std::size_t>(target.node)]}).grid;
 
-      std::vector<std::vector<double>> means(typical.size());
+      std::vector<std::vector<double>> means(samples.count);
       run.each(quantized.graph.nodes[q].inputs[static_cast<std::size_t>(rule.input)],
                [&](const Tensor& codes, std::size_t i) { means[i] = patch_means(codes, grid, target.windows); });
       ExactSums sums(static_cast<std::size_t>(target.windows.patch()));
       for (const std::vector<double>& mean : means) sums.add(mean, target.unit);
-      const std::vector<double> got = sums.means(target.unit, typical.size());
+      const std::vector<double> got = sums.means(target.unit, samples.count);
 
       const Tensor reals = tensor_at(graph, node.inputs[static_cast<std::size_t>(rule.weight)])->constant->contiguous();
       const auto y_q = respond(node, reals.sizes(), told_weight(weight, rule.axis), got, target.windows);

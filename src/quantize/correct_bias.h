@@ -8,7 +8,7 @@
 namespace wherry {
 
 // Changes plan.weights[…].bias. Needs: quantize_weights() has run. `typical`: the samples that are used.
-void correct_bias(const TflGraph& graph, Plan& plan, const Samples& samples, const std::vector<std::size_t>& typical, const Loader& load,
-                  int threads, const QuantizeProgress& progress);
+void correct_bias(const TflGraph& graph, Plan& plan, const Samples& samples, const Loader& load, int threads,
+                  const QuantizeProgress& progress);
 
 }  // namespace wherry

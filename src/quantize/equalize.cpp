@@ -111,8 +111,7 @@ std::vector<std::vector<int>> scalable_sets(const TflGraph& graph) {
   return out;
 }
 
-Factors equalizing_factors(const TflGraph& graph, const Samples& samples, const std::vector<std::size_t>& typical, const Loader& load,
-                           int threads, float strength) {
+Factors equalizing_factors(const TflGraph& graph, const Samples& samples, const Loader& load, int threads, float strength) {
   const auto sets = scalable_sets(graph);
   TflGraph tapped = graph;
   tapped.outputs.clear();
@@ -125,11 +124,10 @@ Factors equalizing_factors(const TflGraph& graph, const Samples& samples, const 
   std::vector<std::vector<std::vector<float>>> largest(workers, std::vector<std::vector<float>>(tapped.outputs.size()));
   for (auto& part : largest)
     for (std::size_t t = 0; t < part.size(); ++t) part[t].assign(static_cast<std::size_t>(channels(graph, tapped.outputs[t].value)), 0);
-  parallel_for(typical.size(), threads, [&](std::size_t i, int worker) {
+  parallel_for(samples.count, threads, [&](std::size_t i, int worker) {
     const auto w = static_cast<std::size_t>(worker);
     if (!programs[w]) programs[w] = load(tapped, 1);
-    const std::vector<Tensor> values = programs[w]->run(samples.load(typical[i]));
-    for (std::size_t t = 0; t < values.size(); ++t) add_magnitudes(values[t], largest[w][t]);
+    programs[w]->run(samples.load(i), [&](std::size_t t, const Tensor& value) { add_magnitudes(value, largest[w][t]); });
   });
 
   Factors factors;

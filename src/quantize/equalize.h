@@ -16,8 +16,7 @@ using Factors = std::map<int, std::vector<float>>;
 std::vector<std::vector<int>> scalable_sets(const TflGraph& graph);
 
 // Factors (r/R)^strength: r the channel's largest magnitude over the samples, R the tensor's. strength 1: all channels alike.
-Factors equalizing_factors(const TflGraph& graph, const Samples& samples, const std::vector<std::size_t>& typical, const Loader& load,
-                           int threads, float strength);
+Factors equalizing_factors(const TflGraph& graph, const Samples& samples, const Loader& load, int threads, float strength);
 
 // The same function with scaled intermediate tensors.
 TflGraph equalized(const TflGraph& graph, const Factors& factors);

@@ -1,10 +1,14 @@
 #include "quantize/histogram.h"
 
+#include "ops/simd.h"
+
 #include <cmath>
 
 namespace wherry {
 
 namespace {
+
+constexpr std::size_t run = 2048, all_counted = 64 * run;
 
 // The least k for which bins of width 2^k cover [low, high].
 int exponent_for(float low, float high) {
@@ -23,30 +27,27 @@ struct Extremes {
 };
 
 Extremes extremes_of(std::span<const float> values) {
-  constexpr std::size_t lanes = 16;
+  constexpr std::size_t lanes = 32;
   float low[lanes], high[lanes], poison[lanes] = {};  // x * 0 is 0 but for NaN and infinities
   std::fill(low, low + lanes, values[0]);
   std::fill(high, high + lanes, values[0]);
   std::size_t i = 0;
-  for (; i + lanes <= values.size(); i += lanes)
-    for (std::size_t l = 0; l < lanes; ++l) {
-      const float x = values[i + l];
-      low[l] = x < low[l] ? x : low[l];
-      high[l] = x > high[l] ? x : high[l];
-      poison[l] += x * 0.0F;
-    }
+  vectorised([&] {
+    for (; i + lanes <= values.size(); i += lanes)
+      for (std::size_t l = 0; l < lanes; ++l) {
+        const float x = values[i + l];
+        low[l] = x < low[l] ? x : low[l];
+        high[l] = x > high[l] ? x : high[l];
+        poison[l] += x * 0.0F;
+      }
+  });
   for (; i < values.size(); ++i) {
     low[0] = std::min(low[0], values[i]);
     high[0] = std::max(high[0], values[i]);
     poison[0] += values[i] * 0.0F;
   }
-  Extremes out{low[0], high[0], true};
-  for (std::size_t l = 0; l < lanes; ++l) {
-    out.low = std::min(out.low, low[l]);
-    out.high = std::max(out.high, high[l]);
-    out.finite = out.finite && poison[l] == 0.0F;
-  }
-  return out;
+  const bool finite = std::ranges::all_of(poison, [](float p) { return p == 0; });
+  return {*std::ranges::min_element(low), *std::ranges::max_element(high), finite};
 }
 
 }  // namespace
@@ -82,19 +83,32 @@ void Histogram::add(std::span<const float> values) {
     return;
   }
   if (count_ == 0 || extremes.low < low_ || extremes.high > high_) widen_to(extremes.low, extremes.high);
+  if (values.size() <= all_counted) {
+    count(values);
+  } else {
+    // A run of each stretch, at a place that changes from stretch to stretch, so that no channel is left out.
+    const std::size_t stretch = values.size() / (all_counted / run);
+    std::uint64_t random = values.size();
+    for (std::size_t at = 0; at + stretch <= values.size(); at += stretch) {
+      random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+      count(values.subspan(at + (random >> 33) % (stretch - run + 1), run));
+    }
+  }
+}
+
+void Histogram::count(std::span<const float> values) {
   count_ += static_cast<std::int64_t>(values.size());
   // A power of two divides without error, so that all threads and orders place a value alike.
-  const auto inverse = static_cast<float>(std::ldexp(1.0, -exponent_));
-  constexpr std::size_t piece = 4096;
-  std::int32_t places[piece];
-  std::int32_t parts[2][bins] = {};  // two counters a bin: equal neighbours do not wait for each other
-  const auto first = static_cast<float>(first_);
-  for (std::size_t at = 0; at < values.size(); at += piece) {
-    const std::size_t n = std::min(piece, values.size() - at);
-    for (std::size_t i = 0; i < n; ++i) places[i] = static_cast<std::int32_t>(std::floor(values[at + i] * inverse) - first);
-    for (std::size_t i = 0; i < n; ++i) ++parts[i & 1][places[i]];
+  const auto inverse = static_cast<float>(std::ldexp(1.0, -exponent_)), first = static_cast<float>(first_);
+  std::int32_t places[run];
+  for (std::size_t at = 0; at < values.size(); at += run) {
+    const std::size_t n = std::min(run, values.size() - at);
+    const float* from = values.data() + at;
+    vectorised([&] {
+      for (std::size_t i = 0; i < n; ++i) places[i] = static_cast<std::int32_t>(__builtin_floorf(from[i] * inverse) - first);
+    });
+    for (std::size_t i = 0; i < n; ++i) ++counts_[static_cast<std::size_t>(places[i])];
   }
-  for (std::size_t i = 0; i < counts_.size(); ++i) counts_[i] += parts[0][i] + parts[1][i];
 }
 
 void Histogram::add(const Histogram& other) {

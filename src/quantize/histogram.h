@@ -14,12 +14,13 @@ class Histogram {
  public:
   static constexpr int bins = 2048;  // at most; the range covers more than half of them
 
+  // The extremes are exact; of more than 131,072 values at once an even sample of that many is counted.
   void add(std::span<const float> values);
   void add(const Histogram& other);
 
   bool empty() const { return count_ == 0; }
-  bool finite() const { return finite_; }  // no NaN and no infinity was added
-  std::int64_t count() const { return count_; }
+  bool finite() const { return finite_; }        // no NaN and no infinity was added
+  std::int64_t total() const { return count_; }  // of the values in the bins
   Range range() const { return {low_, high_}; }  // exact; {0, 0} when empty
   double width() const;                          // of a bin
   std::int64_t first() const { return first_; }  // the place of the first bin: it begins at first() * width()
@@ -27,6 +28,7 @@ class Histogram {
 
  private:
   void widen_to(float low, float high);
+  void count(std::span<const float> values);
   int exponent_ = 0;
   std::int64_t first_ = 0;
   std::vector<std::int64_t> counts_;

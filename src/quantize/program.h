@@ -12,8 +12,10 @@ namespace wherry {
 class Program {
  public:
   virtual ~Program() = default;
-  // One tensor for each input of the graph, in its order; gives one for each output. Not for two threads at once.
-  virtual std::vector<Tensor> run(std::span<const Tensor> inputs) = 0;
+  using Look = std::function<void(std::size_t output, const Tensor& view)>;
+  // One tensor for each input of the graph, in its order; `look` is called for each output in turn with a view that ends with the
+  // call. Not for two threads at once.
+  virtual void run(std::span<const Tensor> inputs, const Look& look) = 0;
 };
 // Makes a graph ready to run on that many threads. cli/ gives LiteRT's.
 using Loader = std::function<std::unique_ptr<Program>(const TflGraph& graph, int threads)>;

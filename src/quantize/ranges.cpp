@@ -15,7 +15,7 @@ double middle(const Histogram& h, std::size_t bin) {
 }
 
 Range percentile_range(const Histogram& h, double percentile) {
-  const auto outside = static_cast<std::int64_t>(std::floor(static_cast<double>(h.count()) * (100 - percentile) / 100));
+  const auto outside = static_cast<std::int64_t>(std::floor(static_cast<double>(h.total()) * (100 - percentile) / 100));
   std::int64_t below = 0, above = 0;
   std::size_t low = 0, high = h.counts().size() - 1;
   while (low < high && below + h.counts()[low] <= outside) below += h.counts()[low++];
@@ -68,7 +68,7 @@ double divergence(const Histogram& h, Range range) {
   for (std::size_t i = low; i <= high; ++i) {
     if (p[i] == 0) continue;
     const auto l = static_cast<std::size_t>(level[i]);
-    const double probability = p[i] / static_cast<double>(h.count());
+    const double probability = p[i] / static_cast<double>(h.total());
     const double q = level_bins[l] > 0 ? level_sum[l] / level_bins[l] / total_q : 1e-9;
     sum += probability * std::log(probability / std::max(q, 1e-9));
   }
@@ -112,7 +112,7 @@ double squared_error(const Histogram& h, Range range, DType dtype) {
     const double error = x - scale * (code - grid.zero_point);
     sum += static_cast<double>(h.counts()[i]) * error * error;
   }
-  return sum / static_cast<double>(h.count());
+  return sum / static_cast<double>(h.total());
 }
 
 Range choose_range(const Histogram& histogram, RangeMethod method, DType dtype, double percentile) {

@@ -80,16 +80,15 @@ std::optional<float> best_pull(const Matrix& weight, const Moments& fit, const M
 
 class Reconstruction {
  public:
-  Reconstruction(const TflGraph& graph, Plan& plan, const Samples& samples, const std::vector<std::size_t>& typical, const Loader& load,
-                 const ReconstructOptions& options)
+  Reconstruction(const TflGraph& graph, Plan& plan, const Samples& samples, const Loader& load, const ReconstructOptions& options)
       : graph_(graph),
         plan_(plan),
         options_(options),
-        count_(typical.size()),
+        count_(samples.count),
         quantized_(apply_plan(graph, plan, {})),
         copy_(graph),
-        integers_(quantized_.graph, samples, typical, load, options.threads),
-        reals_(copy_, samples, typical, load, options.threads) {}
+        integers_(quantized_.graph, samples, load, options.threads),
+        reals_(copy_, samples, load, options.threads) {}
 
   std::vector<LayerRounding> run(const QuantizeProgress& progress) {
     const std::size_t total = quantized_.graph.nodes.size();
@@ -222,9 +221,9 @@ std::string_view name(Rounding rounding) {
   return rounding == Rounding::nearest ? "nearest" : rounding == Rounding::gptq ? "gptq" : "adaround";
 }
 
-std::vector<LayerRounding> reconstruct(const TflGraph& graph, Plan& plan, const Samples& samples, const std::vector<std::size_t>& typical,
-                                       const Loader& load, const ReconstructOptions& options, const QuantizeProgress& progress) {
-  return Reconstruction(graph, plan, samples, typical, load, options).run(progress);
+std::vector<LayerRounding> reconstruct(const TflGraph& graph, Plan& plan, const Samples& samples, const Loader& load,
+                                       const ReconstructOptions& options, const QuantizeProgress& progress) {
+  return Reconstruction(graph, plan, samples, load, options).run(progress);
 }
 
 }  // namespace wherry

@@ -26,7 +26,7 @@ struct LayerRounding {
 };
 
 // Changes plan.weights. Needs: quantize_weights() has run.
-std::vector<LayerRounding> reconstruct(const TflGraph& graph, Plan& plan, const Samples& samples, const std::vector<std::size_t>& typical,
-                                       const Loader& load, const ReconstructOptions& options, const QuantizeProgress& progress);
+std::vector<LayerRounding> reconstruct(const TflGraph& graph, Plan& plan, const Samples& samples, const Loader& load,
+                                       const ReconstructOptions& options, const QuantizeProgress& progress);
 
 }  // namespace wherry

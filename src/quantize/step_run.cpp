@@ -6,14 +6,14 @@
 
 namespace wherry {
 
-StepRun::StepRun(TflGraph& graph, const Samples& samples, std::vector<std::size_t> chosen, const Loader& load, int threads)
-    : graph_(graph), load_(load), threads_(threads), count_(chosen.size()), last_use_(graph.tensors.size(), 0) {
+StepRun::StepRun(TflGraph& graph, const Samples& samples, const Loader& load, int threads)
+    : graph_(graph), load_(load), threads_(threads), count_(samples.count), last_use_(graph.tensors.size(), 0) {
   for (std::size_t n = 0; n < graph.nodes.size(); ++n)
     for (const int id : graph.nodes[n].inputs)
       if (id >= 0) last_use_[static_cast<std::size_t>(id)] = n;
   for (const Port& port : graph.inputs) values_[port.value].resize(count_);
   parallel_for(count_, threads, [&](std::size_t i, int) {
-    const std::vector<Tensor> inputs = samples.load(chosen[i]);
+    const std::vector<Tensor> inputs = samples.load(i);
     for (std::size_t p = 0; p < inputs.size(); ++p) values_.at(graph.inputs[p].value)[i] = inputs[p].contiguous();
   });
 }
@@ -72,8 +72,11 @@ void StepRun::flush() {
       if (!program) program = load_(part, 1);
       std::vector<Tensor> inputs;
       for (const int id : in) inputs.push_back(values_.at(id)[i]);
-      const std::vector<Tensor> results = program->run(inputs);
-      for (std::size_t k = 0; k < out.size(); ++k) values_.at(out[k])[i] = results[k];
+      program->run(inputs, [&](std::size_t k, const Tensor& value) {
+        Tensor kept = Tensor::allocate(value.dtype(), value.sizes());
+        value.copy_to(kept.mutable_data());
+        values_.at(out[k])[i] = std::move(kept);
+      });
     });
   }
   std::erase_if(values_, [&](const auto& entry) { return last_use_[static_cast<std::size_t>(entry.first)] <= last; });

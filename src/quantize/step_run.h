@@ -10,7 +10,7 @@ namespace wherry {
 class StepRun {
  public:
   // `graph` lives longer than this, and its nodes stay as they are.
-  StepRun(TflGraph& graph, const Samples& samples, std::vector<std::size_t> chosen, const Loader& load, int threads);
+  StepRun(TflGraph& graph, const Samples& samples, const Loader& load, int threads);
   // Node `n` is next: nodes come one after another from the first. It may run later, when its output is asked for.
   void step(std::size_t n);
   // The values of a tensor, one a sample, from several threads at once; computes what is still missing. Needs: its node was stepped.

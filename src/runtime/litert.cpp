@@ -216,13 +216,12 @@ struct LiteRtModel::State {
     WHERRY_LITERT_CALL(UnlockTensorBuffer, buffer);
   }
 
-  Tensor take(const TensorInfo& info, Handle buffer) {
-    Tensor tensor = Tensor::allocate(info.type.dtype, sizes(info.type.shape));
+  void look_at(std::size_t i, const std::function<void(std::size_t, const Tensor&)>& look) {
     void* host = nullptr;
-    WHERRY_LITERT_CALL(LockTensorBuffer, buffer, &host, litert::lock_to_read);
-    std::memcpy(const_cast<std::byte*>(tensor.data()), host, tensor.bytes());
-    WHERRY_LITERT_CALL(UnlockTensorBuffer, buffer);
-    return tensor;
+    WHERRY_LITERT_CALL(LockTensorBuffer, out[i].buffer, &host, litert::lock_to_read);
+    const Sizes shape = sizes(outputs[i].type.shape);
+    look(i, Tensor(outputs[i].type.dtype, shape, contiguous_strides(shape), static_cast<const std::byte*>(host), nullptr));
+    WHERRY_LITERT_CALL(UnlockTensorBuffer, out[i].buffer);
   }
 };
 
@@ -252,7 +251,7 @@ std::unique_ptr<LiteRtModel> LiteRtModel::from_bytes(std::string bytes, const st
 const std::vector<TensorInfo>& LiteRtModel::inputs() const { return state_->inputs; }
 const std::vector<TensorInfo>& LiteRtModel::outputs() const { return state_->outputs; }
 
-std::vector<Tensor> LiteRtModel::run(std::span<const Tensor> tensors) {
+void LiteRtModel::run(std::span<const Tensor> tensors, const std::function<void(std::size_t, const Tensor&)>& look) {
   State& s = *state_;
   if (tensors.size() != s.inputs.size())
     fail({.code = "E705", .message = fmt::format("'{}' takes {} inputs, found {}", s.name, s.inputs.size(), tensors.size())});
@@ -268,8 +267,15 @@ std::vector<Tensor> LiteRtModel::run(std::span<const Tensor> tensors) {
   for (const Terminal& terminal : s.out) out.push_back(terminal.buffer);
   s.check(s.api.RunCompiledModel(s.compiled, 0, in.size(), in.data(), out.size(), out.data()), "RunCompiledModel");
   s.has_run = true;
-  std::vector<Tensor> results;
-  for (std::size_t i = 0; i < out.size(); ++i) results.push_back(s.take(s.outputs[i], out[i]));
+  for (std::size_t i = 0; i < out.size(); ++i) s.look_at(i, look);
+}
+
+std::vector<Tensor> LiteRtModel::run(std::span<const Tensor> tensors) {
+  std::vector<Tensor> results(state_->outputs.size());
+  run(tensors, [&](std::size_t i, const Tensor& view) {
+    results[i] = Tensor::allocate(view.dtype(), view.sizes());
+    view.copy_to(results[i].mutable_data());
+  });
   return results;
 }
 

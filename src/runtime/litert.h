@@ -6,6 +6,7 @@
 #include "ir/tensor.h"
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -46,6 +47,8 @@ class LiteRtModel {
 
   // One tensor for each input, of its type. Not for two threads at once.
   std::vector<Tensor> run(std::span<const Tensor> inputs);
+  // The same without copies: `look` is called for each output with a view that ends with the call.
+  void run(std::span<const Tensor> inputs, const std::function<void(std::size_t output, const Tensor& view)>& look);
 
   struct State;
 

@@ -29,4 +29,7 @@ struct Moments {
   Vector mean_f() const { return (sum_f / count).cast<float>(); }
 };
 
+// The same for each channel by itself: rows of [size, channels].
+std::vector<Moments> channel_moments(std::span<const float> x, std::span<const float> f, std::int64_t size, std::int64_t channels);
+
 }  // namespace wherry

@@ -2,6 +2,7 @@
 
 #include "quantize/correct_bias.h"
 #include "quantize/equalize.h"
+#include "quantize/rules.h"
 #include "quantize/weights.h"
 
 #include <numeric>
@@ -9,6 +10,30 @@
 namespace wherry {
 
 namespace {
+
+// As many samples as can be kept, each with all its live tensors, in `budget` bytes.
+std::size_t samples_within(const TflGraph& graph, double budget) {
+  std::vector<std::size_t> last(graph.tensors.size(), 0);
+  for (std::size_t n = 0; n < graph.nodes.size(); ++n)
+    for (const int id : graph.nodes[n].inputs)
+      if (id >= 0) last[static_cast<std::size_t>(id)] = n;
+  double live = 0, most = 1;
+  std::vector<std::pair<std::size_t, double>> ending;
+  for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
+    for (const int id : graph.nodes[n].outputs) {
+      const TflTensor& tensor = *tensor_at(graph, id);
+      const auto bytes = static_cast<double>(element_count(tensor.sizes)) * 5;  // float32 on one side, int8 on the other
+      live += bytes;
+      ending.emplace_back(last[static_cast<std::size_t>(id)], bytes);
+    }
+    most = std::max(most, live);
+    std::erase_if(ending, [&](const auto& e) {
+      if (e.first <= n) live -= e.second;
+      return e.first <= n;
+    });
+  }
+  return static_cast<std::size_t>(std::max(budget / most, 8.0));
+}
 
 // The chosen samples, loaded once.
 Samples kept(const Samples& samples, const std::vector<std::size_t>& chosen, int threads) {
@@ -21,13 +46,14 @@ Samples kept(const Samples& samples, const std::vector<std::size_t>& chosen, int
 
 QuantizeResult quantize(const TflGraph& source, const Samples& samples, const QuantizeOptions& options, const Loader& load,
                         const QuantizeProgress& progress, Diagnostics& diagnostics) {
-  Statistics statistics = calibrate(source, samples, load, options.threads, options.correction_samples, progress, diagnostics);
+  const std::size_t most = std::min(options.correction_samples, samples_within(source, 3e8));
+  Statistics statistics = calibrate(source, samples, load, options.threads, most, progress, diagnostics);
   diagnostics.throw_if_errors();
   const Samples typical = kept(samples, statistics.typical, options.threads);
   TflGraph graph = source;
   if (options.equalize > 0) {
     graph = equalized(source, equalizing_factors(source, typical, load, options.threads, options.equalize));
-    statistics = calibrate(graph, samples, load, options.threads, options.correction_samples, progress, diagnostics);
+    statistics = calibrate(graph, samples, load, options.threads, most, progress, diagnostics);
   }
   QuantizeResult result;
   result.plan = make_plan(graph, statistics, options.plan, diagnostics);

@@ -64,10 +64,15 @@ std::size_t weight_place(const Layer& layer, std::int64_t group, std::int64_t ro
 }
 
 // The strength of the pull, in parts of the inputs' mean energy, that serves images outside the fit best; nothing: no refit does.
-std::optional<float> best_pull(const Matrix& weight, const Moments& fit, const Moments& held) {
+std::optional<float> best_pull(const Matrix& all_rows, const Moments& fit, const Moments& held) {
+  constexpr Eigen::Index enough = 48;  // rows tell how strong the pull must be; the others need the same
+  const Eigen::Index step = std::max<Eigen::Index>(all_rows.rows() / enough, 1), rows = (all_rows.rows() + step - 1) / step;
+  Matrix weight(rows, all_rows.cols());
+  for (Eigen::Index r = 0; r < rows; ++r) weight.row(r) = all_rows.row(r * step);
   const Matrix fit_xx = fit.centred_xx(), fit_fx = fit.centred_fx(), xx = held.centred_xx(), fx = held.centred_fx();
+  const Matrix wanted = weight * fx;
   // Without the constant |W f|²: tr(W' xx W'ᵀ) - 2 tr(W fx W'ᵀ).
-  const auto loss = [&](const Matrix& w) { return output_error(w, xx) - 2 * static_cast<double>(((weight * fx).cwiseProduct(w)).sum()); };
+  const auto loss = [&](const Matrix& w) { return output_error(w, xx) - 2 * static_cast<double>(wanted.cwiseProduct(w).sum()); };
   const float energy = std::max(fit_xx.diagonal().mean(), 1e-12F);
   std::optional<float> best;
   double least = loss(weight);
@@ -169,38 +174,40 @@ class Reconstruction {
 
   // By group and part of the samples.
   std::vector<std::vector<Moments>> moments(const Layer& layer, int input, const Grid& grid) {
-    const std::int64_t wanted = std::max<std::int64_t>(4096, 6 * layer.depth);
-    const auto per_image = (wanted + static_cast<std::int64_t>(count_) - 1) / static_cast<std::int64_t>(count_);
-    std::vector<std::vector<float>> x(count_), f(count_);
-    const auto gather = [&](StepRun& run, int tensor, const Grid& g, std::vector<std::vector<float>>& rows) {
+    const std::int64_t wanted = std::max<std::int64_t>(layer.depthwise ? 512 : 2048, 6 * layer.depth);
+    const auto per_image = std::min((wanted + static_cast<std::int64_t>(count_) - 1) / static_cast<std::int64_t>(count_),
+                                    layer.windows.out_h * layer.windows.out_w);
+    const auto image_size = static_cast<std::size_t>(per_image * layer.windows.patch());
+    std::vector<float> x[parts], f[parts];
+    for (std::size_t part = 0; part < parts; ++part) {
+      const std::size_t images = (count_ + parts - 1 - part) / parts;
+      x[part].resize(images * image_size);
+      f[part].resize(images * image_size);
+    }
+    const auto gather = [&](StepRun& run, int tensor, const Grid& g, std::vector<float>* rows) {
       run.each(tensor, [&](const Tensor& value, std::size_t i) {
-        const auto which = sampled_windows(layer.windows, per_image, i);
-        rows[i].resize(which.size() * static_cast<std::size_t>(layer.windows.patch()));
-        gather_windows(value, g, layer.windows, which, rows[i].data());
+        gather_windows(value, g, layer.windows, sampled_windows(layer.windows, per_image, i),
+                       rows[i % parts].data() + i / parts * image_size);
       });
     };
     gather(integers_, input, grid, x);
     gather(reals_, layer.input, {}, f);
     std::vector<std::vector<Moments>> out(static_cast<std::size_t>(layer.groups), std::vector<Moments>(parts));
-    const auto joined = [&](const std::vector<std::vector<float>>& rows, std::size_t part) {
-      std::vector<float> all;
-      for (std::size_t i = part; i < count_; i += parts) all.insert(all.end(), rows[i].begin(), rows[i].end());
-      return all;
-    };
     parallel_for(parts, options_.threads, [&](std::size_t part, int) {
-      const std::vector<float> px = joined(x, part), pf = joined(f, part);
-      std::vector<float> gx, gf;
-      for (std::int64_t g = 0; g < layer.groups; ++g) {
-        Moments m(layer.depth);
-        if (layer.groups == 1) {
-          m.add(px, pf);
-        } else {
-          take_group(layer, g, px, gx);
-          take_group(layer, g, pf, gf);
-          m.add(gx, gf);
+      std::vector<Moments> groups;
+      if (layer.depthwise) {
+        groups = channel_moments(x[part], f[part], layer.depth, layer.groups);
+      } else if (layer.groups == 1) {
+        groups.emplace_back(layer.depth).add(x[part], f[part]);
+      } else {
+        std::vector<float> gx, gf;
+        for (std::int64_t g = 0; g < layer.groups; ++g) {
+          take_group(layer, g, x[part], gx);
+          take_group(layer, g, f[part], gf);
+          groups.emplace_back(layer.depth).add(gx, gf);
         }
-        out[static_cast<std::size_t>(g)][part] = std::move(m);
       }
+      for (std::size_t g = 0; g < groups.size(); ++g) out[g][part] = std::move(groups[g]);
     });
     return out;
   }

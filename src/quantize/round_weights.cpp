@@ -1,6 +1,7 @@
 #include "quantize/round_weights.h"
 
 #include "ops/gemm.h"
+#include "quantize/linear_algebra.h"
 
 #include <cmath>
 #include <numeric>
@@ -32,9 +33,11 @@ double output_error(const Matrix& difference, const Matrix& moment) {
 
 Matrix refit(const Matrix& weight, const Matrix& xx, const Matrix& fx, float pull) {
   const Eigen::Index d = xx.rows();
-  Eigen::MatrixXf system = xx + pull * Matrix::Identity(d, d);
-  const Matrix wanted = product(weight, fx) + pull * weight;
-  return system.llt().solve(wanted.transpose()).transpose();
+  Matrix system = xx;
+  system.diagonal().array() += pull;
+  Matrix out = product(weight, fx) + pull * weight;  // by rows: its transpose by columns
+  solve_symmetric(d, system.data(), out.rows(), out.data());
+  return out;
 }
 
 Matrix round_gptq(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit) {
@@ -43,15 +46,14 @@ Matrix round_gptq(const Matrix& weight, const Vector& scale, const Matrix& momen
   std::iota(order.begin(), order.end(), 0);
   std::ranges::stable_sort(order, [&](Eigen::Index a, Eigen::Index b) { return moment(a, a) > moment(b, b); });
   const float damping = std::max(0.01F * moment.diagonal().mean(), 1e-12F);
-  Eigen::MatrixXf h(d, d);
+  Matrix u(d, d);
   Matrix w(rows, d);
   for (Eigen::Index j = 0; j < d; ++j) {
     w.col(j) = weight.col(order[static_cast<std::size_t>(j)]);
-    for (Eigen::Index i = 0; i < d; ++i) h(i, j) = moment(order[static_cast<std::size_t>(i)], order[static_cast<std::size_t>(j)]);
-    h(j, j) += damping;
+    for (Eigen::Index i = 0; i < d; ++i) u(i, j) = moment(order[static_cast<std::size_t>(i)], order[static_cast<std::size_t>(j)]);
+    u(j, j) += damping;
   }
-  const Eigen::MatrixXf inverse = h.llt().solve(Eigen::MatrixXf::Identity(d, d));
-  const Matrix u = inverse.llt().matrixU();
+  inverse_factor(d, u.data());
 
   Matrix codes(rows, d);
   constexpr Eigen::Index block = 64;

@@ -1,0 +1,26 @@
+#define WHERRY_ALGEBRA plain
+#include "quantize/linear_algebra.h"
+
+#include "ops/simd.h"
+#include "quantize/linear_algebra_body.h"
+
+namespace wherry {
+
+#if defined(__x86_64__)
+namespace avx2 {
+void solve_symmetric(long size, float* system, long columns, float* right);
+void inverse_factor(long size, float* system);
+}  // namespace avx2
+
+void solve_symmetric(std::int64_t size, float* system, std::int64_t columns, float* right) {
+  (has_avx2() ? avx2::solve_symmetric : plain::solve_symmetric)(size, system, columns, right);
+}
+void inverse_factor(std::int64_t size, float* system) { (has_avx2() ? avx2::inverse_factor : plain::inverse_factor)(size, system); }
+#else
+void solve_symmetric(std::int64_t size, float* system, std::int64_t columns, float* right) {
+  plain::solve_symmetric(size, system, columns, right);
+}
+void inverse_factor(std::int64_t size, float* system) { plain::inverse_factor(size, system); }
+#endif
+
+}  // namespace wherry

@@ -77,18 +77,27 @@ void add_precision_options(CLI::App& command, ConvertOptions& options) {
   command.add_option("--calibration-count", options.calibration_count, "Use at most so many of them, spread evenly")->type_name("N");
   const std::map<std::string, RangeMethod> methods = {
       {"min-max", RangeMethod::minmax}, {"percentile", RangeMethod::percentile}, {"mse", RangeMethod::mse}, {"kl", RangeMethod::kl}};
-  command.add_option("--ranges", options.quantize.plan.method, "Of activations: min-max (default), percentile, mse or kl")
+  command.add_option("--ranges", options.quantize.plan.method, "Of activations: mse (default), min-max, percentile or kl")
       ->transform(CLI::CheckedTransformer(methods, CLI::ignore_case).description(""))
       ->type_name("METHOD");
   const std::map<std::string, Rounding> roundings = {
       {"nearest", Rounding::nearest}, {"gptq", Rounding::gptq}, {"adaround", Rounding::adaround}};
-  command.add_option("--rounding", options.quantize.rounding, "Of weights: nearest (default), gptq or adaround")
+  command.add_option("--rounding", options.quantize.rounding, "Of weights: gptq (default), adaround or nearest")
       ->transform(CLI::CheckedTransformer(roundings, CLI::ignore_case).description(""))
       ->type_name("METHOD");
   command.add_flag("!--no-refit", options.quantize.refit, "With gptq and adaround: keep the float weights as the target");
   command
       .add_option("--percentile", options.quantize.plan.percentile, "With --ranges percentile: how much of the values is covered (99.99)")
       ->type_name("P");
+  command
+      .add_option_function<std::string>(
+          "--accuracy-target", [&options](const std::string& text) { options.quantize.target = parse_accuracy_target(text); },
+          "\"agreement >= 99.5%\", \"sqnr >= 30 dB\" or \"top1 drop <= 0.5%\": parts stay in float32 until it holds")
+      ->type_name("METRIC");
+  const std::map<std::string, DType> islands = {{"float32", DType::float32}, {"int16", DType::int16}};
+  command.add_option("--islands", options.quantize.islands, "What those parts are in: float32 (default) or int16")
+      ->transform(CLI::CheckedTransformer(islands, CLI::ignore_case).description(""))
+      ->type_name("NAME");
   command.add_option("--equalize", options.quantize.equalize, "Strength")->type_name("X");
   command.add_option("--correction-samples", options.quantize.correction_samples, "Samples")->type_name("N");
   command.add_flag("--integer-borders", options.quantize.apply.integer_borders,

@@ -108,6 +108,10 @@ void quantize_lowered(const LoadedSource& source, Lowered& lowered, const Conver
     stages.progress(done, total);
   };
   QuantizeResult result = quantize(lowered.graph, samples, quantize_options, litert_loader(), progress, diagnostics);
+  if (result.mixed)
+    for (const ParetoPoint& p : result.mixed->pareto)
+      fmt::print(stderr, "  {:5.1f} % of MACs outside int8  SQNR {:5.2f} dB  agreement {:.2f} % (expected {:.2f} %)  + {}\n",
+                 100 * p.outside, p.score.sqnr_db, 100 * p.score.agreement, 100 * p.score.expected, p.added);
   for (TflTap& tap : lowered.taps) tap.tensor = result.quantized.tensors[static_cast<std::size_t>(tap.tensor)];
   std::erase_if(lowered.taps, [](const TflTap& tap) { return tap.tensor < 0; });
   lowered.graph = std::move(result.quantized.graph);

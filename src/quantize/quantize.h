@@ -2,6 +2,7 @@
 #pragma once
 
 #include "quantize/apply.h"
+#include "quantize/mixed.h"
 #include "quantize/plan.h"
 #include "quantize/reconstruct.h"
 
@@ -10,8 +11,10 @@ namespace wherry {
 struct QuantizeOptions {
   PlanOptions plan;
   ApplyOptions apply;
+  std::optional<AccuracyTarget> target = {};
+  DType islands = DType::float32;  // what the target is reached with
   bool correct_bias = true;
-  Rounding rounding = Rounding::nearest;
+  Rounding rounding = Rounding::gptq;
   bool refit = true;
   float equalize = 0;  // strength: 0 off, 1 all channels alike
   std::size_t correction_samples = 64;
@@ -21,6 +24,8 @@ struct QuantizeOptions {
 struct QuantizeResult {
   Plan plan;
   Quantized quantized;
+  std::vector<LayerRounding> rounding;
+  std::optional<MixedResult> mixed;  // with a target
 };
 
 // Fails with all that stands in the way (E803, E804).

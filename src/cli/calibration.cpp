@@ -1,13 +1,15 @@
 #include "cli/calibration.h"
 
+#include "data/inputs.h"
 #include "export/tflite/write_tflite.h"
-#include "import/npy.h"
-#include "lower/lower_tfl.h"
+#include "ir/text/read_model.h"
 #include "runtime/litert.h"
 
 namespace wherry {
 
 namespace {
+
+constexpr std::size_t few = 16;
 
 class LiteRtProgram final : public Program {
  public:
@@ -24,19 +26,54 @@ Loader litert_loader() {
   return [](const TflGraph& graph, int threads) { return std::make_unique<LiteRtProgram>(graph, threads); };
 }
 
-Samples calibration_samples(const LoadedSource& source, const TflGraph& graph, const ConvertOptions& options, Diagnostics&) {
-  auto arrays = std::make_shared<std::vector<NamedArray>>(read_npz(options.calibrate));
-  const Tensor all = arrays->at(0).tensor;
-  const std::vector<int> order = io_order(source.graph.type(source.graph.inputs[0].value), options.io.value_or(Io::nhwc));
-  std::vector<int> axes(order.size());
-  for (std::size_t i = 0; i < order.size(); ++i) axes[static_cast<std::size_t>(order[i])] = static_cast<int>(i);
-  (void)graph;
-  return {.count = static_cast<std::size_t>(all.sizes()[0]), .load = [all, axes, arrays](std::size_t i) {
-            const Sizes sizes = {1, all.sizes()[1], all.sizes()[2], all.sizes()[3]};
-            const Tensor one(all.dtype(), sizes, all.strides(),
-                             all.data() + i * static_cast<std::size_t>(all.strides()[0]) * byte_size(all.dtype()), arrays);
-            return std::vector<Tensor>{one.permuted(axes).contiguous()};
-          }};
+std::optional<Model> describing_text(const LoadedSource& source, const ConvertOptions& options) {
+  if (options.preprocess.empty()) return source.model;
+  Diagnostics diagnostics;
+  Model model = read_model(options.preprocess, library_folders(), diagnostics);
+  diagnostics.throw_if_errors();
+  return model;
+}
+
+namespace {
+
+Samples samples_for(std::shared_ptr<const Dataset> dataset, std::vector<InputPort> ports, const LoadedSource& source,
+                    const ConvertOptions& options, Diagnostics& diagnostics) {
+  std::optional<Preprocess> preprocess;
+  if (const std::optional<Model> text = describing_text(source, options)) preprocess = read_preprocess(*text, diagnostics);
+  const auto inputs = std::make_shared<Inputs>(std::move(dataset), std::move(ports), preprocess, diagnostics);
+  diagnostics.throw_if_errors();
+  return {.count = inputs->size(), .load = [inputs](std::size_t i) { return inputs->load(i); }};
+}
+
+}  // namespace
+
+Samples source_samples(const LoadedSource& source, const ConvertOptions& options, std::size_t count, Diagnostics& diagnostics) {
+  std::vector<InputPort> ports;
+  for (const Port& port : source.graph.inputs)
+    ports.push_back({.name = port.name, .type = source.graph.type(port.value), .channels_last = false, .scale = {}});
+  return samples_for(Dataset::open(options.calibrate)->evenly(count), std::move(ports), source, options, diagnostics);
+}
+
+Samples calibration_samples(const LoadedSource& source, const TflGraph& graph, const ConvertOptions& options, Diagnostics& diagnostics) {
+  if (options.calibrate.empty())
+    fail({.code = "E801",
+          .message = fmt::format("--precision {} measures the activations' ranges, and has no data to do so", name(options.precision)),
+          .next = "--calibrate DATA: 100 to 500 typical images, as a folder, a list, an .npy or .npz"});
+  std::shared_ptr<const Dataset> dataset = Dataset::open(options.calibrate);
+  if (options.calibration_count > 0) dataset = dataset->evenly(options.calibration_count);
+  if (dataset->size() < few)
+    diagnostics.add({.code = "E801",
+                     .message = fmt::format("'{}' has {} sample(s): ranges from so few do not hold for others", options.calibrate.string(),
+                                            dataset->size()),
+                     .next = "give 100 or more",
+                     .severity = Severity::warning});
+  std::vector<InputPort> ports;
+  for (const Port& port : graph.inputs) {
+    const TflTensor& tensor = graph.tensors[static_cast<std::size_t>(port.value)];
+    const bool image = tensor.sizes.size() == 4 && options.io.value_or(Io::nhwc) == Io::nhwc;
+    ports.push_back({.name = port.name, .type = {tensor.dtype, to_shape(tensor.sizes)}, .channels_last = image, .scale = {}});
+  }
+  return samples_for(std::move(dataset), std::move(ports), source, options, diagnostics);
 }
 
 }  // namespace wherry

@@ -8,7 +8,13 @@ namespace wherry {
 
 Loader litert_loader();
 
+// The text that says how images become inputs, and what the classes are called: --preprocess, else the source itself.
+std::optional<Model> describing_text(const LoadedSource& source, const ConvertOptions& options);
+
 // Inputs as the lowered float graph takes them. E80x where there are none, or where they are not what the text describes.
 Samples calibration_samples(const LoadedSource& source, const TflGraph& graph, const ConvertOptions& options, Diagnostics& diagnostics);
+
+// Some of the same data as the source takes it.
+Samples source_samples(const LoadedSource& source, const ConvertOptions& options, std::size_t count, Diagnostics& diagnostics);
 
 }  // namespace wherry

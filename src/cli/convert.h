@@ -23,7 +23,8 @@ struct ConvertOptions {
   std::optional<Io> io;  // without: the target's convention (.tflite: nhwc)
   QuantizeOptions quantize;
   std::filesystem::path calibrate;     // data: a folder of images, a list, .npy or .npz
-  std::size_t calibration_count = 0;   // at most so many of it; 0: all
+  std::size_t calibration_count = 0;   // at most so many of it, evenly spread; 0: all
+  std::filesystem::path preprocess;    // a text whose preprocess and labels hold for a source that has none
   bool verify = true;
   std::optional<double> tolerance;
   int threads = 2;
@@ -40,6 +41,7 @@ struct ConvertResult {
   std::uintmax_t bytes = 0;
   std::vector<std::pair<std::string, double>> seconds;  // by stage, in order
   std::optional<VerifyReport> verified;
+  bool calibrated = false;                 // integers: verified on calibration data, by the angle between answers
   std::map<std::string, int> ops;          // by target operator; a text: by Wherry's operator
   std::vector<NamedType> inputs, outputs;  // as the file has them
   std::string io;                          // "nhwc", "nchw" or ""

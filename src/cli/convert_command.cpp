@@ -32,7 +32,10 @@ std::string summary(const ConvertResult& r) {
   out += fmt::format("  takes     {}{}\n  gives     {}\n", ports(r.inputs),
                      r.io == "nhwc" ? "   (channels last; --io nchw keeps the source's order)" : "", ports(r.outputs));
   out += fmt::format("  operators {}", join(ops, ", "));
-  if (r.verified && r.verified->match)
+  if (r.verified && r.verified->match && r.calibrated)
+    out += fmt::format("\n  verified  in LiteRT on calibration data, at worst: cosine {:.4f}, SQNR {:.1f} dB", r.verified->worst.cosine,
+                       r.verified->worst.sqnr_db);
+  else if (r.verified && r.verified->match)
     out += fmt::format("\n  verified  in LiteRT: max error {:.1e} of the output's scale (limit {:.0e}), SQNR {:.1f} dB",
                        r.verified->worst.relative(), r.verified->tolerance, r.verified->worst.sqnr_db);
   return out;
@@ -40,6 +43,14 @@ std::string summary(const ConvertResult& r) {
 
 std::string mismatch_message(const ConvertResult& r, const ConvertOptions& options) {
   const VerifyReport& v = *r.verified;
+  if (r.calibrated)
+    return render(
+        {.code = "E703",
+         .message = fmt::format("the integer model's answers are not the source's: cosine {:.3f} where {} is asked, SQNR {:.1f} dB",
+                                v.worst.cosine, v.tolerance, v.worst.sqnr_db),
+         .at = v.first_mismatch.empty() ? "" : v.first_mismatch + " is the first layer that differs as much",
+         .next = "look at the calibration data and at 'wherry verify SRC OUT --layers' after --no-verify; "
+                 "--accuracy-target keeps parts in float32"});
   return render(
       {.code = "E703",
        .message = fmt::format("the file does not match its source: max error {:.3g} of {:.3g}, {:.1e} of the scale where {:.0e} is allowed",
@@ -75,6 +86,8 @@ void add_precision_options(CLI::App& command, ConvertOptions& options) {
   command.add_option("--calibrate", options.calibrate, "Data for int8 and int16x8: a folder of images, a list, .npy or .npz")
       ->type_name("DATA");
   command.add_option("--calibration-count", options.calibration_count, "Use at most so many of them, spread evenly")->type_name("N");
+  command.add_option("--preprocess", options.preprocess, "A text whose preprocessing and labels hold, where the source has none")
+      ->type_name("TEXT");
   const std::map<std::string, RangeMethod> methods = {
       {"min-max", RangeMethod::minmax}, {"percentile", RangeMethod::percentile}, {"mse", RangeMethod::mse}, {"kl", RangeMethod::kl}};
   command.add_option("--ranges", options.quantize.plan.method, "Of activations: mse (default), min-max, percentile or kl")

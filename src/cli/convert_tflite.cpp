@@ -19,6 +19,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr double least_cosine = 0.8;  // between the float and the integer model's answers
+
 std::string provenance_of(const LoadedSource& source, const Lowered& lowered, const ConvertOptions& options) {
   Provenance p{.generator = fmt::format("wherry {}", version),
                .source = options.source.filename().string(),
@@ -39,9 +41,10 @@ TfliteMetadata metadata_of(const LoadedSource& source, const Lowered& lowered, c
   TfliteMetadata metadata;
   metadata.description = source.graph.name;
   metadata.provenance = provenance_of(source, lowered, options);
-  if (!source.model) return metadata;
-  metadata.labels = read_labels(*source.model, library_folders(), diagnostics);
-  const std::optional<Preprocess> preprocess = read_preprocess(*source.model, diagnostics);
+  const std::optional<Model> described = describing_text(source, options);
+  if (!described) return metadata;
+  metadata.labels = read_labels(*described, library_folders(), diagnostics);
+  const std::optional<Preprocess> preprocess = read_preprocess(*described, diagnostics);
   diagnostics.throw_if_errors();
   if (!preprocess) return metadata;
   const std::size_t channels = std::max<std::size_t>(preprocess->mean.size(), 1);
@@ -90,6 +93,28 @@ VerifyReport verify_file(const Graph& graph, const fs::path& file, const Convert
   const double tolerance = options.tolerance.value_or(tolerance_of(name(options.precision)));
   VerifyReport report = verify_sides(*reference, *written, inputs, tolerance, false);
   if (!report.match) report = verify_sides(*reference, *written, inputs, tolerance, true);  // names the first layer that differs
+  return report;
+}
+
+// Integers are made for real data: those are what they are tried on, and the angle between the answers is what counts.
+VerifyReport verify_integers(const LoadedSource& source, const fs::path& file, const ConvertOptions& options, const Stages& stages,
+                             Diagnostics& diagnostics) {
+  constexpr std::size_t enough = 4;
+  const auto reference = evaluator_side(source.graph, all_ops(), "the source");
+  const auto written = litert_side(file, reference->inputs(), reference->outputs(), options.threads);
+  const Samples samples = source_samples(source, options, enough, diagnostics);
+  VerifyReport report{.tolerance = least_cosine};
+  for (std::size_t i = 0; i < samples.count; ++i) {
+    stages.progress(static_cast<double>(i), static_cast<double>(samples.count));
+    const std::vector<Tensor> inputs = samples.load(i);
+    const VerifyReport one = verify_sides(*reference, *written, inputs, INFINITY, false);
+    report.worst = i == 0 ? one.worst : worst(report.worst, one.worst);
+    if (one.worst.cosine >= least_cosine || !report.match) continue;
+    report.match = false;
+    const VerifyReport layers = verify_sides(*reference, *written, inputs, INFINITY, true);
+    for (const LayerReport& layer : layers.layers)
+      if (report.first_mismatch.empty() && layer.metrics.cosine < least_cosine) report.first_mismatch = layer.name;
+  }
   return report;
 }
 
@@ -146,12 +171,14 @@ void convert_to_tflite(LoadedSource& source, const ConvertOptions& options, Conv
 
   if (options.verify) {
     stages.begin("verify");
-    result.verified = verify_file(source.graph, file.temporary(), options, stages);
+    result.verified = is_calibrated(options.precision) ? verify_integers(source, file.temporary(), options, stages, diagnostics)
+                                                       : verify_file(source.graph, file.temporary(), options, stages);
   }
   if (!result.verified || result.verified->match) file.commit();
   stages.end();
 
   result.io = name(io);
+  result.calibrated = is_calibrated(options.precision);
   for (const TflNode& node : lowered.graph.nodes) ++result.ops[node.builtin];
   const auto port = [&](const Port& p) {
     const TflTensor& tensor = lowered.graph.tensors[static_cast<std::size_t>(p.value)];

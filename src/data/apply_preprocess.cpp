@@ -23,8 +23,11 @@ Size resized(const Image& image, const Preprocess& p) {
   return {longer(image.width, image.height), p.shorter_side};
 }
 
-// How far the crop begins from the edge: half of what is left over, halves to even as Python's round().
-int margin(int have, int wanted) { return static_cast<int>(std::nearbyint((have - wanted) / 2.0)); }
+// How far the crop begins from the edge: half of what is left over; halves go to even, as Python's round() has them, or down.
+int margin(int have, int wanted, bool down) {
+  const double half = (have - wanted) / 2.0;
+  return static_cast<int>(down ? std::floor(half) : std::nearbyint(half));
+}
 
 // The image in the middle of black; the odd pixel goes behind.
 Image padded(Image image, int width, int height) {
@@ -88,8 +91,8 @@ Image apply_geometry(const Image& image, const Preprocess& p) {
     out = resize(image, size.width, size.height, *filter);
   } else {
     const int height = p.crop[0], width = p.crop[1];
-    const Area whole = {std::max(margin(size.width, width), 0), std::max(margin(size.height, height), 0), std::min(width, size.width),
-                        std::min(height, size.height)};
+    const Area whole = {std::max(margin(size.width, width, p.crop_down), 0), std::max(margin(size.height, height, p.crop_down), 0),
+                        std::min(width, size.width), std::min(height, size.height)};
     out = padded(resize(image, size.width, size.height, *filter, whole), width, height);
   }
   if (p.colours == "bgr")
@@ -98,7 +101,8 @@ Image apply_geometry(const Image& image, const Preprocess& p) {
 }
 
 bool same_geometry(const Preprocess& a, const Preprocess& b) {
-  return a.shorter_side == b.shorter_side && a.resize == b.resize && a.filter == b.filter && a.crop == b.crop && a.colours == b.colours;
+  return a.shorter_side == b.shorter_side && a.resize == b.resize && a.filter == b.filter && a.crop == b.crop &&
+         a.crop_down == b.crop_down && a.colours == b.colours;
 }
 
 double normalised(const Preprocess& p, std::size_t channel, double level) {

@@ -31,7 +31,7 @@ class Reader {
     if (key == "resize")
       read_resize(value, out);
     else if (key == "center_crop")
-      out.crop = sizes(value);
+      read_crop(value, out);
     else if (key == "scale")
       out.scale = fraction(value);
     else if (key == "normalize")
@@ -57,6 +57,22 @@ class Reader {
       else
         fault(item, fmt::format("unknown key '{}'{}", key, did_you_mean(key, {"shorter_side", "size", "filter"})), "E302");
     }
+  }
+
+  void read_crop(const TextValue& value, Preprocess& out) {
+    if (value.kind != TextValue::map) {
+      out.crop = sizes(value);
+      return;
+    }
+    for (const auto& [key, item] : value.members) {
+      if (key == "size")
+        out.crop = sizes(item);
+      else if (key == "rounding")
+        out.crop_down = word(item, {"even", "down"}) == "down";
+      else
+        fault(item, fmt::format("unknown key '{}'{}", key, did_you_mean(key, {"size", "rounding"})), "E302");
+    }
+    if (out.crop.empty()) fault(value, "center_crop needs a size", "E303");
   }
 
   void read_normalize(const TextValue& value, Preprocess& out) {

@@ -11,6 +11,7 @@ struct Preprocess {
   std::vector<int> resize;          // or to exactly [height, width]
   std::string filter = "bilinear";  // Pillow's: nearest, box, bilinear, hamming, bicubic, lanczos
   std::vector<int> crop;            // centre crop to [height, width]; empty: none
+  bool crop_down = false;           // an odd rest puts the lesser half before the crop, instead of rounding halves to even
   double scale = 1;                 // multiplies the 0..255 values
   std::vector<double> mean, std;    // then (x - mean) / std, by channel; empty: none
   std::string colours = "rgb";      // rgb or bgr

@@ -1,7 +1,7 @@
 #include "quantize/gram.h"
 
+#include "base/simd.h"
 #include "ops/gemm.h"
-#include "ops/simd.h"
 
 namespace wherry {
 

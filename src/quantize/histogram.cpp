@@ -1,6 +1,6 @@
 #include "quantize/histogram.h"
 
-#include "ops/simd.h"
+#include "base/simd.h"
 
 #include <cmath>
 

@@ -1,7 +1,7 @@
 #define WHERRY_ALGEBRA plain
 #include "quantize/linear_algebra.h"
 
-#include "ops/simd.h"
+#include "base/simd.h"
 #include "quantize/linear_algebra_body.h"
 
 namespace wherry {

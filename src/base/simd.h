@@ -11,13 +11,25 @@ inline bool has_avx2() {
   return has;
 }
 
-template <class Body> __attribute__((target("avx2,fma"), flatten, noinline)) void run_avx2(const Body& body) { body(); }
-template <class Body> __attribute__((flatten, noinline)) void run_plain(const Body& body) { body(); }
+template <class Body>
+__attribute__((target("avx2,fma"), flatten, noinline)) void run_avx2(const Body& body) {
+  body();
+}
+template <class Body>
+__attribute__((flatten, noinline)) void run_plain(const Body& body) {
+  body();
+}
 
 // Runs body(), a lambda whose calls can all be inlined.
-template <class Body> void vectorised(const Body& body) { has_avx2() ? run_avx2(body) : run_plain(body); }
+template <class Body>
+void vectorised(const Body& body) {
+  has_avx2() ? run_avx2(body) : run_plain(body);
+}
 #else
-template <class Body> void vectorised(const Body& body) { body(); }
+template <class Body>
+void vectorised(const Body& body) {
+  body();
+}
 #endif
 
 }  // namespace wherry

@@ -20,6 +20,7 @@ struct Framework {
 };
 constexpr Framework frameworks[] = {
     {"torch", source::write_torch},
+    {"jax", source::write_jax},
 };
 
 const Framework& framework_of(const std::string& name) {

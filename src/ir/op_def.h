@@ -163,15 +163,15 @@ struct KerasSlot {
 };
 
 // How source code says the operator: text whose {holes} are the names of inputs, attributes and hyperparameters. An argument
-// `name={hole?}` is left out where the hole has its default. Helpers are whole definitions, as `ruff format` leaves them.
+// `name={hole?}` is left out where the hole has its default; in {hole!} a list of one number is that number. Helpers are whole definitions, as `ruff format` leaves them.
 struct SourceSlot {
   std::string_view torch = {}, keras = {}, jax = {};  // an expression; in JAX's {parameters} stands for weight=…, bias=…
   std::string_view torch_module = {};                 // the module that people write: "nn.Linear({in}, {out}, bias={bias?})"
   std::string_view jax_init = {};                     // a dict of fresh weights, made from {key} and hyperparameters
   std::vector<std::string_view> torch_helpers = {}, keras_helpers = {}, jax_helpers = {};
 };
-// The texts for one layer, where they depend on its uses (a block's layer has as many as the block; at least one).
-using SourceFn = SourceSlot (*)(const Graph&, std::span<const Node* const>);
+// Changes the texts for one layer, where they depend on its uses (a block's layer has as many as the block; at least one).
+using SourceFn = void (*)(SourceSlot&, const Graph&, std::span<const Node* const>);
 
 struct QuantRule {
   enum Kind { float_only, own_range, same_scale, fixed, weighted } kind = float_only;
@@ -198,7 +198,7 @@ struct OpDef {
   OnnxSlot onnx_out = {};
   KerasSlot keras = {};
   SourceSlot source = {};
-  SourceFn source_for = nullptr;                    // instead of `source`, which then shows what is usual
+  SourceFn source_for = nullptr;                    // where `source` says what is usual
   QuantRule quant = {};
   std::vector<std::string_view> examples = {};      // "conv2d(x: float32[1, 3, 8, 8], in: 3, out: 4, kernel_size: 3)"
 

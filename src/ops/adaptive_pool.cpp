@@ -2,6 +2,7 @@
 #include "ops/all_ops.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/source_helpers.h"
 
 #include <fmt/format.h>
 
@@ -145,6 +146,21 @@ void lower_max(TflLowering& t, const Node& node) {
 
 std::vector<AttrDef> size_attr(AttrKind kind) { return {{"output_size", kind, {}, "size of the result along each axis"}}; }
 
+// ---- source text ----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view adaptive_pool_source = R"py(
+def adaptive_pool(x, output_size, reduce):
+    """Windows over each axis, chosen so that the result has the given size."""
+    for axis, count in enumerate(each_axis(output_size, x.ndim - 2), 2):
+        size, parts = x.shape[axis], []
+        for i in range(count):
+            begin, end = i * size // count, -(-(i + 1) * size // count)
+            window = jax.lax.slice_in_dim(x, begin, end, axis=axis)
+            parts.append(reduce(window, axis=axis, keepdims=True))
+        x = jnp.concatenate(parts, axis=axis)
+    return x
+)py";
+
 }  // namespace
 
 OpList adaptive_pool() {
@@ -159,7 +175,10 @@ OpList adaptive_pool() {
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.adaptive_avg_pool1d.default", "x=self"}},
        .tflite = {.lower = lower_average},
-       .source = {.torch = "F.adaptive_avg_pool1d({x}, {output_size})"},
+       .source = {.torch = "F.adaptive_avg_pool1d({x}, {output_size})",
+                  .jax = "adaptive_pool({x}, {output_size}, jnp.mean)",
+                  .torch_module = "nn.AdaptiveAvgPool1d({output_size})",
+                  .jax_helpers = {jax::each_axis, adaptive_pool_source}},
        .quant = {QuantRule::own_range},
        .examples = {"adaptive_avg_pool1d(x: float32[2, 3, 10], output_size: 4)", "adaptive_avg_pool1d(x: float32[1, 3, 8], output_size: 1)",
                     "adaptive_avg_pool1d(x: float32[1, 3, 8], output_size: 4)"}},
@@ -174,7 +193,10 @@ OpList adaptive_pool() {
        .torch = {{"aten.adaptive_avg_pool2d.default", "x=self"}},
        .tflite = {.lower = lower_average},
        .source = {.torch = "F.adaptive_avg_pool2d({x}, {output_size})",
-                  .keras = "keras.layers.AdaptiveAveragePooling2D({output_size})({x})"},
+                  .keras = "keras.layers.AdaptiveAveragePooling2D({output_size})({x})",
+                  .jax = "adaptive_pool({x}, {output_size}, jnp.mean)",
+                  .torch_module = "nn.AdaptiveAvgPool2d({output_size})",
+                  .jax_helpers = {jax::each_axis, adaptive_pool_source}},
        .quant = {QuantRule::own_range},
        .examples = {"adaptive_avg_pool2d(x: float32[2, 3, 7, 7], output_size: 1)",
                     "adaptive_avg_pool2d(x: float32[1, 3, 8, 12], output_size: [4, 3])",
@@ -190,7 +212,10 @@ OpList adaptive_pool() {
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.adaptive_max_pool1d.default", "x=self"}},
        .tflite = {.lower = lower_max},
-       .source = {.torch = "F.adaptive_max_pool1d({x}, {output_size})"},
+       .source = {.torch = "F.adaptive_max_pool1d({x}, {output_size})",
+                  .jax = "adaptive_pool({x}, {output_size}, jnp.max)",
+                  .torch_module = "nn.AdaptiveMaxPool1d({output_size})",
+                  .jax_helpers = {jax::each_axis, adaptive_pool_source}},
        .quant = {QuantRule::same_scale},
        .examples = {"adaptive_max_pool1d(x: float32[2, 3, 10], output_size: 4)",
                     "adaptive_max_pool1d(x: float32[1, 3, 8], output_size: 2)"}},
@@ -204,7 +229,11 @@ OpList adaptive_pool() {
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.adaptive_max_pool2d.default", "x=self"}},
        .tflite = {.lower = lower_max},
-       .source = {.torch = "F.adaptive_max_pool2d({x}, {output_size})", .keras = "keras.layers.AdaptiveMaxPooling2D({output_size})({x})"},
+       .source = {.torch = "F.adaptive_max_pool2d({x}, {output_size})",
+                  .keras = "keras.layers.AdaptiveMaxPooling2D({output_size})({x})",
+                  .jax = "adaptive_pool({x}, {output_size}, jnp.max)",
+                  .torch_module = "nn.AdaptiveMaxPool2d({output_size})",
+                  .jax_helpers = {jax::each_axis, adaptive_pool_source}},
        .quant = {QuantRule::same_scale},
        .examples = {"adaptive_max_pool2d(x: float32[2, 3, 8, 8], output_size: [2, 4])",
                     "adaptive_max_pool2d(x: float32[1, 3, 7, 10], output_size: [3, 4])"}},

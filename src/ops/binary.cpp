@@ -152,6 +152,29 @@ std::vector<ValueId> convert_tflite_add_n(Builder& b, const ForeignNode& node) {
   return {sum};
 }
 
+// ---- source text ----------------------------------------------------------------------------------------------------
+
+void source_of_div(SourceSlot& slot, const Graph& graph, std::span<const Node* const> nodes) {
+  if (nodes[0]->is_none("rounding_mode")) return;
+  slot.torch = "torch.div({x}, {y}, rounding_mode={rounding_mode})";
+  const bool whole = !is_float(graph.type(nodes[0]->outputs[0]).dtype);
+  if (nodes[0]->string("rounding_mode") == "floor")
+    slot.jax = "jnp.floor_divide({x}, {y})";
+  else
+    slot.jax = whole ? "jnp.trunc({x} / {y}).astype(int)" : "jnp.trunc({x} / {y})";
+}
+
+// PyTorch's maximum takes no number.
+template <bool greater>
+void source_of_extreme(SourceSlot& slot, const Graph& graph, std::span<const Node* const> nodes) {
+  const auto number = [&](std::size_t input) {
+    const Value& value = graph[nodes[0]->inputs[input]];
+    return value.constant && value.name.empty() && value.type.shape.empty();
+  };
+  if (number(1)) slot.torch = greater ? "torch.clamp({x}, min={y})" : "torch.clamp({x}, max={y})";
+  if (number(0)) slot.torch = greater ? "torch.clamp({y}, min={x})" : "torch.clamp({y}, max={x})";
+}
+
 }  // namespace
 
 OpList binary() {
@@ -234,7 +257,8 @@ OpList binary() {
                  {"aten.floor_divide.Scalar", "", 0, convert_div<"floor">}},
        .tflite_in = {{"DIV", "x=0 y=1"}, {"FLOOR_DIV", "", 0, convert_tflite_floor_div}},
        .tflite = {.lower = lower_div},
-       .source = {"torch.div({x}, {y}, rounding_mode={rounding_mode})", "keras.ops.divide({x}, {y})", "{x} / {y}"},
+       .source = {.torch = "{x} / {y}", .keras = "keras.ops.divide({x}, {y})", .jax = "{x} / {y}"},
+       .source_for = source_of_div,
        .quant = {QuantRule::own_range},
        .examples = {"div(x: float32[1, 8, 4, 4], y: float32[1, 8, 1, 1] in 0.5..2)", "div(x: float32[2, 3], y: 0.3, rounding_mode: floor)",
                     "div(x: float32[2, 3], y: 0.3, rounding_mode: trunc)", "div(x: int32[2, 3] in -9..9, y: 2, rounding_mode: floor)"}},
@@ -256,7 +280,8 @@ OpList binary() {
        .layout = any,
        .torch = {{"aten.maximum.default", "", 0, convert_pair<"maximum">}, {"aten.max.other", "", 0, convert_pair<"maximum">}},
        .tflite = {.builtin = "MAXIMUM"},
-       .source = {"torch.maximum({x}, {y})", "keras.ops.maximum({x}, {y})", "jnp.maximum({x}, {y})"},
+       .source = {.torch = "torch.maximum({x}, {y})", .keras = "keras.ops.maximum({x}, {y})", .jax = "jnp.maximum({x}, {y})"},
+       .source_for = source_of_extreme<true>,
        .quant = {QuantRule::same_scale},
        .examples = {"maximum(x: float32[1, 8, 4, 4], y: float32[8, 1, 1])"}},
       {.name = "minimum",
@@ -267,7 +292,8 @@ OpList binary() {
        .layout = any,
        .torch = {{"aten.minimum.default", "", 0, convert_pair<"minimum">}, {"aten.min.other", "", 0, convert_pair<"minimum">}},
        .tflite = {.builtin = "MINIMUM"},
-       .source = {"torch.minimum({x}, {y})", "keras.ops.minimum({x}, {y})", "jnp.minimum({x}, {y})"},
+       .source = {.torch = "torch.minimum({x}, {y})", .keras = "keras.ops.minimum({x}, {y})", .jax = "jnp.minimum({x}, {y})"},
+       .source_for = source_of_extreme<false>,
        .quant = {QuantRule::same_scale},
        .examples = {"minimum(x: float32[1, 8, 4, 4], y: float32[8, 1, 1])"}},
       {.name = "pow",

@@ -59,7 +59,7 @@ OpList cast() {
                  {"aten.type_as.default", "", 0, convert<"other">}},
        .tflite_in = {{"CAST", "", 0, convert_tflite}},
        .tflite = {.lower = lower_cast},
-       .source = {"{x}.to({dtype})", "keras.ops.cast({x}, '{dtype}')", "{x}.astype({dtype})"},
+       .source = {.torch = "{x}.to({dtype})", .keras = "keras.ops.cast({x}, '{dtype}')", .jax = "{x}.astype({dtype})"},
        .examples = {"cast(x: float32[2, 3], dtype: int32)", "cast(x: int64[4], dtype: float32)", "cast(x: bool[4], dtype: float32)"}},
   };
   return defs;

@@ -4,6 +4,7 @@
 #include "ops/gemm.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/source_helpers.h"
 #include "ops/spatial.h"
 #include "ops/tflite_in.h"
 
@@ -244,6 +245,81 @@ std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
   return {tfl_in::channels_last(b, y)};
 }
 
+// ---- source text ----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view conv_source = R"py(
+def conv(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    """A convolution as PyTorch's: channels first, zeros given by number or by word."""
+    axes = weight.ndim - 2
+    letters = "HW"[-axes:]
+    y = jax.lax.conv_general_dilated(
+        x,
+        weight,
+        each_axis(stride, axes),
+        padding.upper() if isinstance(padding, str) else sides(padding, axes),
+        rhs_dilation=each_axis(dilation, axes),
+        dimension_numbers=("NC" + letters, "OI" + letters, "NC" + letters),
+        feature_group_count=groups,
+    )
+    return shifted(y, bias)
+)py";
+
+constexpr std::string_view conv_init_source = R"py(
+def conv_init(key, in_channels, out_channels, kernel_size, axes, groups=1, bias=True):
+    """The weights of conv."""
+    kernel = each_axis(kernel_size, axes)
+    fan_in = in_channels // groups * math.prod(kernel)
+    keys = jax.random.split(key)
+    shape = (out_channels, in_channels // groups, *kernel)
+    params = {"weight": uniform(keys[0], shape, fan_in)}
+    if bias:
+        params["bias"] = uniform(keys[1], (out_channels,), fan_in)
+    return params
+)py";
+
+constexpr std::string_view padded_conv1d_source = R"py(
+class PaddedConv1d(nn.Conv1d):
+    """A convolution with zeros of its own before and behind the axis."""
+
+    def __init__(self, *args, padding, **kwargs):
+        self.edges = padding if isinstance(padding, tuple) else (padding, padding)
+        super().__init__(*args, **kwargs)
+
+    def forward(self, x):
+        return super().forward(F.pad(x, self.edges))
+)py";
+
+constexpr std::string_view padded_conv2d_source = R"py(
+class PaddedConv2d(nn.Conv2d):
+    """A convolution that may have zeros of its own on each side."""
+
+    def __init__(self, *args, padding, **kwargs):
+        uneven = isinstance(padding, tuple) and len(padding) == 4
+        super().__init__(*args, padding=0 if uneven else padding, **kwargs)
+        self.edges = padding[2:] + padding[:2] if uneven else None
+
+    def forward(self, x):
+        return super().forward(F.pad(x, self.edges) if self.edges else x)
+)py";
+
+// Zeros for each end are more than torch.nn's convolutions take.
+template <std::size_t axes>
+void source_of_conv(SourceSlot& slot, const Graph&, std::span<const Node* const> nodes) {
+  const bool ends = std::any_of(nodes.begin(), nodes.end(), [](const Node* node) {
+    const Ints* padding = std::get_if<Ints>(&node->attr("padding"));
+    return padding && padding->size() == 2 * axes;
+  });
+  if (!ends) return;
+  slot.torch_helpers = {axes == 1 ? padded_conv1d_source : padded_conv2d_source};
+  slot.torch_module = axes == 1 ? "PaddedConv1d({in}, {out}, {kernel_size}, stride={stride?}, padding={padding}, dilation={dilation?}, "
+                                  "groups={groups?}, bias={bias?})"
+                                : "PaddedConv2d({in}, {out}, {kernel_size}, stride={stride?}, padding={padding}, dilation={dilation?}, "
+                                  "groups={groups?}, bias={bias?})";
+  slot.torch = axes == 1 ? "F.conv1d(F.pad({x}, {padding}), {weight}, {bias}, stride={stride?}, dilation={dilation?}, groups={groups?})"
+                         : "F.conv2d(F.pad({x}, {padding}[2:] + {padding}[:2]), {weight}, {bias}, stride={stride?}, dilation={dilation?}, "
+                           "groups={groups?})";
+}
+
 }  // namespace
 
 OpList conv() {
@@ -262,10 +338,14 @@ OpList conv() {
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.conv1d.default", "x=input"}, {"aten.conv1d.padding", "x=input"}},
        .tflite = {.lower = lower},
-       .source = {.torch = "F.conv1d({x}, {weight}, {bias}, {stride}, {padding}, {dilation}, {groups})",
+       .source = {.torch = "F.conv1d({x}, {weight}, {bias}, stride={stride?}, padding={padding?}, dilation={dilation?}, groups={groups?})",
                   .keras = "keras.ops.conv({x}, {weight}, strides={stride}, dilation_rate={dilation})",
-                  .jax = "jax.lax.conv_general_dilated({x}, {weight}, {stride}, {padding}, rhs_dilation={dilation}, "
-                         "feature_group_count={groups})"},
+                  .jax = "conv({x}, {parameters}, stride={stride?}, padding={padding?}, dilation={dilation?}, groups={groups?})",
+                  .torch_module = "nn.Conv1d({in}, {out}, {kernel_size}, stride={stride?}, padding={padding?}, dilation={dilation?}, "
+                                  "groups={groups?}, bias={bias?})",
+                  .jax_init = "conv_init({key}, {in}, {out}, {kernel_size}, axes=1, groups={groups?}, bias={bias?})",
+                  .jax_helpers = {jax::each_axis, jax::sides, jax::uniform, jax::shifted, conv_source, conv_init_source}},
+       .source_for = source_of_conv<1>,
        .quant = {QuantRule::weighted},
        .examples = {"conv1d(x: float32[2, 3, 16], in: 3, out: 5, kernel_size: 3, stride: 2, padding: 1)",
                     "conv1d(x: float32[1, 4, 17], in: 4, out: 8, kernel_size: 3, dilation: 2, groups: 4, bias: false)",
@@ -285,10 +365,14 @@ OpList conv() {
        .torch = {{"aten.conv2d.default", "x=input"}, {"aten.conv2d.padding", "x=input"}},
        .tflite_in = {{"CONV_2D", "", 0, convert_tflite<false>}, {"DEPTHWISE_CONV_2D", "", 0, convert_tflite<true>}},
        .tflite = {.lower = lower},
-       .source = {.torch = "F.conv2d({x}, {weight}, {bias}, {stride}, {padding}, {dilation}, {groups})",
+       .source = {.torch = "F.conv2d({x}, {weight}, {bias}, stride={stride?}, padding={padding?}, dilation={dilation?}, groups={groups?})",
                   .keras = "keras.ops.conv({x}, {weight}, strides={stride}, dilation_rate={dilation})",
-                  .jax = "jax.lax.conv_general_dilated({x}, {weight}, {stride}, {padding}, rhs_dilation={dilation}, "
-                         "feature_group_count={groups})"},
+                  .jax = "conv({x}, {parameters}, stride={stride?}, padding={padding?}, dilation={dilation?}, groups={groups?})",
+                  .torch_module = "nn.Conv2d({in}, {out}, {kernel_size}, stride={stride?}, padding={padding?}, dilation={dilation?}, "
+                                  "groups={groups?}, bias={bias?})",
+                  .jax_init = "conv_init({key}, {in}, {out}, {kernel_size}, axes=2, groups={groups?}, bias={bias?})",
+                  .jax_helpers = {jax::each_axis, jax::sides, jax::uniform, jax::shifted, conv_source, conv_init_source}},
+       .source_for = source_of_conv<2>,
        .quant = {QuantRule::weighted},
        .examples = {"conv2d(x: float32[1, 3, 8, 8], in: 3, out: 4, kernel_size: 3, padding: 1)",
                     "conv2d(x: float32[2, 3, 9, 12], in: 3, out: 5, kernel_size: [3, 5], stride: 2, padding: [1, 2], bias: false)",

@@ -3,6 +3,7 @@
 #include "ops/gemm.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/source_helpers.h"
 #include "ops/tflite_in.h"
 
 #include <fmt/format.h>
@@ -225,6 +226,52 @@ std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
   return {tfl_in::channels_last(b, y)};
 }
 
+constexpr std::string_view conv_transpose_source = R"py(
+def conv_transpose(
+    x,
+    weight,
+    bias=None,
+    stride=1,
+    padding=0,
+    output_padding=0,
+    groups=1,
+    dilation=1,
+):
+    """The transpose of a convolution as PyTorch's, channels first."""
+    axes = weight.ndim - 2
+    letters = "HW"[-axes:]
+    padding, more = each_axis(padding, axes), each_axis(output_padding, axes)
+    dilation = each_axis(dilation, axes)
+    reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+    ends = [(r - p, r - p + m) for r, p, m in zip(reach, padding, more, strict=True)]
+    weight = weight.reshape(groups, -1, *weight.shape[1:]).swapaxes(1, 2)
+    weight = jnp.flip(weight.reshape(-1, *weight.shape[2:]), range(2, axes + 2))
+    y = jax.lax.conv_general_dilated(
+        x,
+        weight,
+        (1,) * axes,
+        ends,
+        lhs_dilation=each_axis(stride, axes),
+        rhs_dilation=dilation,
+        dimension_numbers=("NC" + letters, "OI" + letters, "NC" + letters),
+        feature_group_count=groups,
+    )
+    return shifted(y, bias)
+)py";
+
+constexpr std::string_view conv_transpose_init_source = R"py(
+def conv_transpose_init(key, inputs, outputs, kernel_size, axes, groups=1, bias=True):
+    """The weights of conv_transpose."""
+    kernel = each_axis(kernel_size, axes)
+    fan_in = outputs // groups * math.prod(kernel)
+    keys = jax.random.split(key)
+    shape = (inputs, outputs // groups, *kernel)
+    params = {"weight": uniform(keys[0], shape, fan_in)}
+    if bias:
+        params["bias"] = uniform(keys[1], (outputs,), fan_in)
+    return params
+)py";
+
 OpDef transposed(std::string_view name, std::size_t axes, ForeignMap map) {
   const AttrKind kind = axes == 1 ? AttrKind::ints1 : AttrKind::ints2;
   return {
@@ -255,7 +302,16 @@ OpDef transposed(std::string_view name, std::size_t axes, ForeignMap map) {
       .tflite = {.lower = lower},
       .source = {.torch = axes == 1
                               ? "F.conv_transpose1d({x}, {weight}, {bias}, {stride}, {padding}, {output_padding}, {groups}, {dilation})"
-                              : "F.conv_transpose2d({x}, {weight}, {bias}, {stride}, {padding}, {output_padding}, {groups}, {dilation})"},
+                              : "F.conv_transpose2d({x}, {weight}, {bias}, {stride}, {padding}, {output_padding}, {groups}, {dilation})",
+                 .jax = "conv_transpose({x}, {parameters}, stride={stride?}, padding={padding?}, output_padding={output_padding?}, "
+                        "groups={groups?}, dilation={dilation?})",
+                 .torch_module = axes == 1 ? "nn.ConvTranspose1d({in}, {out}, {kernel_size}, stride={stride?}, padding={padding?}, "
+                                             "output_padding={output_padding?}, groups={groups?}, bias={bias?}, dilation={dilation?})"
+                                           : "nn.ConvTranspose2d({in}, {out}, {kernel_size}, stride={stride?}, padding={padding?}, "
+                                             "output_padding={output_padding?}, groups={groups?}, bias={bias?}, dilation={dilation?})",
+                 .jax_init = axes == 1 ? "conv_transpose_init({key}, {in}, {out}, {kernel_size}, axes=1, groups={groups?}, bias={bias?})"
+                                       : "conv_transpose_init({key}, {in}, {out}, {kernel_size}, axes=2, groups={groups?}, bias={bias?})",
+                 .jax_helpers = {jax::each_axis, jax::uniform, jax::shifted, conv_transpose_source, conv_transpose_init_source}},
       .quant = {QuantRule::weighted}};
 }
 

@@ -130,8 +130,9 @@ OpList create() {
                  {"aten.scalar_tensor.default", "", 0, convert_scalar_tensor}},
        .tflite_in = {{"SHAPE", "", 0, convert_tflite_shape}},
        .tflite = {.lower = lower<eval_full>},
-       .source = {"torch.full({size}, {fill_value}, dtype={dtype})", "keras.ops.full({size}, {fill_value})",
-                  "jnp.full({size}, {fill_value})"},
+       .source = {.torch = "torch.full({size}, {fill_value}, dtype={dtype})",
+                  .keras = "keras.ops.full({size}, {fill_value})",
+                  .jax = "jnp.full({size}, {fill_value}, dtype={dtype})"},
        .examples = {"full(size: [2, 3], fill_value: 0.5)", "full(size: [], fill_value: 3, dtype: int64)"}},
       {.name = "arange",
        .doc = "Numbers from start up to but not including end.",
@@ -146,8 +147,9 @@ OpList create() {
                  {"aten.arange.start", "", 0, convert_arange},
                  {"aten.arange.start_step", "", 0, convert_arange}},
        .tflite = {.lower = lower<eval_arange>},
-       .source = {"torch.arange({start}, {end}, {step}, dtype={dtype})", "keras.ops.arange({start}, {end}, {step})",
-                  "jnp.arange({start}, {end}, {step})"},
+       .source = {.torch = "torch.arange({start}, {end}, {step}, dtype={dtype})",
+                  .keras = "keras.ops.arange({start}, {end}, {step})",
+                  .jax = "jnp.arange({start}, {end}, {step}, dtype={dtype})"},
        .examples = {"arange(end: 5, dtype: int64)", "arange(start: 1, end: 2, step: 0.25)"}},
   };
   return defs;

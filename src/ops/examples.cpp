@@ -254,37 +254,4 @@ class Reader {
 
 Example parse_example(const OpTable& ops, std::string_view text) { return Reader(ops, text).read(); }
 
-std::string python_literal(const Attr& attr) {
-  if (std::holds_alternative<None>(attr)) return "None";
-  if (const bool* b = std::get_if<bool>(&attr)) return *b ? "True" : "False";
-  if (const auto* s = std::get_if<std::string>(&attr)) return fmt::format("'{}'", *s);
-  if (const DType* d = std::get_if<DType>(&attr)) return *d == DType::boolean ? "torch.bool" : fmt::format("torch.{}", name(*d));
-  if (const double* d = std::get_if<double>(&attr); d && !std::isfinite(*d))
-    return std::isnan(*d) ? "float('nan')" : *d > 0 ? "float('inf')" : "float('-inf')";
-  if (const auto* list = std::get_if<Strings>(&attr)) {
-    std::vector<std::string> words;
-    for (const std::string& s : *list) words.push_back(fmt::format("'{}'", s));
-    return fmt::format("[{}]", join(words, ", "));
-  }
-  return text(attr);
-}
-
-std::string fill_holes(std::string_view slot, const Node& node, const std::map<std::string, std::string, std::less<>>& values) {
-  std::string out;
-  for (std::size_t i = 0; i < slot.size(); ++i) {
-    const std::size_t close = slot[i] == '{' ? slot.find('}', i) : std::string_view::npos;
-    const std::string_view hole = close == std::string_view::npos ? "" : slot.substr(i + 1, close - i - 1);
-    if (hole.empty() || !is_identifier(hole)) {
-      out += slot[i];
-      continue;
-    }
-    if (const auto it = values.find(hole); it != values.end())
-      out += it->second;
-    else
-      out += python_literal(node.attr(hole));
-    i = close;
-  }
-  return out;
-}
-
 }  // namespace wherry

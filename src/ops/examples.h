@@ -20,9 +20,4 @@ struct Example {
 // A fault in the example is a bug of its table row: CHECK.
 Example parse_example(const OpTable& ops, std::string_view text);
 
-// What a source slot writes for the node: {holes} replaced by `values` (inputs' names → text; a variadic one a list) and by the
-// attributes as Python writes them.
-std::string fill_holes(std::string_view slot, const Node& node, const std::map<std::string, std::string, std::less<>>& values);
-std::string python_literal(const Attr& attr);
-
 }  // namespace wherry

@@ -228,6 +228,22 @@ std::vector<ValueId> convert_tflite_gather_nd(Builder& b, const ForeignNode& nod
   return {tfl_in::as_stated(b, node, b("index_select", {tfl_in::reshaped(b, x, flat), place}, {{"dim", std::int64_t{0}}}))};
 }
 
+// ---- source text ----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view gather_source = R"py(
+def gather(x, dim, index):
+    """The elements of x that lie where index says along dim."""
+    dim = dim % x.ndim
+    cut = tuple(slice(n if axis != dim else None) for axis, n in enumerate(index.shape))
+    return jnp.take_along_axis(x[cut], index, axis=dim)
+)py";
+
+constexpr std::string_view embedding_source = R"py(
+def embedding(x, weight):
+    """The rows of the weight with the numbers in x."""
+    return jnp.take(weight, x, axis=0)
+)py";
+
 }  // namespace
 
 OpList index() {
@@ -242,8 +258,9 @@ OpList index() {
        .torch = {{"aten.index_select.default", "x=self"}, {"aten.index.Tensor", "", 0, convert_index}},
        .tflite_in = {{"GATHER", "", 0, convert_tflite_gather}, {"GATHER_ND", "", 0, convert_tflite_gather_nd}},
        .tflite = {.lower = lower_index_select},
-       .source = {"torch.index_select({x}, {dim}, {index})", "keras.ops.take({x}, {index}, axis={dim})",
-                  "jnp.take({x}, {index}, axis={dim})"},
+       .source = {.torch = "torch.index_select({x}, {dim}, {index})",
+                  .keras = "keras.ops.take({x}, {index}, axis={dim})",
+                  .jax = "jnp.take({x}, {index}, axis={dim})"},
        .quant = {QuantRule::same_scale},
        .examples = {"index_select(x: float32[1, 6, 3, 3], index: const int64[4] = [5, 0, 0, 2], dim: 1)",
                     "index_select(x: float32[5, 2], index: int64[3] in 0..4)"}},
@@ -255,8 +272,10 @@ OpList index() {
        .eval = eval_gather,
        .torch = {{"aten.gather.default", "x=self =sparse_grad"}},
        .tflite = {.lower = lower_gather},
-       .source = {"torch.gather({x}, {dim}, {index})", "keras.ops.take_along_axis({x}, {index}, axis={dim})",
-                  "jnp.take_along_axis({x}, {index}, axis={dim})"},
+       .source = {.torch = "torch.gather({x}, {dim}, {index})",
+                  .keras = "keras.ops.take_along_axis({x}, {index}, axis={dim})",
+                  .jax = "gather({x}, {dim}, {index})",
+                  .jax_helpers = {gather_source}},
        .quant = {QuantRule::same_scale},
        .examples = {"gather(x: float32[3, 4], index: int64[2, 4] in 0..2, dim: 0)",
                     "gather(x: float32[2, 3, 4], index: const int64[2, 3, 1] = [0, 3, 1, 2, 2, 0], dim: -1)"}},
@@ -276,7 +295,12 @@ OpList index() {
        },
        .torch = {{"aten.embedding.default", "", 0, convert_embedding}},
        .tflite = {.lower = lower_embedding},
-       .source = {"F.embedding({x}, {weight})", "keras.ops.take({weight}, {x}, axis=0)", "jnp.take({weight}, {x}, axis=0)"},
+       .source = {.torch = "F.embedding({x}, {weight})",
+                  .keras = "keras.ops.take({weight}, {x}, axis=0)",
+                  .jax = "embedding({x}, {parameters})",
+                  .torch_module = "nn.Embedding({num_embeddings}, {embedding_dim})",
+                  .jax_init = "{\"weight\": jax.random.normal({key}, ({num_embeddings}, {embedding_dim}))}",
+                  .jax_helpers = {embedding_source}},
        .quant = {QuantRule::same_scale},
        .examples = {"embedding(x: int64[2, 3] in 0..4, num_embeddings: 5, embedding_dim: 4)"}},
   };

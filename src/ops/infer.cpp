@@ -21,9 +21,12 @@ Shape broadcast_shapes(const Shape& a, const Shape& b) {
     const Dim one(1);
     const Dim& x = i < rank - a.size() ? one : a[i - (rank - a.size())];
     const Dim& y = i < rank - b.size() ? one : b[i - (rank - b.size())];
-    if (x == y || y == one) out[i] = x;
-    else if (x == one) out[i] = y;
-    else fault(fmt::format("shapes {} and {} do not broadcast: axis {} is {} and {}", text(a), text(b), i, x.text(), y.text()));
+    if (x == y || y == one)
+      out[i] = x;
+    else if (x == one)
+      out[i] = y;
+    else
+      fault(fmt::format("shapes {} and {} do not broadcast: axis {} is {} and {}", text(a), text(b), i, x.text(), y.text()));
   }
   return out;
 }
@@ -36,7 +39,8 @@ std::vector<Type> broadcast(const OpTypes& t) {
     const Type& type = *t.inputs[i];
     out.shape = broadcast_shapes(out.shape, type.shape);
     const bool scalar = t.constants[i] && type.shape.empty();
-    if (scalar_constant && !scalar) out.dtype = type.dtype, scalar_constant = false;
+    if (scalar_constant && !scalar)
+      out.dtype = type.dtype, scalar_constant = false;
     else if (!scalar && type.dtype != out.dtype)
       fault(fmt::format("{} takes tensors of one data type, not {} and {}", t.node.op->name, name(out.dtype), name(type.dtype)), "E502");
   }

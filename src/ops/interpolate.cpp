@@ -3,6 +3,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/source_helpers.h"
 #include "ops/tflite_in.h"
 
 #include <fmt/format.h>
@@ -229,6 +230,45 @@ std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
   return {tfl_in::channels_last(b, y)};
 }
 
+// ---- source text ----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view interpolate_source = R"py(
+def interpolate(x, size=None, scale_factor=None, mode="nearest", align_corners=False):
+    """Resizes the spatial axes, one after the other."""
+    axes = x.ndim - 2
+    factors = (None,) * axes if scale_factor is None else each_axis(scale_factor, axes)
+    for axis, factor in enumerate(factors, 2):
+        length = x.shape[axis]
+        count = int(length * factor) if size is None else each_axis(size, axes)[axis - 2]
+        step = length / count if factor is None else 1 / factor
+        at = np.arange(count)
+        if mode == "nearest":
+            index = np.minimum(np.floor(at * np.float32(step)).astype(int), length - 1)
+            x = jnp.take(x, index, axis=axis)
+            continue
+        if align_corners:
+            places = at * ((length - 1) / max(count - 1, 1))
+        else:
+            places = np.maximum((at + 0.5) * step - 0.5, 0)
+        low = np.minimum(np.floor(places).astype(int), length - 1)
+        high = np.minimum(low + 1, length - 1)
+        share = (places - low).astype(x.dtype).reshape(-1, *(1,) * (x.ndim - axis - 1))
+        x = jnp.take(x, low, axis=axis) * (1 - share) + jnp.take(x, high, axis=axis) * share
+    return x
+)py";
+
+// F.interpolate has no word for a size and a scale together, and none for corners where it takes the nearest element.
+void source_of_interpolate(SourceSlot& slot, const Graph& graph, std::span<const Node* const> nodes) {
+  const Node& node = *nodes[0];
+  if (node.is_none("size") || node.is_none("scale_factor")) return;
+  slot.torch_module = {};
+  const bool flat = graph.type(node.inputs[0]).shape.size() == 3, nearest = node.string("mode") == "nearest";
+  slot.torch = nearest ? flat ? "torch.ops.aten.upsample_nearest1d({x}, {size}, *{scale_factor})"
+                              : "torch.ops.aten.upsample_nearest2d({x}, {size}, *{scale_factor})"
+               : flat  ? "torch.ops.aten.upsample_linear1d({x}, {size}, {align_corners}, *{scale_factor})"
+                       : "torch.ops.aten.upsample_bilinear2d({x}, {size}, {align_corners}, *{scale_factor})";
+}
+
 }  // namespace
 
 OpList interpolate() {
@@ -255,7 +295,11 @@ OpList interpolate() {
                  {.target = "aten.upsample_bilinear2d.default", .convert = convert_bilinear}},
        .tflite_in = {{"RESIZE_BILINEAR", "", 0, convert_tflite}, {"RESIZE_NEAREST_NEIGHBOR", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
-       .source = {.torch = "F.interpolate({x}, {size}, {scale_factor}, {mode}, {align_corners} or None)"},
+       .source = {.torch = "F.interpolate({x}, size={size?}, scale_factor={scale_factor!?}, mode={mode?}, align_corners={align_corners?})",
+                  .jax = "interpolate({x}, size={size?}, scale_factor={scale_factor!?}, mode={mode?}, align_corners={align_corners?})",
+                  .torch_module = "nn.Upsample(size={size?}, scale_factor={scale_factor!?}, mode={mode?}, align_corners={align_corners?})",
+                  .jax_helpers = {jax::each_axis, interpolate_source}},
+       .source_for = source_of_interpolate,
        .quant = {QuantRule::same_scale},
        .examples = {"interpolate(x: float32[1, 3, 4, 5], scale_factor: [2.0, 2.0])", "interpolate(x: float32[2, 3, 4, 5], size: [7, 3])",
                     "interpolate(x: float32[1, 2, 3, 5], scale_factor: 2.5)",

@@ -3,6 +3,7 @@
 #include "ops/gemm.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/source_helpers.h"
 #include "ops/tflite_in.h"
 
 #include <fmt/format.h>
@@ -104,6 +105,25 @@ std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
   return {tfl_in::as_stated(b, node, y)};
 }
 
+// ---- source text ----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view linear_source = R"py(
+def linear(x, weight, bias=None):
+    """x · weightᵀ + bias over the last axis."""
+    y = x @ weight.T
+    return y if bias is None else y + bias
+)py";
+
+constexpr std::string_view linear_init_source = R"py(
+def linear_init(key, in_features, out_features, bias=True):
+    """The weights of linear."""
+    keys = jax.random.split(key)
+    params = {"weight": uniform(keys[0], (out_features, in_features), in_features)}
+    if bias:
+        params["bias"] = uniform(keys[1], (out_features,), in_features)
+    return params
+)py";
+
 }  // namespace
 
 OpList linear() {
@@ -126,7 +146,10 @@ OpList linear() {
        .tflite = {.lower = lower},
        .source = {.torch = "F.linear({x}, {weight}, {bias})",
                   .keras = "keras.ops.matmul({x}, keras.ops.transpose({weight})) + {bias}",
-                  .jax = "{x} @ {weight}.T + {bias}"},
+                  .jax = "linear({x}, {parameters})",
+                  .torch_module = "nn.Linear({in}, {out}, bias={bias?})",
+                  .jax_init = "linear_init({key}, {in}, {out}, bias={bias?})",
+                  .jax_helpers = {jax::uniform, linear_source, linear_init_source}},
        .quant = {QuantRule::weighted},
        .examples = {"linear(x: float32[2, 16], in: 16, out: 10)", "linear(x: float32[2, 5, 37], in: 37, out: 21)",
                     "linear(x: float32[1, 2, 3, 8], in: 8, out: 4, bias: false)", "linear(x: float32[9], in: 9, out: 3)"}},

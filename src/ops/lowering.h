@@ -11,7 +11,7 @@ Type channels_last(const Type& type);
 // The input's constant, or a refusal that names it. `needed` inputs must be there.
 const Tensor& weight(TflLowering& t, const Node& node, std::string_view input);
 
-int int32s(TflLowering& t, const std::vector<std::int64_t>& values, Sizes sizes = {});    // sizes {}: a vector
+int int32s(TflLowering& t, const std::vector<std::int64_t>& values, Sizes sizes = {});  // sizes {}: a vector
 // RESHAPE to `type` (at most one symbolic size); `x` itself where it has that shape.
 int reshape(TflLowering& t, int x, const Type& type);
 // TRANSPOSE: result axis i is axis axes[i] of x.
@@ -27,14 +27,14 @@ int binary(TflLowering& t, std::string_view builtin, int a, int b, const Type& t
 // Rank 3 ([N, C, L]) becomes [N, 1, L, C].
 struct Framed {
   int x = -1;
-  Type type;                        // of x
-  std::string_view padding;         // "SAME" or "VALID"
-  std::vector<Window> windows;      // two, height first; before/after as they were asked for, with those of a merged PAD
+  Type type;                    // of x
+  std::string_view padding;     // "SAME" or "VALID"
+  std::vector<Window> windows;  // two, height first; before/after as they were asked for, with those of a merged PAD
 };
 struct Framing {
-  float fill = 0;            // what padding holds
-  bool same = true;          // SAME may be chosen
-  bool merge = true;         // a PAD of zeros that makes x may become part of the padding, where that holds zeros too
+  float fill = 0;     // what padding holds
+  bool same = true;   // SAME may be chosen
+  bool merge = true;  // a PAD of zeros that makes x may become part of the padding, where that holds zeros too
 };
 // Exact: SAME where it pads the same, VALID where nothing is padded, else an explicit PAD.
 Framed frame(TflLowering& t, const Node& node, ValueId x, std::vector<Window> windows, const Framing& framing = {});

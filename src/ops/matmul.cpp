@@ -184,6 +184,22 @@ std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
   return {b("matmul", xy)};
 }
 
+// ---- source text ----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view attention_source = R"py(
+def attention(query, key, value, mask=None, is_causal=False, scale=None):
+    """softmax(query @ key.T * scale + mask) @ value."""
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scores = query @ key.swapaxes(-1, -2) * scale
+    if is_causal:
+        mask = jnp.tril(jnp.ones(scores.shape[-2:], bool))
+    if mask is not None and mask.dtype == bool:
+        scores = jnp.where(mask, scores, -jnp.inf)
+    elif mask is not None:
+        scores = scores + mask
+    return jax.nn.softmax(scores, axis=-1) @ value
+)py";
+
 }  // namespace
 
 OpList matmul() {
@@ -220,8 +236,10 @@ OpList matmul() {
        .infer = infer_attention,
        .expand = expand_attention,
        .torch = {{"aten.scaled_dot_product_attention.default", "", 0, convert_attention}},
-       .source = {"F.scaled_dot_product_attention({query}, {key}, {value}, {attn_mask}, is_causal={is_causal}, scale={scale})",
-                  "keras.ops.dot_product_attention({query}, {key}, {value})", "jax.nn.dot_product_attention({query}, {key}, {value})"},
+       .source = {.torch = "F.scaled_dot_product_attention({query}, {key}, {value}, {attn_mask}, is_causal={is_causal?}, scale={scale?})",
+                  .keras = "keras.ops.dot_product_attention({query}, {key}, {value})",
+                  .jax = "attention({query}, {key}, {value}, {attn_mask}, is_causal={is_causal?}, scale={scale?})",
+                  .jax_helpers = {attention_source}},
        .quant = {QuantRule::own_range},
        .examples = {"scaled_dot_product_attention(query: float32[1, 2, 5, 4], key: float32[1, 2, 6, 4], value: float32[1, 2, 6, 3])",
                     "scaled_dot_product_attention(query: float32[1, 2, 5, 4], key: float32[1, 2, 5, 4], value: float32[1, 2, 5, 4], "

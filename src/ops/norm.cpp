@@ -5,6 +5,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/source_helpers.h"
 #include "ops/spatial.h"
 
 #include <fmt/format.h>
@@ -270,6 +271,107 @@ std::vector<Input> norm_inputs(std::string_view x, std::string_view size) {
   return {{"x", x}, {"weight", size, Role::optional_parameter}, {"bias", size, Role::optional_parameter}};
 }
 
+// ---- source text ----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view batch_norm_source = R"py(
+def batch_norm(x, running_mean, running_var, weight=None, bias=None, eps=1e-05):
+    """Normalises by stored statistics, which gradients leave alone."""
+    mean, var = jax.lax.stop_gradient((running_mean, running_var))
+    scale = jax.lax.rsqrt(var + eps)
+    scale = scale if weight is None else scale * weight
+    shift = -mean * scale if bias is None else bias - mean * scale
+    shape = (-1, *(1,) * (x.ndim - 2))
+    return x * scale.reshape(shape) + shift.reshape(shape)
+)py";
+
+constexpr std::string_view batch_norm_init_source = R"py(
+def batch_norm_init(features, affine=True, bias=True):
+    """The weights of batch_norm, and its statistics."""
+    params = affine_init((features,), affine, bias)
+    return params | {
+        "running_mean": jnp.zeros(features),
+        "running_var": jnp.ones(features),
+    }
+)py";
+
+constexpr std::string_view normalised_source = R"py(
+def normalised(x, axes, eps):
+    """x with mean 0 and variance 1 over these axes."""
+    mean = jnp.mean(x, axis=axes, keepdims=True)
+    return (x - mean) * jax.lax.rsqrt(jnp.var(x, axis=axes, keepdims=True) + eps)
+)py";
+
+constexpr std::string_view scaled_source = R"py(
+def scaled(x, weight, bias):
+    """x times a number for each channel, plus one."""
+    shape = (-1, *(1,) * (x.ndim - 2))
+    x = x if weight is None else x * weight.reshape(shape)
+    return x if bias is None else x + bias.reshape(shape)
+)py";
+
+constexpr std::string_view layer_norm_source = R"py(
+def layer_norm(x, shape, weight=None, bias=None, eps=1e-05):
+    """Normalises over the last axes, those of the shape."""
+    axes = 1 if isinstance(shape, int) else len(shape)
+    x = normalised(x, tuple(range(-axes, 0)), eps)
+    x = x if weight is None else x * weight
+    return x if bias is None else x + bias
+)py";
+
+constexpr std::string_view group_norm_source = R"py(
+def group_norm(x, groups, weight=None, bias=None, eps=1e-05):
+    """Normalises over each group of channels."""
+    y = x.reshape(x.shape[0], groups, -1)
+    return scaled(normalised(y, 2, eps).reshape(x.shape), weight, bias)
+)py";
+
+constexpr std::string_view instance_norm_source = R"py(
+def instance_norm(x, weight=None, bias=None, eps=1e-05):
+    """Normalises each channel of each sample."""
+    return scaled(normalised(x, tuple(range(2, x.ndim)), eps), weight, bias)
+)py";
+
+constexpr std::string_view without_source = R"py(
+def without(module, *names):
+    """The module without these weights."""
+    for name in names:
+        module.register_parameter(name, None)
+    return module
+)py";
+
+bool lacks_only_bias(const Node& node) { return has_input(node, "weight") && !has_input(node, "bias"); }
+
+// torch.nn has a class for each number of axes, and no switch for the offset alone.
+void source_of_batch_norm(SourceSlot& slot, const Graph& graph, std::span<const Node* const> nodes) {
+  const std::size_t rank = graph.type(nodes[0]->inputs[0]).shape.size();
+  const bool bias = !lacks_only_bias(*nodes[0]);
+  constexpr std::string_view texts[3][2] = {
+      {"nn.BatchNorm1d({features}, eps={eps?}, affine={affine?})", "without(nn.BatchNorm1d({features}, eps={eps?}), \"bias\")"},
+      {"nn.BatchNorm2d({features}, eps={eps?}, affine={affine?})", "without(nn.BatchNorm2d({features}, eps={eps?}), \"bias\")"},
+      {"nn.BatchNorm3d({features}, eps={eps?}, affine={affine?})", "without(nn.BatchNorm3d({features}, eps={eps?}), \"bias\")"}};
+  slot.torch_module = texts[rank <= 3 ? 0 : rank == 4 ? 1 : 2][bias ? 0 : 1];
+  if (!bias) slot.torch_helpers = {without_source};
+}
+
+void source_of_group_norm(SourceSlot& slot, const Graph&, std::span<const Node* const> nodes) {
+  if (!lacks_only_bias(*nodes[0])) return;
+  slot.torch_module = "without(nn.GroupNorm({num_groups}, {channels}, eps={eps?}), \"bias\")";
+  slot.torch_helpers = {without_source};
+}
+
+void source_of_instance_norm(SourceSlot& slot, const Graph& graph, std::span<const Node* const> nodes) {
+  const std::size_t rank = graph.type(nodes[0]->inputs[0]).shape.size();
+  const bool bias = !lacks_only_bias(*nodes[0]);
+  constexpr std::string_view texts[3][2] = {{"nn.InstanceNorm1d({features}, eps={eps?}, affine={affine?})",
+                                             "without(nn.InstanceNorm1d({features}, eps={eps?}, affine=True), \"bias\")"},
+                                            {"nn.InstanceNorm2d({features}, eps={eps?}, affine={affine?})",
+                                             "without(nn.InstanceNorm2d({features}, eps={eps?}, affine=True), \"bias\")"},
+                                            {"nn.InstanceNorm3d({features}, eps={eps?}, affine={affine?})",
+                                             "without(nn.InstanceNorm3d({features}, eps={eps?}, affine=True), \"bias\")"}};
+  slot.torch_module = texts[rank <= 3 ? 0 : rank == 4 ? 1 : 2][bias ? 0 : 1];
+  if (!bias) slot.torch_helpers = {without_source};
+}
+
 OpDef batch_norm_def() {
   std::vector<Input> inputs = norm_inputs("[N, C, …]", "[C]");
   inputs.push_back({"running_mean", "[C]", Role::parameter});
@@ -292,7 +394,11 @@ OpDef batch_norm_def() {
       .tflite = {.lower = lower_batch_norm},
       .source = {.torch = "F.batch_norm({x}, {running_mean}, {running_var}, {weight}, {bias}, eps={eps})",
                  .keras = "keras.ops.batch_normalization({x}, {running_mean}, {running_var}, -1, {bias}, {weight}, {eps})",
-                 .jax = "({x} - {running_mean}) * jax.lax.rsqrt({running_var} + {eps}) * {weight} + {bias}"},
+                 .jax = "batch_norm({x}, {parameters}, eps={eps?})",
+                 .torch_module = "nn.BatchNorm2d({features}, eps={eps?}, affine={affine?})",
+                 .jax_init = "batch_norm_init({features}, affine={affine?}, bias={bias?})",
+                 .jax_helpers = {jax::affine_init, batch_norm_source, batch_norm_init_source}},
+      .source_for = source_of_batch_norm,
       .quant = {QuantRule::own_range},
       .examples = {"batch_norm(x: float32[2, 5, 4, 3], features: 5)",
                    "batch_norm(x: float32[3, 4], features: 4, affine: false, eps: 0.001)",
@@ -314,7 +420,11 @@ OpDef layer_norm_def() {
           .layout = {LayoutRule::fixed},
           .torch = {{"aten.layer_norm.default", "x=input =cudnn_enable"}},
           .tflite = {.lower = lower_layer_norm},
-          .source = {.torch = "F.layer_norm({x}, {normalized_shape}, {weight}, {bias}, {eps})"},
+          .source = {.torch = "F.layer_norm({x}, {normalized_shape}, {weight}, {bias}, {eps})",
+                     .jax = "layer_norm({x}, {normalized_shape}, {parameters}, eps={eps?})",
+                     .torch_module = "nn.LayerNorm({normalized_shape!}, eps={eps?}, elementwise_affine={affine?}, bias={bias?})",
+                     .jax_init = "affine_init({normalized_shape}, affine={affine?}, bias={bias?})",
+                     .jax_helpers = {jax::affine_init, normalised_source, layer_norm_source}},
           .quant = {QuantRule::float_only},
           .examples = {"layer_norm(x: float32[2, 5, 8], normalized_shape: 8)",
                        "layer_norm(x: float32[2, 3, 4, 5], normalized_shape: [4, 5], bias: false, eps: 0.001)",
@@ -336,7 +446,12 @@ OpDef group_norm_def() {
           .layout = {LayoutRule::spatial},
           .torch = {{"aten.group_norm.default", "x=input =cudnn_enabled"}},
           .tflite = {.lower = lower_group_norm},
-          .source = {.torch = "F.group_norm({x}, {num_groups}, {weight}, {bias}, {eps})"},
+          .source = {.torch = "F.group_norm({x}, {num_groups}, {weight}, {bias}, {eps})",
+                     .jax = "group_norm({x}, {num_groups}, {parameters}, eps={eps?})",
+                     .torch_module = "nn.GroupNorm({num_groups}, {channels}, eps={eps?}, affine={affine?})",
+                     .jax_init = "affine_init(({channels},), affine={affine?}, bias={bias?})",
+                     .jax_helpers = {jax::affine_init, normalised_source, scaled_source, group_norm_source}},
+          .source_for = source_of_group_norm,
           .quant = {QuantRule::float_only},
           .examples = {"group_norm(x: float32[2, 6, 4, 3], num_groups: 2, channels: 6)",
                        "group_norm(x: float32[2, 6, 5], num_groups: 6, channels: 6, affine: false)",
@@ -359,7 +474,12 @@ OpDef instance_norm_def() {
       .layout = {LayoutRule::spatial},
       .torch = {{.target = "aten.instance_norm.default", .convert = convert_instance_norm}},
       .tflite = {.lower = lower_instance_norm},
-      .source = {.torch = "F.instance_norm({x}, None, None, {weight}, {bias}, True, 0.1, {eps})"},
+      .source = {.torch = "F.instance_norm({x}, None, None, {weight}, {bias}, True, 0.1, {eps})",
+                 .jax = "instance_norm({x}, {parameters}, eps={eps?})",
+                 .torch_module = "nn.InstanceNorm2d({features}, eps={eps?}, affine={affine?})",
+                 .jax_init = "affine_init(({features},), affine={affine}, bias={bias?})",
+                 .jax_helpers = {jax::affine_init, normalised_source, scaled_source, instance_norm_source}},
+      .source_for = source_of_instance_norm,
       .quant = {QuantRule::float_only},
       .examples = {"instance_norm(x: float32[2, 3, 5, 6], features: 3)", "instance_norm(x: float32[2, 4, 9], features: 4, affine: true)"}};
 }

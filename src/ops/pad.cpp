@@ -207,6 +207,21 @@ std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
   return {image ? tfl_in::channels_last(b, y) : y};
 }
 
+// ---- source text ----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view pad_source = R"py(
+def pad(x, pad, mode="constant", value=0.0):
+    """Adds before and after the axes, the last one first; cuts off where negative."""
+    pairs = list(zip(pad[::2], pad[1::2], strict=True))[::-1]
+    pairs = [(0, 0)] * (x.ndim - len(pairs)) + pairs
+    cuts = [(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(pairs, x.shape, strict=True)]
+    x = x[tuple(slice(begin, end) for begin, end in cuts)]
+    widths = [(max(a, 0), max(b, 0)) for a, b in pairs]
+    if mode == "constant":
+        return jnp.pad(x, widths, constant_values=value)
+    return jnp.pad(x, widths, {"replicate": "edge", "circular": "wrap"}.get(mode, mode))
+)py";
+
 }  // namespace
 
 OpList pad() {
@@ -228,7 +243,9 @@ OpList pad() {
                  {.target = "aten.replication_pad2d.default", .convert = convert_replication}},
        .tflite_in = {{"PAD", "", 0, convert_tflite}, {"PADV2", "", 0, convert_tflite}, {"MIRROR_PAD", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
-       .source = {.torch = "F.pad({x}, {pad}, {mode}, {value})"},
+       .source = {.torch = "F.pad({x}, {pad}, mode={mode?}, value={value?})",
+                  .jax = "pad({x}, {pad}, mode={mode?}, value={value?})",
+                  .jax_helpers = {pad_source}},
        .quant = {QuantRule::same_scale},
        .examples = {"pad(x: float32[1, 3, 4, 5], pad: [1, 2])", "pad(x: float32[2, 3, 4, 5], pad: [0, 1, 2, 3, 1, 0, 0, 2], value: 2.5)",
                     "pad(x: float32[1, 2, 4, 5], pad: [1, 2, 3, 1], mode: reflect)",

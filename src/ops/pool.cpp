@@ -4,6 +4,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/lowering.h"
+#include "ops/source_helpers.h"
 #include "ops/tflite_in.h"
 
 #include <fmt/format.h>
@@ -262,6 +263,60 @@ AttrDef ceil_attr() {
       .name = "ceil_mode", .kind = AttrKind::boolean, .fallback = false, .doc = "whether a last window may reach beyond the padded input"};
 }
 
+// ---- source text ----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view windows_source = R"py(
+def windows(x, start, combine, window, stride, padding, dilation, ceil_mode):
+    """Combines what lies under a window that slides over the spatial axes."""
+    axes = x.ndim - 2
+    window, padding = each_axis(window, axes), each_axis(padding, axes)
+    stride = window if stride is None else each_axis(stride, axes)
+    dilation, ends = each_axis(dilation, axes), []
+    for n, w, s, p, d in zip(x.shape[2:], window, stride, padding, dilation, strict=True):
+        reach = d * (w - 1) + 1
+        count = (n + 2 * p - reach + (s - 1 if ceil_mode else 0)) // s + 1
+        if ceil_mode and (count - 1) * s >= n + p:
+            count -= 1
+        ends.append((p, max((count - 1) * s + reach - n - p, 0)))
+    return jax.lax.reduce_window(
+        x,
+        start,
+        combine,
+        (1, 1, *window),
+        (1, 1, *stride),
+        ((0, 0), (0, 0), *ends),
+        window_dilation=(1, 1, *dilation),
+    )
+)py";
+
+constexpr std::string_view max_pool_source = R"py(
+def max_pool(x, window, stride=None, padding=0, dilation=1, ceil_mode=False):
+    """The greatest element under a window that slides."""
+    combine = jax.lax.max
+    return windows(x, -jnp.inf, combine, window, stride, padding, dilation, ceil_mode)
+)py";
+
+constexpr std::string_view avg_pool_source = R"py(
+def avg_pool(
+    x,
+    window,
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=True,
+    divisor_override=None,
+):
+    """The average under a window that slides."""
+    stride = window if stride is None else stride
+    around = [(0, 0), (0, 0), *((p, p) for p in each_axis(padding, x.ndim - 2))]
+    counted = jnp.pad(jnp.ones_like(x), around, constant_values=float(count_include_pad))
+
+    def add_up(y):
+        return windows(y, 0.0, jax.lax.add, window, stride, 0, 1, ceil_mode)
+
+    return add_up(jnp.pad(x, around)) / (divisor_override or add_up(counted))
+)py";
+
 OpDef max_pool(std::string_view name, int axes, ForeignMap map, std::string_view keras) {
   const AttrKind kind = axes == 1 ? AttrKind::ints1 : AttrKind::ints2;
   std::vector<AttrDef> attrs = window_attrs(kind, static_cast<std::size_t>(axes));
@@ -280,9 +335,16 @@ OpDef max_pool(std::string_view name, int axes, ForeignMap map, std::string_view
           .layout = {LayoutRule::spatial},
           .torch = {map},
           .tflite = {.lower = lower_max},
-          .source = {.torch = axes == 1 ? "F.max_pool1d({x}, {kernel_size}, {stride}, {padding}, {dilation}, {ceil_mode})"
-                                        : "F.max_pool2d({x}, {kernel_size}, {stride}, {padding}, {dilation}, {ceil_mode})",
-                     .keras = keras},
+          .source =
+              {.torch = axes == 1 ? "F.max_pool1d({x}, {kernel_size}, {stride}, {padding}, {dilation}, {ceil_mode})"
+                                  : "F.max_pool2d({x}, {kernel_size}, {stride}, {padding}, {dilation}, {ceil_mode})",
+               .keras = keras,
+               .jax = "max_pool({x}, {kernel_size}, stride={stride?}, padding={padding?}, dilation={dilation?}, ceil_mode={ceil_mode?})",
+               .torch_module =
+                   axes == 1
+                       ? "nn.MaxPool1d({kernel_size}, stride={stride?}, padding={padding?}, dilation={dilation?}, ceil_mode={ceil_mode?})"
+                       : "nn.MaxPool2d({kernel_size}, stride={stride?}, padding={padding?}, dilation={dilation?}, ceil_mode={ceil_mode?})",
+               .jax_helpers = {jax::each_axis, windows_source, max_pool_source}},
           .quant = {QuantRule::same_scale}};
 }
 
@@ -309,7 +371,16 @@ OpDef avg_pool(std::string_view name, int axes, ForeignMap map, std::string_view
                      axes == 1
                          ? "F.avg_pool1d({x}, {kernel_size}, {stride}, {padding}, {ceil_mode}, {count_include_pad})"
                          : "F.avg_pool2d({x}, {kernel_size}, {stride}, {padding}, {ceil_mode}, {count_include_pad}, {divisor_override})",
-                 .keras = keras},
+                 .keras = keras,
+                 .jax = axes == 1 ? "avg_pool({x}, {kernel_size}, stride={stride?}, padding={padding?}, ceil_mode={ceil_mode?}, "
+                                    "count_include_pad={count_include_pad?})"
+                                  : "avg_pool({x}, {kernel_size}, stride={stride?}, padding={padding?}, ceil_mode={ceil_mode?}, "
+                                    "count_include_pad={count_include_pad?}, divisor_override={divisor_override?})",
+                 .torch_module = axes == 1 ? "nn.AvgPool1d({kernel_size}, stride={stride?}, padding={padding?}, ceil_mode={ceil_mode?}, "
+                                             "count_include_pad={count_include_pad?})"
+                                           : "nn.AvgPool2d({kernel_size}, stride={stride?}, padding={padding?}, ceil_mode={ceil_mode?}, "
+                                             "count_include_pad={count_include_pad?}, divisor_override={divisor_override?})",
+                 .jax_helpers = {jax::each_axis, windows_source, avg_pool_source}},
       .quant = {QuantRule::own_range}};
 }
 

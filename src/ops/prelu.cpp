@@ -61,6 +61,15 @@ std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
   return {b("where", {b("gt", {x, b.scalar(0, b.type(x).dtype)}), x, b("mul", {x, slopes})})};
 }
 
+// ---- source text ----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view prelu_source = R"py(
+def prelu(x, weight):
+    """x above zero, x times a learned slope below."""
+    slopes = weight.reshape(-1, *(1,) * max(x.ndim - 2, 0))
+    return jnp.where(x > 0, x, slopes * x)
+)py";
+
 }  // namespace
 
 OpList prelu() {
@@ -80,7 +89,12 @@ OpList prelu() {
        .torch = {{"aten.prelu.default", "x=self"}},
        .tflite_in = {{"PRELU", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
-       .source = {"F.prelu({x}, {weight})", "keras.layers.PReLU(shared_axes=[1, 2])({x})", "jnp.where({x} > 0, {x}, {weight} * {x})"},
+       .source = {.torch = "F.prelu({x}, {weight})",
+                  .keras = "keras.layers.PReLU(shared_axes=[1, 2])({x})",
+                  .jax = "prelu({x}, {parameters})",
+                  .torch_module = "nn.PReLU({num_parameters?})",
+                  .jax_init = "{\"weight\": jnp.full(({num_parameters},), 0.25)}",
+                  .jax_helpers = {prelu_source}},
        .quant = {QuantRule::own_range},
        .examples = {"prelu(x: float32[2, 6, 4, 4], num_parameters: 6)", "prelu(x: float32[2, 6, 4, 4])",
                     "prelu(x: float32[3, 5], num_parameters: 5)", "prelu(x: float32[2, 6, 4], num_parameters: 6)"}},

@@ -89,6 +89,12 @@ std::vector<ValueId> convert_tflite_relu_0_to_1(Builder& b, const ForeignNode& n
   return {b("hardtanh", {tfl_in::input(node, 0)}, {{"min_val", 0.0}, {"max_val", 1.0}})};
 }
 
+void source_of_clamp(SourceSlot& slot, const Graph& graph, std::span<const Node* const> nodes) {
+  if (is_float(graph.type(nodes[0]->inputs[0]).dtype)) return;
+  slot.torch = "torch.clamp({x}, min={min?}, max={max?}).type_as({x})";
+  slot.jax = "jnp.clip({x}, {min}, {max}).astype({x}.dtype)";
+}
+
 }  // namespace
 
 OpList rectifier() {
@@ -101,7 +107,7 @@ OpList rectifier() {
        .layout = any,
        .torch = {{"aten.relu.default", "x=self"}, {"aten.relu_.default", "x=self"}},
        .tflite = {.builtin = "RELU"},
-       .source = {"F.relu({x})", "keras.activations.relu({x})", "jax.nn.relu({x})"},
+       .source = {.torch = "F.relu({x})", .keras = "keras.activations.relu({x})", .jax = "jax.nn.relu({x})", .torch_module = "nn.ReLU()"},
        .quant = {QuantRule::same_scale},
        .examples = {"relu(x: float32[1, 16, 7, 7])"}},
       {.name = "relu6",
@@ -114,7 +120,8 @@ OpList rectifier() {
        .layout = any,
        .torch = {{"aten.relu6.default", "x=self"}, {"aten.relu6_.default", "x=self"}},
        .tflite = {.builtin = "RELU6"},
-       .source = {"F.relu6({x})", "keras.activations.relu6({x})", "jax.nn.relu6({x})"},
+       .source =
+           {.torch = "F.relu6({x})", .keras = "keras.activations.relu6({x})", .jax = "jax.nn.relu6({x})", .torch_module = "nn.ReLU6()"},
        .quant = {QuantRule::same_scale},
        .examples = {"relu6(x: float32[1, 16, 7, 7] in -3..9)"}},
       {.name = "hardtanh",
@@ -127,8 +134,10 @@ OpList rectifier() {
        .torch = {{"aten.hardtanh.default", "x=self"}, {"aten.hardtanh_.default", "x=self"}},
        .tflite_in = {{"RELU_N1_TO_1", "x=0"}, {"RELU_0_TO_1", "", 0, convert_tflite_relu_0_to_1}},
        .tflite = {.lower = lower_limits},
-       .source = {"F.hardtanh({x}, {min_val}, {max_val})", "keras.ops.clip({x}, {min_val}, {max_val})",
-                  "jnp.clip({x}, {min_val}, {max_val})"},
+       .source = {.torch = "F.hardtanh({x}, min_val={min_val?}, max_val={max_val?})",
+                  .keras = "keras.ops.clip({x}, {min_val}, {max_val})",
+                  .jax = "jnp.clip({x}, {min_val}, {max_val})",
+                  .torch_module = "nn.Hardtanh(min_val={min_val?}, max_val={max_val?})"},
        .quant = {QuantRule::same_scale},
        .examples = {"hardtanh(x: float32[1, 8, 3, 3])", "hardtanh(x: float32[1, 8, 3, 3] in -3..9, min_val: 0, max_val: 6)",
                     "hardtanh(x: float32[5], min_val: -0.5, max_val: 0.25)"}},
@@ -149,7 +158,10 @@ OpList rectifier() {
                  {"aten.clamp_max_.default", "", 0, convert_clamp},
                  {"aten.clamp.Tensor", "", 0, convert_clamp_tensor}},
        .tflite = {.lower = lower_limits},
-       .source = {"torch.clamp({x}, {min}, {max}).type_as({x})", "keras.ops.clip({x}, {min}, {max})", "jnp.clip({x}, {min}, {max})"},
+       .source = {.torch = "torch.clamp({x}, min={min?}, max={max?})",
+                  .keras = "keras.ops.clip({x}, {min}, {max})",
+                  .jax = "jnp.clip({x}, {min}, {max})"},
+       .source_for = source_of_clamp,
        .quant = {QuantRule::same_scale},
        .examples = {"clamp(x: float32[2, 8], min: 0)", "clamp(x: float32[2, 8], max: 0.5)", "clamp(x: float32[2, 8], min: -0.5, max: 0.5)",
                     "clamp(x: int64[6] in -9..9, min: -2, max: 3)"}},
@@ -162,8 +174,10 @@ OpList rectifier() {
        .layout = any,
        .torch = {{"aten.leaky_relu.default", "x=self"}, {"aten.leaky_relu_.default", "x=self"}},
        .tflite = {.builtin = "LEAKY_RELU", .options = "alpha=negative_slope"},
-       .source = {"F.leaky_relu({x}, {negative_slope})", "keras.activations.leaky_relu({x}, negative_slope={negative_slope})",
-                  "jax.nn.leaky_relu({x}, {negative_slope})"},
+       .source = {.torch = "F.leaky_relu({x}, negative_slope={negative_slope?})",
+                  .keras = "keras.activations.leaky_relu({x}, negative_slope={negative_slope})",
+                  .jax = "jax.nn.leaky_relu({x}, {negative_slope})",
+                  .torch_module = "nn.LeakyReLU(negative_slope={negative_slope?})"},
        .quant = {QuantRule::own_range},
        .examples = {"leaky_relu(x: float32[1, 8, 3, 3])", "leaky_relu(x: float32[6], negative_slope: 0.2)"}},
       {.name = "hardswish",
@@ -176,7 +190,10 @@ OpList rectifier() {
        .layout = any,
        .torch = {{"aten.hardswish.default", "x=self"}, {"aten.hardswish_.default", "x=self"}},
        .tflite = {.builtin = "HARD_SWISH"},
-       .source = {"F.hardswish({x})", "keras.activations.hard_silu({x})", "jax.nn.hard_silu({x})"},
+       .source = {.torch = "F.hardswish({x})",
+                  .keras = "keras.activations.hard_silu({x})",
+                  .jax = "jax.nn.hard_silu({x})",
+                  .torch_module = "nn.Hardswish()"},
        .quant = {QuantRule::own_range},
        .examples = {"hardswish(x: float32[1, 8, 3, 3] in -5..5)"}},
       {.name = "hardsigmoid",
@@ -189,7 +206,10 @@ OpList rectifier() {
        .expand = expand_hardsigmoid,
        .layout = any,
        .torch = {{"aten.hardsigmoid.default", "x=self"}, {"aten.hardsigmoid_.default", "x=self"}},
-       .source = {"F.hardsigmoid({x})", "keras.activations.hard_sigmoid({x})", "jax.nn.hard_sigmoid({x})"},
+       .source = {.torch = "F.hardsigmoid({x})",
+                  .keras = "keras.activations.hard_sigmoid({x})",
+                  .jax = "jax.nn.hard_sigmoid({x})",
+                  .torch_module = "nn.Hardsigmoid()"},
        .quant = {QuantRule::fixed, 1.0 / 256, -128},
        .examples = {"hardsigmoid(x: float32[1, 8, 3, 3] in -5..5)"}},
   };

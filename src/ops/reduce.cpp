@@ -233,6 +233,29 @@ std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
   return {b(op, {x}, {{"dim", dims}, {"keepdim", flag(node, "keep_dims", false)}})};
 }
 
+// ---- source text ----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view prod_torch_source = R"py(
+def prod(x, dim, keepdim=False):
+    """The product along several axes."""
+    for d in sorted((d % x.ndim for d in dim), reverse=True):
+        x = torch.prod(x, d, keepdim=keepdim)
+    return x
+)py";
+
+template <bool greatest>
+void source_of_extreme(SourceSlot& slot, const Graph&, std::span<const Node* const> nodes) {
+  if (!nodes[0]->is_none("dim")) return;  // PyTorch's word for all axes is an empty list
+  slot.torch = greatest ? "torch.amax({x}, dim=(), keepdim={keepdim?})" : "torch.amin({x}, dim=(), keepdim={keepdim?})";
+}
+
+void source_of_prod(SourceSlot& slot, const Graph&, std::span<const Node* const> nodes) {
+  const Ints* dim = std::get_if<Ints>(&nodes[0]->attr("dim"));
+  if (dim && dim->size() > 1) return;
+  slot.torch = dim ? "torch.prod({x}, {dim!}, keepdim={keepdim?})" : "torch.prod({x})";
+  slot.torch_helpers = {};
+}
+
 }  // namespace
 
 OpList reduce() {
@@ -247,8 +270,9 @@ OpList reduce() {
        .torch = {{"aten.mean.dim", "", 0, convert<"mean", false>}, {"aten.mean.default", "", 0, convert<"mean", false>}},
        .tflite_in = {{"MEAN", "", 0, convert_tflite<"mean">}},
        .tflite = {.builtin = "MEAN", .lower = lower_reduce},
-       .source = {"torch.mean({x}, dim={dim}, keepdim={keepdim})", "keras.ops.mean({x}, axis={dim}, keepdims={keepdim})",
-                  "jnp.mean({x}, axis={dim}, keepdims={keepdim})"},
+       .source = {.torch = "torch.mean({x}, dim={dim!}, keepdim={keepdim?})",
+                  .keras = "keras.ops.mean({x}, axis={dim}, keepdims={keepdim})",
+                  .jax = "jnp.mean({x}, axis={dim!}, keepdims={keepdim?})"},
        .quant = {QuantRule::own_range},
        .examples = {"mean(x: float32[1, 8, 4, 4], dim: [2, 3], keepdim: true)", "mean(x: float32[2, 8, 4, 4], dim: [-1, -2])",
                     "mean(x: float32[2, 3, 4], dim: 1)", "mean(x: float32[2, 3])"}},
@@ -265,8 +289,9 @@ OpList reduce() {
                  {"aten.norm.ScalarOpt_dim", "", 0, convert_norm<"p">}},
        .tflite_in = {{"SUM", "", 0, convert_tflite<"sum">}},
        .tflite = {.builtin = "SUM", .lower = lower_reduce},
-       .source = {"torch.sum({x}, dim={dim}, keepdim={keepdim})", "keras.ops.sum({x}, axis={dim}, keepdims={keepdim})",
-                  "jnp.sum({x}, axis={dim}, keepdims={keepdim})"},
+       .source = {.torch = "torch.sum({x}, dim={dim!}, keepdim={keepdim?})",
+                  .keras = "keras.ops.sum({x}, axis={dim}, keepdims={keepdim})",
+                  .jax = "jnp.sum({x}, axis={dim!}, keepdims={keepdim?})"},
        .quant = {QuantRule::own_range},
        .examples = {"sum(x: float32[1, 8, 4, 4], dim: [2, 3], keepdim: true)", "sum(x: int64[2, 3], dim: 1)", "sum(x: float32[2, 3])"}},
       {.name = "amax",
@@ -281,8 +306,10 @@ OpList reduce() {
                  {"aten.max.dim", "", 0, convert_values<"amax">}},
        .tflite_in = {{"REDUCE_MAX", "", 0, convert_tflite<"amax">}},
        .tflite = {.builtin = "REDUCE_MAX", .lower = lower_reduce},
-       .source = {"torch.amax({x}, dim={dim} or (), keepdim={keepdim})", "keras.ops.max({x}, axis={dim}, keepdims={keepdim})",
-                  "jnp.max({x}, axis={dim}, keepdims={keepdim})"},
+       .source = {.torch = "torch.amax({x}, dim={dim!}, keepdim={keepdim?})",
+                  .keras = "keras.ops.max({x}, axis={dim}, keepdims={keepdim})",
+                  .jax = "jnp.max({x}, axis={dim!}, keepdims={keepdim?})"},
+       .source_for = source_of_extreme<true>,
        .quant = {QuantRule::same_scale},
        .examples = {"amax(x: float32[1, 8, 4, 4], dim: [2, 3])", "amax(x: float32[2, 3, 4], dim: 1, keepdim: true)",
                     "amax(x: float32[2, 3])"}},
@@ -298,8 +325,10 @@ OpList reduce() {
                  {"aten.min.dim", "", 0, convert_values<"amin">}},
        .tflite_in = {{"REDUCE_MIN", "", 0, convert_tflite<"amin">}},
        .tflite = {.builtin = "REDUCE_MIN", .lower = lower_reduce},
-       .source = {"torch.amin({x}, dim={dim} or (), keepdim={keepdim})", "keras.ops.min({x}, axis={dim}, keepdims={keepdim})",
-                  "jnp.min({x}, axis={dim}, keepdims={keepdim})"},
+       .source = {.torch = "torch.amin({x}, dim={dim!}, keepdim={keepdim?})",
+                  .keras = "keras.ops.min({x}, axis={dim}, keepdims={keepdim})",
+                  .jax = "jnp.min({x}, axis={dim!}, keepdims={keepdim?})"},
+       .source_for = source_of_extreme<false>,
        .quant = {QuantRule::same_scale},
        .examples = {"amin(x: float32[1, 8, 4, 4], dim: [2, 3])", "amin(x: float32[2, 3, 4], dim: 1, keepdim: true)",
                     "amin(x: float32[2, 3])"}},
@@ -313,8 +342,11 @@ OpList reduce() {
        .torch = {{"aten.prod.default", "", 0, convert<"prod", true>}, {"aten.prod.dim_int", "", 0, convert<"prod", true>}},
        .tflite_in = {{"REDUCE_PROD", "", 0, convert_tflite<"prod">}},
        .tflite = {.builtin = "REDUCE_PROD", .lower = lower_reduce},
-       .source = {"functools.reduce(lambda y, d: torch.prod(y, d, keepdim=True), {dim}, {x})",
-                  "keras.ops.prod({x}, axis={dim}, keepdims={keepdim})", "jnp.prod({x}, axis={dim}, keepdims={keepdim})"},
+       .source = {.torch = "prod({x}, {dim}, keepdim={keepdim?})",
+                  .keras = "keras.ops.prod({x}, axis={dim}, keepdims={keepdim})",
+                  .jax = "jnp.prod({x}, axis={dim!}, keepdims={keepdim?})",
+                  .torch_helpers = {prod_torch_source}},
+       .source_for = source_of_prod,
        .quant = {QuantRule::own_range},
        .examples = {"prod(x: float32[1, 3, 4, 4], dim: 1, keepdim: true)", "prod(x: float32[2, 3, 2], dim: [0, 2], keepdim: true)"}},
       {.name = "var",
@@ -328,8 +360,9 @@ OpList reduce() {
        .torch = {{"aten.var.correction", "", 0, convert_var<"var">},
                  {"aten.var.dim", "", 0, convert_var<"var">},
                  {"aten.var.default", "", 0, convert_var<"var">}},
-       .source = {"torch.var({x}, dim={dim}, correction={correction}, keepdim={keepdim})",
-                  "keras.ops.var({x}, axis={dim}, keepdims={keepdim})", "jnp.var({x}, axis={dim}, ddof={correction}, keepdims={keepdim})"},
+       .source = {.torch = "torch.var({x}, dim={dim!}, correction={correction?}, keepdim={keepdim?})",
+                  .keras = "keras.ops.var({x}, axis={dim}, keepdims={keepdim})",
+                  .jax = "jnp.var({x}, axis={dim!}, ddof={correction}, keepdims={keepdim?})"},
        .quant = {QuantRule::own_range},
        .examples = {"var(x: float32[1, 8, 4, 4], dim: [2, 3], keepdim: true)", "var(x: float32[2, 8], dim: -1, correction: 0)",
                     "var(x: float32[3, 4])"}},
@@ -344,8 +377,9 @@ OpList reduce() {
        .torch = {{"aten.std.correction", "", 0, convert_var<"std">},
                  {"aten.std.dim", "", 0, convert_var<"std">},
                  {"aten.std.default", "", 0, convert_var<"std">}},
-       .source = {"torch.std({x}, dim={dim}, correction={correction}, keepdim={keepdim})",
-                  "keras.ops.std({x}, axis={dim}, keepdims={keepdim})", "jnp.std({x}, axis={dim}, ddof={correction}, keepdims={keepdim})"},
+       .source = {.torch = "torch.std({x}, dim={dim!}, correction={correction?}, keepdim={keepdim?})",
+                  .keras = "keras.ops.std({x}, axis={dim}, keepdims={keepdim})",
+                  .jax = "jnp.std({x}, axis={dim!}, ddof={correction}, keepdims={keepdim?})"},
        .quant = {QuantRule::own_range},
        .examples = {"std(x: float32[1, 8, 4, 4], dim: [2, 3], keepdim: true)", "std(x: float32[2, 8], dim: -1, correction: 0)",
                     "std(x: float32[3, 4])"}},

@@ -210,6 +210,15 @@ std::vector<ValueId> convert_tflite_reverse(Builder& b, const ForeignNode& node)
   return {b("flip", {tfl_in::input(node, 0)}, {{"dims", tfl_in::constant_ints(b, node, 1)}})};
 }
 
+// ---- source text ----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view expand_source = R"py(
+def expand(x, size):
+    """Broadcasts x; -1 keeps an axis as it is."""
+    own = (1,) * (len(size) - x.ndim) + x.shape
+    return jnp.broadcast_to(x, [o if n < 0 else n for n, o in zip(size, own, strict=True)])
+)py";
+
 }  // namespace
 
 OpList repeat() {
@@ -225,7 +234,10 @@ OpList repeat() {
                  {"aten.broadcast_to.default", "", 0, convert_expand}},
        .tflite_in = {{"BROADCAST_TO", "", 0, convert_tflite_broadcast}},
        .tflite = {.lower = lower_expand},
-       .source = {"{x}.expand({size})", "keras.ops.broadcast_to({x}, {size})", "jnp.broadcast_to({x}, {size})"},
+       .source = {.torch = "{x}.expand({size})",
+                  .keras = "keras.ops.broadcast_to({x}, {size})",
+                  .jax = "expand({x}, {size})",
+                  .jax_helpers = {expand_source}},
        .quant = {QuantRule::same_scale},
        .examples = {"expand(x: float32[1, 6, 1, 1], size: [1, 6, 4, 4])", "expand(x: float32[3, 1], size: [2, -1, 4])",
                     "expand(x: float32[3], size: [3])"}},
@@ -238,7 +250,7 @@ OpList repeat() {
        .torch = {{"aten.repeat.default", "x=self"}, {"aten.tile.default", "", 0, convert_tile}},
        .tflite_in = {{"TILE", "", 0, convert_tflite_tile}},
        .tflite = {.lower = lower_repeat},
-       .source = {"{x}.repeat({repeats})", "keras.ops.tile({x}, {repeats})", "jnp.tile({x}, {repeats})"},
+       .source = {.torch = "{x}.repeat({repeats})", .keras = "keras.ops.tile({x}, {repeats})", .jax = "jnp.tile({x}, {repeats})"},
        .quant = {QuantRule::same_scale},
        .examples = {"repeat(x: float32[1, 3, 2, 2], repeats: [1, 2, 3, 1])", "repeat(x: float32[3], repeats: [2, 2])"}},
       {.name = "repeat_interleave",
@@ -248,8 +260,9 @@ OpList repeat() {
        .infer = infer_interleave,
        .expand = expand_interleave,
        .torch = {{"aten.repeat_interleave.self_int", "", 0, convert_interleave}},
-       .source = {"torch.repeat_interleave({x}, {repeats}, dim={dim})", "keras.ops.repeat({x}, {repeats}, axis={dim})",
-                  "jnp.repeat({x}, {repeats}, axis={dim})"},
+       .source = {.torch = "torch.repeat_interleave({x}, {repeats}, dim={dim})",
+                  .keras = "keras.ops.repeat({x}, {repeats}, axis={dim})",
+                  .jax = "jnp.repeat({x}, {repeats}, axis={dim})"},
        .quant = {QuantRule::same_scale},
        .examples = {"repeat_interleave(x: float32[1, 3, 4, 4], repeats: 2, dim: 1)",
                     "repeat_interleave(x: float32[2, 3], repeats: 3, dim: -1)"}},
@@ -262,7 +275,7 @@ OpList repeat() {
        .torch = {{"aten.flip.default", "x=self"}},
        .tflite_in = {{"REVERSE_V2", "", 0, convert_tflite_reverse}},
        .tflite = {.lower = lower_flip},
-       .source = {"torch.flip({x}, {dims})", "keras.ops.flip({x}, {dims})", "jnp.flip({x}, {dims})"},
+       .source = {.torch = "torch.flip({x}, {dims})", .keras = "keras.ops.flip({x}, {dims})", .jax = "jnp.flip({x}, {dims})"},
        .quant = {QuantRule::same_scale},
        .examples = {"flip(x: float32[1, 3, 4, 4], dims: [2, 3])", "flip(x: float32[2, 5], dims: -1)"}},
       {.name = "roll",
@@ -273,7 +286,9 @@ OpList repeat() {
        .infer = infer_roll,
        .expand = expand_roll,
        .torch = {{"aten.roll.default", "x=self"}},
-       .source = {"torch.roll({x}, {shifts}, {dims})", "keras.ops.roll({x}, {shifts}, {dims})", "jnp.roll({x}, {shifts}, {dims})"},
+       .source = {.torch = "torch.roll({x}, {shifts!}, dims={dims?})",
+                  .keras = "keras.ops.roll({x}, {shifts}, {dims})",
+                  .jax = "jnp.roll({x}, {shifts!}, axis={dims?})"},
        .quant = {QuantRule::same_scale},
        .examples = {"roll(x: float32[1, 3, 4, 4], shifts: [1, -1], dims: [2, 3])", "roll(x: float32[2, 5], shifts: 3)"}},
   };

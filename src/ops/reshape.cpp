@@ -220,6 +220,30 @@ std::vector<ValueId> convert_squeeze(Builder& b, const ForeignNode& node) {
 // The file states the result's shape, whatever the operator is called.
 std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) { return {tfl_in::as_stated(b, node, tfl_in::input(node, 0))}; }
 
+// ---- source text ----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view flatten_source = R"py(
+def flatten(x, start_dim=0, end_dim=-1):
+    """Merges the axes from start_dim to end_dim into one."""
+    start, end = start_dim % x.ndim, end_dim % x.ndim
+    shape = x.shape
+    return x.reshape(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
+)py";
+
+constexpr std::string_view unflatten_source = R"py(
+def unflatten(x, dim, sizes):
+    """Splits an axis into several."""
+    dim = dim % x.ndim
+    return x.reshape(*x.shape[:dim], *sizes, *x.shape[dim + 1 :])
+)py";
+
+constexpr std::string_view squeeze_source = R"py(
+def squeeze(x, dim=None):
+    """Without the axes of size 1 among these; None: among all."""
+    axes = range(x.ndim) if dim is None else [d % x.ndim for d in dim]
+    return jnp.squeeze(x, tuple(d for d in axes if x.shape[d] == 1))
+)py";
+
 }  // namespace
 
 OpList reshape() {
@@ -237,7 +261,7 @@ OpList reshape() {
                  {"aten.reshape_as.default", "", 0, convert_view}},
        .tflite_in = {{"RESHAPE", "", 0, convert_tflite}, {"SQUEEZE", "", 0, convert_tflite}, {"EXPAND_DIMS", "", 0, convert_tflite}},
        .tflite = {.lower = lower_reshape},
-       .source = {"torch.reshape({x}, {shape})", "keras.ops.reshape({x}, {shape})", "jnp.reshape({x}, {shape})"},
+       .source = {.torch = "torch.reshape({x}, {shape})", .keras = "keras.ops.reshape({x}, {shape})", .jax = "jnp.reshape({x}, {shape})"},
        .quant = {QuantRule::same_scale},
        .examples = {"reshape(x: float32[2, 6, 4, 4], shape: [2, -1])", "reshape(x: float32[2, 6], shape: [2, 6, 1, 1])",
                     "reshape(x: float32[1, 6, 4, 4], shape: [1, 2, 3, 4, 4])", "reshape(x: float32[2, 3, 4], shape: [4, 6])",
@@ -251,7 +275,11 @@ OpList reshape() {
        .eval = copy,
        .expand = as_reshape,
        .torch = {{"aten.flatten.using_ints", "x=self"}},
-       .source = {"torch.flatten({x}, {start_dim}, {end_dim})", "keras.layers.Flatten()({x})", "jnp.reshape({x}, ({x}.shape[0], -1))"},
+       .source = {.torch = "torch.flatten({x}, start_dim={start_dim?}, end_dim={end_dim?})",
+                  .keras = "keras.layers.Flatten()({x})",
+                  .jax = "flatten({x}, start_dim={start_dim?}, end_dim={end_dim?})",
+                  .torch_module = "nn.Flatten(start_dim={start_dim}, end_dim={end_dim?})",
+                  .jax_helpers = {flatten_source}},
        .quant = {QuantRule::same_scale},
        .examples = {"flatten(x: float32[2, 6, 1, 1], start_dim: 1)", "flatten(x: float32[2, 3, 4, 5], start_dim: 1)",
                     "flatten(x: float32[1, 3, 4, 5], start_dim: 2)", "flatten(x: float32[2, 3])"}},
@@ -264,7 +292,10 @@ OpList reshape() {
        .eval = copy,
        .expand = as_reshape,
        .torch = {{"aten.unflatten.int", "x=self"}},
-       .source = {"torch.unflatten({x}, {dim}, {sizes})", "", ""},
+       .source = {.torch = "torch.unflatten({x}, {dim}, {sizes})",
+                  .jax = "unflatten({x}, {dim}, {sizes})",
+                  .torch_module = "nn.Unflatten({dim}, {sizes})",
+                  .jax_helpers = {unflatten_source}},
        .quant = {QuantRule::same_scale},
        .examples = {"unflatten(x: float32[1, 6, 4, 4], dim: 1, sizes: [2, -1])", "unflatten(x: float32[2, 12], dim: -1, sizes: [3, 4])"}},
       {.name = "squeeze",
@@ -279,8 +310,10 @@ OpList reshape() {
                  {"aten.squeeze.dims", "", 0, convert_squeeze},
                  {"aten.squeeze_.default", "", 0, convert_squeeze},
                  {"aten.squeeze_.dim", "", 0, convert_squeeze}},
-       .source = {"(torch.squeeze({x}) if {dim} is None else torch.squeeze({x}, {dim}))", "keras.ops.squeeze({x}, {dim})",
-                  "jnp.squeeze({x}, {dim})"},
+       .source = {.torch = "torch.squeeze({x}, {dim!?})",
+                  .keras = "keras.ops.squeeze({x}, {dim})",
+                  .jax = "squeeze({x}, dim={dim?})",
+                  .jax_helpers = {squeeze_source}},
        .quant = {QuantRule::same_scale},
        .examples = {"squeeze(x: float32[2, 6, 1, 1])", "squeeze(x: float32[1, 6, 1, 3], dim: [2, 3])",
                     "squeeze(x: float32[1, 6, 4, 4], dim: 0)"}},
@@ -292,7 +325,9 @@ OpList reshape() {
        .eval = copy,
        .expand = as_reshape,
        .torch = {{"aten.unsqueeze.default", "x=self"}, {"aten.unsqueeze_.default", "x=self"}},
-       .source = {"torch.unsqueeze({x}, {dim})", "keras.ops.expand_dims({x}, {dim})", "jnp.expand_dims({x}, {dim})"},
+       .source = {.torch = "torch.unsqueeze({x}, {dim})",
+                  .keras = "keras.ops.expand_dims({x}, {dim})",
+                  .jax = "jnp.expand_dims({x}, {dim})"},
        .quant = {QuantRule::same_scale},
        .examples = {"unsqueeze(x: float32[2, 6], dim: -1)", "unsqueeze(x: float32[6, 4, 4], dim: 0)",
                     "unsqueeze(x: float32[1, 6, 4, 4], dim: 2)"}},

@@ -138,6 +138,33 @@ std::vector<ValueId> convert_tflite_to_depth(Builder& b, const ForeignNode& node
   return {tfl_in::channels_last(b, y)};
 }
 
+// ---- source text ----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view channel_shuffle_source = R"py(
+def channel_shuffle(x, groups):
+    """Takes channels from equal parts in turn."""
+    parts = x.reshape(x.shape[0], groups, -1, *x.shape[2:])
+    return parts.swapaxes(1, 2).reshape(x.shape)
+)py";
+
+constexpr std::string_view pixel_shuffle_source = R"py(
+def pixel_shuffle(x, factor):
+    """Spreads channels over blocks of factor by factor places."""
+    n, c, h, w = x.shape
+    blocks = x.reshape(n, c // factor**2, factor, factor, h, w)
+    blocks = blocks.transpose(0, 1, 4, 2, 5, 3)
+    return blocks.reshape(n, c // factor**2, h * factor, w * factor)
+)py";
+
+constexpr std::string_view pixel_unshuffle_source = R"py(
+def pixel_unshuffle(x, factor):
+    """Gathers blocks of factor by factor places into channels."""
+    n, c, h, w = x.shape
+    blocks = x.reshape(n, c, h // factor, factor, w // factor, factor)
+    blocks = blocks.transpose(0, 1, 3, 5, 2, 4)
+    return blocks.reshape(n, c * factor**2, h // factor, w // factor)
+)py";
+
 }  // namespace
 
 OpList shuffle() {
@@ -151,7 +178,10 @@ OpList shuffle() {
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.channel_shuffle.default", "x=self"}, {"aten.native_channel_shuffle.default", "x=self"}},
        .tflite = {.lower = lower_channel_shuffle},
-       .source = {.torch = "F.channel_shuffle({x}, {groups})"},
+       .source = {.torch = "F.channel_shuffle({x}, {groups})",
+                  .jax = "channel_shuffle({x}, {groups})",
+                  .torch_module = "nn.ChannelShuffle({groups})",
+                  .jax_helpers = {channel_shuffle_source}},
        .quant = {QuantRule::same_scale},
        .examples = {"channel_shuffle(x: float32[2, 6, 3, 4], groups: 2)", "channel_shuffle(x: float32[1, 12, 5, 5], groups: 3)",
                     "channel_shuffle(x: float32[1, 4, 5], groups: 4)"}},
@@ -165,7 +195,10 @@ OpList shuffle() {
        .torch = {{"aten.pixel_shuffle.default", "x=self"}},
        .tflite_in = {{"DEPTH_TO_SPACE", "", 0, convert_tflite_to_space}},
        .tflite = {.lower = lower_pixel_shuffle},
-       .source = {.torch = "F.pixel_shuffle({x}, {upscale_factor})"},
+       .source = {.torch = "F.pixel_shuffle({x}, {upscale_factor})",
+                  .jax = "pixel_shuffle({x}, {upscale_factor})",
+                  .torch_module = "nn.PixelShuffle({upscale_factor})",
+                  .jax_helpers = {pixel_shuffle_source}},
        .quant = {QuantRule::same_scale},
        .examples = {"pixel_shuffle(x: float32[2, 12, 3, 4], upscale_factor: 2)",
                     "pixel_shuffle(x: float32[1, 9, 2, 3], upscale_factor: 3)"}},
@@ -179,7 +212,10 @@ OpList shuffle() {
        .torch = {{"aten.pixel_unshuffle.default", "x=self"}},
        .tflite_in = {{"SPACE_TO_DEPTH", "", 0, convert_tflite_to_depth}},
        .tflite = {.lower = lower_pixel_unshuffle},
-       .source = {.torch = "F.pixel_unshuffle({x}, {downscale_factor})"},
+       .source = {.torch = "F.pixel_unshuffle({x}, {downscale_factor})",
+                  .jax = "pixel_unshuffle({x}, {downscale_factor})",
+                  .torch_module = "nn.PixelUnshuffle({downscale_factor})",
+                  .jax_helpers = {pixel_unshuffle_source}},
        .quant = {QuantRule::same_scale},
        .examples = {"pixel_unshuffle(x: float32[2, 3, 6, 4], downscale_factor: 2)",
                     "pixel_unshuffle(x: float32[1, 1, 6, 9], downscale_factor: 3)"}},

@@ -163,6 +163,14 @@ std::vector<ValueId> convert_tflite_strided(Builder& b, const ForeignNode& node)
   return {tfl_in::as_stated(b, node, x)};
 }
 
+// ---- source text ----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view slice_axis_source = R"py(
+def slice_axis(x, dim, start=0, end=None, step=1):
+    """x[start:end:step] along an axis."""
+    return x[(slice(None),) * (dim % x.ndim) + (slice(start, end, step),)]
+)py";
+
 }  // namespace
 
 OpList slice() {
@@ -180,8 +188,11 @@ OpList slice() {
        .torch = {{"aten.slice.Tensor", "", 0, convert_slice}, {"aten.narrow.default", "", 0, convert_narrow}},
        .tflite_in = {{"SLICE", "", 0, convert_tflite}, {"STRIDED_SLICE", "", 0, convert_tflite_strided}},
        .tflite = {.lower = lower_slice},
-       .source = {"torch.ops.aten.slice({x}, {dim}, {start}, {end}, {step})", "{x}[{start}:{end}:{step}]",
-                  "jax.lax.slice_in_dim({x}, {start}, {end}, {step}, {dim})"},
+       .source = {.torch = "slice_axis({x}, {dim}, start={start?}, end={end?}, step={step?})",
+                  .keras = "{x}[{start}:{end}:{step}]",
+                  .jax = "slice_axis({x}, {dim}, start={start?}, end={end?}, step={step?})",
+                  .torch_helpers = {slice_axis_source},
+                  .jax_helpers = {slice_axis_source}},
        .quant = {QuantRule::same_scale},
        .examples = {"slice(x: float32[1, 8, 4, 4], dim: 1, start: 2, end: 5)", "slice(x: float32[2, 9], dim: -1, start: 1, step: 3)",
                     "slice(x: float32[6, 2], start: -3, end: -1)", "slice(x: float32[1, 3, 8, 8], dim: 2, start: 1, end: 100, step: 2)"}},

@@ -29,10 +29,10 @@ void needs_vector(const OpTypes& t, std::string_view input, const Dim& size);
 std::int64_t hyper_int(const Hyper& hyper, std::string_view name, std::int64_t fallback = 1);
 bool hyper_flag(const Hyper& hyper, std::string_view name, bool fallback);
 const Ints& hyper_ints(const Hyper& hyper, std::string_view name);
-Shape left_out();                                     // what ParametersFn returns for a parameter that is not there
+Shape left_out();  // what ParametersFn returns for a parameter that is not there
 
-std::int64_t known_count(const Shape& shape);         // the product of the sizes, symbolic ones counted as 1
-const Type& input_type(const Graph& graph, const Node& node, std::string_view input);   // Needs: present
+std::int64_t known_count(const Shape& shape);  // the product of the sizes, symbolic ones counted as 1
+const Type& input_type(const Graph& graph, const Node& node, std::string_view input);  // Needs: present
 bool has_input(const Node& node, std::string_view input);
 
 }  // namespace wherry

@@ -194,6 +194,23 @@ std::vector<ValueId> convert_tflite_unpack(Builder& b, const ForeignNode& node) 
   return b.multi("unbind", {tfl_in::input(node, 0)}, {{"dim", integer(node, "axis", 0)}});
 }
 
+// ---- source text ----------------------------------------------------------------------------------------------------
+
+constexpr std::string_view split_source = R"py(
+def split(x, sections, dim=0):
+    """Parts of these sizes along an axis; a number: all of that size but the last."""
+    if isinstance(sections, int):
+        return jnp.split(x, range(sections, x.shape[dim], sections), axis=dim)
+    return jnp.split(x, list(itertools.accumulate(sections[:-1])), axis=dim)
+)py";
+
+constexpr std::string_view chunk_source = R"py(
+def chunk(x, chunks, dim=0):
+    """At most so many parts of equal size along an axis; the last may be smaller."""
+    size = -(-x.shape[dim] // chunks)
+    return jnp.split(x, range(size, x.shape[dim], size), axis=dim)
+)py";
+
 }  // namespace
 
 OpList split() {
@@ -215,8 +232,9 @@ OpList split() {
                  {"aten.split_with_sizes.default", "", 0, convert_split<"split_sizes">}},
        .tflite_in = {{"SPLIT", "", 0, convert_tflite_split}, {"SPLIT_V", "", 0, convert_tflite_split}},
        .tflite = {.lower = lower_split},
-       .source = {"torch.split({x}, {split_size_or_sections} if len({split_size_or_sections}) > 1 else {split_size_or_sections}[0], {dim})",
-                  "", ""},
+       .source = {.torch = "torch.split({x}, {split_size_or_sections!}, dim={dim?})",
+                  .jax = "split({x}, {split_size_or_sections!}, dim={dim?})",
+                  .jax_helpers = {split_source}},
        .quant = {QuantRule::same_scale},
        .examples = {"split(x: float32[1, 6, 3, 3], split_size_or_sections: 2, dim: 1)",
                     "split(x: float32[7, 2], split_size_or_sections: 3)",
@@ -231,7 +249,10 @@ OpList split() {
        .expand = expand_chunk,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.chunk.default", "x=self"}},
-       .source = {"torch.chunk({x}, {chunks}, {dim})", "keras.ops.split({x}, {chunks}, {dim})", "jnp.array_split({x}, {chunks}, {dim})"},
+       .source = {.torch = "torch.chunk({x}, {chunks}, dim={dim?})",
+                  .keras = "keras.ops.split({x}, {chunks}, {dim})",
+                  .jax = "chunk({x}, {chunks}, dim={dim?})",
+                  .jax_helpers = {chunk_source}},
        .quant = {QuantRule::same_scale},
        .examples = {"chunk(x: float32[1, 8, 3, 3], chunks: 2, dim: 1)", "chunk(x: float32[2, 7], chunks: 3, dim: 1)",
                     "chunk(x: float32[2, 3], chunks: 1)"}},
@@ -246,7 +267,9 @@ OpList split() {
        .torch = {{"aten.unbind.int", "x=self"}},
        .tflite_in = {{"UNPACK", "", 0, convert_tflite_unpack}},
        .tflite = {.lower = lower_unbind},
-       .source = {"torch.unbind({x}, {dim})", "keras.ops.unstack({x}, axis={dim})", "list(jnp.moveaxis({x}, {dim}, 0))"},
+       .source = {.torch = "torch.unbind({x}, dim={dim?})",
+                  .keras = "keras.ops.unstack({x}, axis={dim})",
+                  .jax = "list(jnp.moveaxis({x}, {dim}, 0))"},
        .quant = {QuantRule::same_scale},
        .examples = {"unbind(x: float32[1, 3, 4, 4], dim: 1)", "unbind(x: float32[2, 5])"}},
       {.name = "select",
@@ -258,7 +281,9 @@ OpList split() {
        .expand = expand_select,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.select.int", "x=self"}},
-       .source = {"torch.select({x}, {dim}, {index})", "keras.ops.take({x}, {index}, axis={dim})", "jnp.take({x}, {index}, axis={dim})"},
+       .source = {.torch = "torch.select({x}, {dim}, {index})",
+                  .keras = "keras.ops.take({x}, {index}, axis={dim})",
+                  .jax = "jnp.take({x}, {index}, axis={dim})"},
        .quant = {QuantRule::same_scale},
        .examples = {"select(x: float32[1, 4, 3, 3], dim: 1, index: 2)", "select(x: float32[2, 5], dim: 1, index: -1)",
                     "select(x: float32[5], index: 0)"}},

@@ -17,8 +17,8 @@ struct TflQuantization {
   std::vector<float> scales;
   std::vector<std::int64_t> zero_points;  // as many as scales
   int axis = 0;
-  int block_size = 0;      // 0: not in blocks
-  int block_scales = -1;   // the float16 tensor of the blocks' scales, [rows, row / block_size]
+  int block_size = 0;     // 0: not in blocks
+  int block_scales = -1;  // the float16 tensor of the blocks' scales, [rows, row / block_size]
   bool operator==(const TflQuantization&) const = default;
 };
 

@@ -236,7 +236,7 @@ OpList unary() {
        .expand = expand_erf,
        .layout = any,
        .torch = {{"aten.erf.default", "x=self"}, {"aten.erf_.default", "x=self"}},
-       .source = {"torch.erf({x})", "keras.ops.erf({x})", "jax.scipy.special.erf({x})"},
+       .source = {.torch = "torch.erf({x})", .keras = "keras.ops.erf({x})", .jax = "jax.lax.erf({x})"},
        .quant = {QuantRule::own_range},
        .examples = {"erf(x: float32[2, 9] in -4..4)"}},
       {.name = "logical_not",

@@ -1,7 +1,9 @@
-// Writes every operator example with its tensors and the reference evaluator's results, for tests/python/test_operators.py:
+// Writes every operator example as source code, with its tensors and the reference evaluator's results, for tests/python/examples.py:
 // FOLDER/examples.json says what lies where in FOLDER/examples.bin.
 #include "base/files.h"
-#include "base/text.h"
+#include "export/source/source.h"
+#include "ir/flatten.h"
+#include "ir/outline.h"
 #include "ops/all_ops.h"
 #include "ops/examples.h"
 #include "runtime/evaluate.h"
@@ -23,39 +25,25 @@ class Dump {
     return entry;
   }
 
-  // The node's inputs as names that the source text's holes take, with their tensors.
+  // The model of the one operator in source code of each framework, with its weights by key and its inputs in order.
   ordered_json example(const Example& e) {
-    const Node& node = e.node();
-    ordered_json tensors = ordered_json::object();
-    std::map<std::string, std::string, std::less<>> holes;
-    const auto value = [&](ValueId id, const std::string& as) -> std::string {
-      if (id == absent) return "None";
-      const std::optional<Tensor>& constant = e.graph[id].constant;
-      if (constant && constant->rank() == 0)
-        return is_float(constant->dtype()) ? python_literal(constant->item()) : python_literal(static_cast<std::int64_t>(constant->item()));
-      for (std::size_t i = 0; !constant && i < e.inputs.size(); ++i)
-        if (e.graph.inputs[i].value == id) tensors[as] = tensor(e.inputs[i]);
-      if (constant) tensors[as] = tensor(*constant);
-      return as;
-    };
-    for (std::size_t i = 0; i < node.op->inputs.size(); ++i) {
-      const Input& input = node.op->inputs[i];
-      const std::string as(input.name);
-      if (input.role != Role::variadic) {
-        holes[as] = value(i < node.inputs.size() ? node.inputs[i] : absent, as);
-        continue;
-      }
-      std::vector<std::string> list;
-      for (std::size_t k = i; k < node.inputs.size(); ++k) list.push_back(value(node.inputs[k], fmt::format("{}{}", as, k - i)));
-      holes[as] = "[" + join(list, ", ") + "]";
-    }
-    ordered_json outputs = ordered_json::array();
-    for (const Tensor& y : Evaluator(e.graph, all_ops()).run(e.inputs)) outputs.push_back(tensor(y));
-    return {{"op", node.op->name},
-            {"example", e.text},
-            {"torch", fill_holes(node.op->source.torch, node, holes)},
-            {"tensors", tensors},
-            {"outputs", outputs}};
+    const Model model = outline(e.graph, all_ops());
+    const Weights weights = weights_of(e.graph);
+    Diagnostics diagnostics;
+    FlattenOptions options;
+    options.weights = &weights;
+    const Graph graph = flatten(model, all_ops(), options, diagnostics);
+    ordered_json entry{{"op", e.node().op->name}, {"example", e.text}};
+    entry["torch"] = source::write_torch(model, graph, all_ops(), {}, diagnostics);
+    entry["jax"] = source::write_jax(model, graph, all_ops(), {}, diagnostics);
+    diagnostics.throw_if_errors();
+    entry["weights"] = ordered_json::object();
+    for (const auto& [key, value] : weights) entry["weights"][key] = tensor(value);
+    entry["inputs"] = ordered_json::array();
+    for (const Tensor& x : e.inputs) entry["inputs"].push_back(tensor(x));
+    entry["outputs"] = ordered_json::array();
+    for (const Tensor& y : Evaluator(e.graph, all_ops()).run(e.inputs)) entry["outputs"].push_back(tensor(y));
+    return entry;
   }
 
   const std::string& bytes() const { return bytes_; }

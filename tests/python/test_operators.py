@@ -1,63 +1,41 @@
-"""Every operator example: the reference evaluator against PyTorch, called as the operator says in `source.torch`."""
+"""Every operator example: the reference evaluator against PyTorch and JAX, in the source code that Wherry writes for them."""
 
-import functools
-import json
 import os
-import pathlib
-import subprocess
 
 import numpy as np
 import pytest
+from examples import array, dump_tool, examples, outputs_of
 
-torch = pytest.importorskip("torch")
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def dump_tool():
-    """The newest dump_examples of any build folder, or the one that $WHERRY_BUILD names."""
-    named = os.environ.get("WHERRY_BUILD")
-    found = [pathlib.Path(named) / "tests/dump_examples"] if named else list((ROOT / "build").glob("*/tests/dump_examples"))
-    found = [path for path in found if path.exists()]
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 
-class Functional:
-    """torch.nn.functional with what Wherry's operators take beyond it."""
-
-    def __getattr__(self, name):
-        return getattr(torch.nn.functional, name)
-
-    def conv2d(self, x, weight, bias, stride, padding, dilation, groups):
-        """Padding may be given for each end: before and after, axis by axis."""
-        if isinstance(padding, list) and len(padding) == 4:
-            top, bottom, left, right = padding
-            x, padding = torch.nn.functional.pad(x, [left, right, top, bottom]), 0
-        return torch.nn.functional.conv2d(x, weight, bias, stride, padding, dilation, groups)
-
-    def interpolate(self, x, size, scale_factor, mode, align_corners):
-        """One scale factor stands for all axes, also in a list."""
-        if isinstance(scale_factor, list) and len(scale_factor) == 1:
-            scale_factor = scale_factor[0]
-        return torch.nn.functional.interpolate(x, size, scale_factor, mode, align_corners)
+def run(entry, framework):
+    """The example's outputs by its source code."""
+    names = {}
+    exec(compile(entry[framework], f"{entry['op']}_{framework}.py", "exec"), names)
+    return (run_torch if framework == "torch" else run_jax)(entry, names)
 
 
-@functools.cache
-def examples():
-    tool = dump_tool()
-    if tool is None:
-        return None, []
-    folder = tool.parent / "examples"
-    folder.mkdir(exist_ok=True)
-    subprocess.run([tool, folder], check=True)
-    return (folder / "examples.bin").read_bytes(), json.loads((folder / "examples.json").read_text())
+def run_torch(entry, names):
+    import torch
+
+    model = [value for value in names.values() if isinstance(value, type) and issubclass(value, torch.nn.Module)][-1]().eval()
+    model.load_state_dict({key: torch.from_numpy(array(spec)) for key, spec in entry["weights"].items()})
+    with torch.no_grad():
+        found = model(*(torch.from_numpy(array(spec)) for spec in entry["inputs"]))
+    return [y.numpy() for y in outputs_of(found)]
 
 
-def tensor(entry):
-    data, _ = examples()
-    dtype = {"bool": np.bool_}.get(entry["dtype"], entry["dtype"])
-    count = int(np.prod(entry["shape"], dtype=np.int64))
-    array = np.frombuffer(data, dtype=dtype, count=count, offset=entry["offset"])
-    return torch.from_numpy(array.reshape(entry["shape"]).copy())
+def run_jax(entry, names):
+    import jax
+
+    make = [value for value in names.values() if callable(value) and value.__name__ not in ("named", "load_weights")][-1]
+    model = make()
+    params = model.init(jax.random.key(0))
+    leaves = names["named"](params)
+    assert {key: leaf.shape for key, leaf in leaves.items()} == {key: tuple(spec["shape"]) for key, spec in entry["weights"].items()}
+    params = jax.tree_util.tree_structure(params).unflatten([array(entry["weights"][key]) for key in leaves])
+    return [np.asarray(y) for y in outputs_of(model.apply(params, *(array(spec) for spec in entry["inputs"])))]
 
 
 def test_examples_are_there():
@@ -66,19 +44,16 @@ def test_examples_are_there():
     assert len(examples()[1]) > 150
 
 
+@pytest.mark.parametrize("framework", ["torch", "jax"])
 @pytest.mark.parametrize("entry", examples()[1], ids=lambda entry: entry["example"])
-def test_reference_equals_torch(entry):
-    assert entry["torch"], f"{entry['op']} has no PyTorch source text"
-    names = {name: tensor(spec) for name, spec in entry["tensors"].items()}
-    with torch.no_grad():
-        found = eval(entry["torch"], {"torch": torch, "F": Functional(), "functools": functools}, names)
-    if isinstance(found, torch.Tensor):
-        found = [found]
-    expected = [tensor(spec) for spec in entry["outputs"]]
+def test_reference_equals_framework(entry, framework):
+    pytest.importorskip(framework)
+    found, expected = run(entry, framework), [array(spec) for spec in entry["outputs"]]
     assert len(found) == len(expected)
-    for ours, theirs in zip(expected, found, strict=True):
-        theirs = torch.as_tensor(theirs)
-        assert ours.dtype == theirs.dtype
+    for theirs, ours in zip(found, expected, strict=True):
+        if framework == "torch" or ours.dtype not in (np.int64, np.float64):  # JAX computes these in 32 bits
+            assert ours.dtype == theirs.dtype
         assert ours.shape == theirs.shape
-        scale = max(1.0, theirs.abs().max().item() if theirs.is_floating_point() and theirs.numel() else 1.0)
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-6 * scale, equal_nan=True)
+        floats = ours.dtype.kind == "f"
+        scale = max(1.0, float(np.abs(theirs).max())) if floats and theirs.size else 1.0
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-6 * scale if floats else 0, equal_nan=True)

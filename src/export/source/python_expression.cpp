@@ -210,7 +210,8 @@ std::optional<Hole> next_hole(std::string_view slot, std::size_t from) {
     std::string_view name = slot.substr(i + 1, close - i - 1);
     const bool droppable = name.ends_with('?');
     if (droppable) name.remove_suffix(1);
-    if (is_identifier(name)) return Hole{i, close + 1, name, droppable};
+    const std::string_view word = name.ends_with('!') ? name.substr(0, name.size() - 1) : name;
+    if (is_identifier(word)) return Hole{i, close + 1, name, droppable};
   }
   return {};
 }
@@ -229,7 +230,8 @@ bool needs_brackets(const std::string& value, const std::string& before, std::st
 
 std::vector<std::string> holes_of(std::string_view slot) {
   std::vector<std::string> names;
-  for (std::optional<Hole> hole = next_hole(slot, 0); hole; hole = next_hole(slot, hole->end)) names.emplace_back(hole->name);
+  for (std::optional<Hole> hole = next_hole(slot, 0); hole; hole = next_hole(slot, hole->end))
+    names.emplace_back(hole->name.substr(0, hole->name.find('!')));
   return names;
 }
 

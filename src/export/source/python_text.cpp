@@ -142,6 +142,14 @@ std::vector<std::string> broken(const std::string& statement, int room) {
   return open == none ? std::vector<std::string>{statement} : in_group(statement, open, room);
 }
 
+bool mentions(const std::string& source, std::string_view name) {
+  for (std::size_t at = source.find(name); at != std::string::npos; at = source.find(name, at + 1)) {
+    const char before = at == 0 ? '\n' : source[at - 1];
+    if (std::isalnum(static_cast<unsigned char>(before)) == 0 && before != '_' && before != '.') return true;
+  }
+  return false;
+}
+
 std::vector<std::string> filled(const std::string& words, int width) {
   std::vector<std::string> rows;
   for (const std::string& word : split(words, ' ')) {

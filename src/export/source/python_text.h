@@ -15,7 +15,8 @@ class PythonText {
   void open(const std::string& header) { statement(header), ++depth_; }  // "class A(nn.Module):", what follows stands within
   void indent() { ++depth_; }
   void close() { --depth_; }
-  void blank(int rows = 1);  // before the next statement; the greatest one counts
+  void append(const PythonText& other) { text_ += other.text_; }  // rows that are indented already
+  void blank(int rows = 1);                                       // before the next statement; the greatest one counts
   void docstring(const std::string& summary, const std::vector<std::string>& rows = {});
   void raw(std::string_view definition);             // whole rows of the module's level
   int room() const { return columns - 4 * depth_; }  // columns that a row has
@@ -34,6 +35,8 @@ class PythonText {
 std::vector<std::string> broken(const std::string& statement, int room);
 // Where no bracket or quote encloses: the parts between commas.
 std::vector<std::string> arguments_of(std::string_view list);
+// Whether a name such as "torch." stands in the source, and not as the end of a longer one.
+bool mentions(const std::string& source, std::string_view name);
 // Words in rows of at most `width` columns.
 std::vector<std::string> filled(const std::string& words, int width);
 

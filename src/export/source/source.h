@@ -18,4 +18,6 @@ struct SourceOptions {
 // Needs: `graph` is what `model` flattens to. Operators that have no text for the framework are E202, all of them.
 std::string write_torch(const Model& model, const Graph& graph, const OpTable& ops, const SourceOptions& options, Diagnostics& diagnostics);
 
+std::string write_jax(const Model& model, const Graph& graph, const OpTable& ops, const SourceOptions& options, Diagnostics& diagnostics);
+
 }  // namespace wherry::source

@@ -12,14 +12,6 @@ namespace wherry::source {
 
 namespace {
 
-bool mentions(const std::string& text, std::string_view word) {
-  for (std::size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) {
-    const char before = at == 0 ? '\n' : text[at - 1];
-    if (std::isalnum(static_cast<unsigned char>(before)) == 0 && before != '_' && before != '.') return true;
-  }
-  return false;
-}
-
 class TorchFile {
  public:
   TorchFile(const Program& program, const SourceOptions& options, Diagnostics& diagnostics)

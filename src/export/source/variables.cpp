@@ -67,10 +67,24 @@ std::optional<Declared> declared(const OpDef& op, std::string_view name) {
   return Declared{def.kind, def.fallback};
 }
 
+// A hole "dim!": a list of one number is that number.
+bool takes_one(std::string_view& hole) {
+  const bool one = hole.ends_with('!');
+  if (one) hole.remove_suffix(1);
+  return one;
+}
+
+Attr without_list(const Attr& attr) {
+  if (const auto* ints = std::get_if<Ints>(&attr); ints && ints->size() == 1) return ints->front();
+  if (const auto* floats = std::get_if<Floats>(&attr); floats && floats->size() == 1) return floats->front();
+  return attr;
+}
+
 std::string attr_text(const Attr& attr, AttrKind kind, std::string_view prefix) {
   if (const auto* dtype = std::get_if<DType>(&attr)) {
-    const bool numpy_bool = *dtype == DType::boolean && prefix == "jnp.";
-    return fmt::format("{}{}", prefix, numpy_bool ? "bool_" : name(*dtype));
+    if (prefix == "jnp." && *dtype == DType::boolean) return "bool";
+    if (prefix == "jnp." && *dtype == DType::int64) return "int";  // JAX's own width, unless it is told to use 64 bits
+    return fmt::format("{}{}", prefix, name(*dtype));
   }
   return python_literal(shortest(attr, kind));
 }
@@ -131,10 +145,13 @@ std::map<std::string, std::string> parameter_names(const Scope& scope, Names& na
 }
 
 SourceSlot slot_of(const Program& program, const Step& step) {
-  return step.op->source_for && !step.nodes.empty() ? step.op->source_for(program.graph, step.nodes) : step.op->source;
+  SourceSlot slot = step.op->source;
+  if (step.op->source_for && !step.nodes.empty()) step.op->source_for(slot, program.graph, step.nodes);
+  return slot;
 }
 
 std::optional<std::string> argument_text(const Step& step, std::string_view name, std::string_view prefix, const NameOf& names) {
+  const bool one = takes_one(name);
   const std::optional<Declared> def = declared(*step.op, name);
   WHERRY_CHECK(def, "the source text of {} has the hole '{}'", step.op->name, name);
   const TextValue* value = step.argument(name);
@@ -143,10 +160,11 @@ std::optional<std::string> argument_text(const Step& step, std::string_view name
   if (!said) return python_value(*value, names);
   const Attr attr = coerce(*said, def->kind).value_or(*said);
   if (def->fallback && coerce(*def->fallback, def->kind).value_or(*def->fallback) == attr) return std::nullopt;
-  return attr_text(attr, def->kind, prefix);
+  return attr_text(one ? without_list(attr) : attr, def->kind, prefix);
 }
 
 std::string default_text(const OpDef& op, std::string_view name, std::string_view prefix) {
+  takes_one(name);
   const std::optional<Declared> def = declared(op, name);
   WHERRY_CHECK(def, "the source text of {} has the hole '{}'", op.name, name);
   return def->fallback ? attr_text(coerce(*def->fallback, def->kind).value_or(*def->fallback), def->kind, prefix) : "None";

@@ -33,18 +33,24 @@ void Moments::add(const Moments& other) {
 Matrix Moments::centred_xx() const { return (xx / static_cast<float>(count) - mean_x() * mean_x().transpose()).eval(); }
 Matrix Moments::centred_fx() const { return (fx / static_cast<float>(count) - mean_f() * mean_x().transpose()).eval(); }
 
-std::vector<Moments> channel_moments(std::span<const float> x, std::span<const float> f, std::int64_t size, std::int64_t channels) {
-  const auto n = static_cast<std::size_t>(size), wide = static_cast<std::size_t>(channels);
-  std::vector<float> xx(n * n * wide, 0), fx(n * n * wide, 0), sum_x(n * wide, 0), sum_f(n * wide, 0);
-  const std::size_t rows = x.size() / (n * wide);
+ChannelMoments::ChannelMoments(std::int64_t size, std::int64_t channels)
+    : size_(static_cast<std::size_t>(size)),
+      channels_(static_cast<std::size_t>(channels)),
+      xx_(size_ * size_ * channels_, 0),
+      fx_(xx_.size(), 0),
+      sum_x_(size_ * channels_, 0),
+      sum_f_(sum_x_.size(), 0) {}
+
+void ChannelMoments::add(std::span<const float> x, std::span<const float> f) {
+  const std::size_t n = size_, wide = channels_, row = n * wide, rows = x.size() / row;
   vectorised([&] {
     for (std::size_t r = 0; r < rows; ++r) {
-      const float *px = x.data() + r * n * wide, *pf = f.data() + r * n * wide;
-      for (std::size_t i = 0; i < n * wide; ++i) sum_x[i] += px[i];
-      for (std::size_t i = 0; i < n * wide; ++i) sum_f[i] += pf[i];
+      const float *px = x.data() + r * row, *pf = f.data() + r * row;
+      for (std::size_t i = 0; i < row; ++i) sum_x_[i] += px[i];
+      for (std::size_t i = 0; i < row; ++i) sum_f_[i] += pf[i];
       for (std::size_t i = 0; i < n; ++i)
         for (std::size_t j = 0; j < n; ++j) {
-          float *to_xx = xx.data() + (i * n + j) * wide, *to_fx = fx.data() + (i * n + j) * wide;
+          float *to_xx = xx_.data() + (i * n + j) * wide, *to_fx = fx_.data() + (i * n + j) * wide;
           const float *xi = px + i * wide, *fi = pf + i * wide, *xj = px + j * wide;
           if (j >= i)
             for (std::size_t c = 0; c < wide; ++c) to_xx[c] += xi[c] * xj[c];
@@ -52,18 +58,22 @@ std::vector<Moments> channel_moments(std::span<const float> x, std::span<const f
         }
     }
   });
+  rows_ += rows;
+}
+
+std::vector<Moments> ChannelMoments::finish() const {
   std::vector<Moments> out;
-  for (std::size_t c = 0; c < wide; ++c) {
-    Moments& m = out.emplace_back(size);
-    m.count = static_cast<double>(rows);
-    for (std::size_t i = 0; i < n; ++i) {
+  for (std::size_t c = 0; c < channels_; ++c) {
+    Moments& m = out.emplace_back(static_cast<std::int64_t>(size_));
+    m.count = static_cast<double>(rows_);
+    for (std::size_t i = 0; i < size_; ++i) {
       const auto row = static_cast<Eigen::Index>(i);
-      m.sum_x(row) = static_cast<double>(sum_x[i * wide + c]);
-      m.sum_f(row) = static_cast<double>(sum_f[i * wide + c]);
-      for (std::size_t j = 0; j < n; ++j) {
+      m.sum_x(row) = static_cast<double>(sum_x_[i * channels_ + c]);
+      m.sum_f(row) = static_cast<double>(sum_f_[i * channels_ + c]);
+      for (std::size_t j = 0; j < size_; ++j) {
         const auto column = static_cast<Eigen::Index>(j);
-        m.xx(row, column) = xx[(std::min(i, j) * n + std::max(i, j)) * wide + c];
-        m.fx(row, column) = fx[(i * n + j) * wide + c];
+        m.xx(row, column) = xx_[(std::min(i, j) * size_ + std::max(i, j)) * channels_ + c];
+        m.fx(row, column) = fx_[(i * size_ + j) * channels_ + c];
       }
     }
   }

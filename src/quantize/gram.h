@@ -30,6 +30,15 @@ struct Moments {
 };
 
 // The same for each channel by itself: rows of [size, channels].
-std::vector<Moments> channel_moments(std::span<const float> x, std::span<const float> f, std::int64_t size, std::int64_t channels);
+class ChannelMoments {
+ public:
+  ChannelMoments(std::int64_t size, std::int64_t channels);
+  void add(std::span<const float> x, std::span<const float> f);
+  std::vector<Moments> finish() const;  // by channel
+
+ private:
+  std::size_t size_, channels_, rows_ = 0;
+  std::vector<float> xx_, fx_, sum_x_, sum_f_;  // [size, size, channels], [size, channels]
+};
 
 }  // namespace wherry

@@ -17,15 +17,20 @@ std::size_t largest_of(const std::vector<float>& values) {
   return static_cast<std::size_t>(std::ranges::max_element(values) - values.begin());
 }
 
-// The probability that noise of this deviation on both of the two largest outputs turns their order.
-double flip_probability(const std::vector<float>& wanted, double deviation) {
-  if (wanted.size() < 2) return 0;
-  const std::size_t top = largest_of(wanted);
-  float second = -INFINITY;
-  for (std::size_t i = 0; i < wanted.size(); ++i)
-    if (i != top) second = std::max(second, wanted[i]);
-  const double margin = static_cast<double>(wanted[top]) - static_cast<double>(second);
-  return deviation > 0 ? 0.5 * std::erfc(margin / (2 * deviation)) : margin > 0 ? 0.0 : 0.5;
+// The largest output's place and that of the largest beside it.
+std::pair<std::size_t, std::size_t> two_largest(const std::vector<float>& values) {
+  const std::size_t top = largest_of(values);
+  std::size_t second = top == 0 && values.size() > 1 ? 1 : 0;
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (i != top && values[i] > values[second]) second = i;
+  return {top, second};
+}
+
+// The share of the margins that noise of this deviation turns around.
+double expected_flips(const std::vector<double>& margins, double deviation) {
+  double flips = 0;
+  for (const double margin : margins) flips += deviation > 0 ? 0.5 * std::erfc(margin / (std::sqrt(2.0) * deviation)) : 0;
+  return flips / static_cast<double>(std::max<std::size_t>(margins.size(), 1));
 }
 
 double total_macs(const TflGraph& graph) {
@@ -38,23 +43,14 @@ struct Candidate {
   double gain = 0;  // noise energy removed, relative to the base's
 };
 
-// The plan with islands: grids anew, integer weights as the base has them.
-Plan with_islands(const TflGraph& graph, const Statistics& statistics, const Plan& base, PlanOptions options, DType precision,
+// The plan with islands; its weights are not yet made.
+Plan with_islands(const TflGraph& graph, const Statistics& statistics, PlanOptions options, DType precision,
                   std::span<const Candidate> islands) {
   options.allow_float = true;
   for (const Candidate& island : islands)
     for (const int n : island.nodes) options.nodes[n] = precision;
   Diagnostics repeated;  // said already for the base
-  Plan plan = make_plan(graph, statistics, options, repeated);
-  for (const auto& [n, weight] : base.weights)
-    if (plan.nodes[static_cast<std::size_t>(n)] != DType::float32) plan.weights[n] = weight;
-  for (auto& [n, weight] : plan.weights) {
-    const TflNode& node = graph.nodes[static_cast<std::size_t>(n)];
-    const BuiltinRule& rule = *rule_of(node.builtin);
-    fit_bias(weight, plan.grids.at({node.inputs[static_cast<std::size_t>(rule.input)], *plan.nodes[static_cast<std::size_t>(n)]}).grid,
-             rule.axis);
-  }
-  return plan;
+  return make_plan(graph, statistics, options, repeated);
 }
 
 }  // namespace
@@ -87,7 +83,7 @@ std::string text(const AccuracyTarget& target) {
 
 bool reaches(const Score& score, const AccuracyTarget& target) {
   switch (target.metric) {
-    case AccuracyTarget::agreement: return score.agreement >= target.bound && score.expected >= target.bound;
+    case AccuracyTarget::agreement: return score.agreement >= target.bound;
     case AccuracyTarget::sqnr: return score.sqnr_db >= target.bound;
     case AccuracyTarget::top1_drop: return score.float_top1 - score.top1 <= target.bound;
   }
@@ -112,24 +108,27 @@ std::vector<std::vector<float>> Judge::run(const TflGraph& graph) const {
 
 Score Judge::score(const TflGraph& graph) const {
   const auto got = run(graph);
-  double signal = 0, noise = 0, same = 0, right = 0, float_right = 0;
+  double signal = 0, noise = 0, same = 0, right = 0, float_right = 0, margin_noise = 0;
+  std::vector<double> margins;
   for (std::size_t i = 0; i < got.size(); ++i) {
-    for (std::size_t k = 0; k < got[i].size(); ++k) {
-      const double wanted = static_cast<double>(outputs_[i][k]), error = static_cast<double>(got[i][k]) - wanted;
-      signal += wanted * wanted;
+    const std::vector<float>&wanted = outputs_[i], &found = got[i];
+    for (std::size_t k = 0; k < found.size(); ++k) {
+      const double w = static_cast<double>(wanted[k]), error = static_cast<double>(found[k]) - w;
+      signal += w * w;
       noise += error * error;
     }
-    same += largest_of(got[i]) == largest_of(outputs_[i]);
+    const auto [top, second] = two_largest(wanted);
+    margins.push_back(static_cast<double>(wanted[top]) - static_cast<double>(wanted[second]));
+    const double margin_error = static_cast<double>(found[top]) - static_cast<double>(found[second]) - margins.back();
+    margin_noise += margin_error * margin_error;
+    same += largest_of(found) == top;
     if (labels_.empty() || labels_[i] < 0) continue;
-    right += largest_of(got[i]) == static_cast<std::size_t>(labels_[i]);
-    float_right += largest_of(outputs_[i]) == static_cast<std::size_t>(labels_[i]);
+    right += largest_of(found) == static_cast<std::size_t>(labels_[i]);
+    float_right += top == static_cast<std::size_t>(labels_[i]);
   }
   const auto n = static_cast<double>(std::max<std::size_t>(got.size(), 1));
-  const double deviation = std::sqrt(noise / (n * static_cast<double>(std::max<std::size_t>(got.empty() ? 1 : got[0].size(), 1))));
-  double flips = 0;
-  for (const auto& wanted : outputs_) flips += flip_probability(wanted, deviation);
   return {.agreement = same / n,
-          .expected = 1 - flips / n,
+          .expected = 1 - expected_flips(margins, std::sqrt(margin_noise / n)),
           .sqnr_db = noise > 0 ? 10 * std::log10(signal / noise) : 200,
           .top1 = right / n,
           .float_top1 = float_right / n};
@@ -158,31 +157,44 @@ std::vector<std::vector<int>> blocks_of(const TflGraph& graph) {
   return out;
 }
 
-MixedResult reach_accuracy(const TflGraph& graph, const Statistics& statistics, const Plan& base, PlanOptions options, DType precision,
-                           const AccuracyTarget& target, const Judge& judge, const QuantizeProgress& progress, Diagnostics& diagnostics) {
-  const auto point = [&](const Plan& plan, std::string added, double outside) {
-    return ParetoPoint{std::move(added), outside, judge.score(apply_plan(graph, plan, {}).graph)};
-  };
-  MixedResult result{.plan = base, .pareto = {point(base, "", 0)}};
+MixedResult reach_accuracy(const TflGraph& graph, const Statistics& statistics, const Plan& base, const PlanOptions& options,
+                           DType precision, const AccuracyTarget& target, const Judge& judge, const std::function<void(Plan&)>& weigh,
+                           const QuantizeProgress& progress, Diagnostics& diagnostics) {
+  const auto score = [&](const Plan& plan) { return judge.score(apply_plan(graph, plan, {}).graph); };
+  MixedResult result{.plan = base, .pareto = {{"", 0, score(base)}}};
   result.reached = reaches(result.pareto[0].score, target);
   if (result.reached) return result;
 
-  // How much noise each block takes out when it alone is not int8.
-  const double all_macs = std::max(total_macs(graph), 1.0), base_noise = std::pow(10, -result.pareto[0].score.sqnr_db / 10);
+  // How much noise each block takes out when it alone is not int8. Weights rounded to nearest: those of `base` make up for noise
+  // before them, and would be wrong without it.
+  const auto noise_with = [&](std::span<const Candidate> islands) {
+    Plan plan = with_islands(graph, statistics, options, precision, islands);
+    quantize_weights(graph, plan);
+    return std::pow(10, -score(plan).sqnr_db / 10);
+  };
+  const double all_macs = std::max(total_macs(graph), 1.0), base_noise = noise_with({});
   std::vector<Candidate> candidates;
   const auto blocks = blocks_of(graph);
   for (const std::vector<int>& block : blocks) {
     Candidate candidate{.nodes = block};
     for (const int n : block) candidate.cost += macs(graph, graph.nodes[static_cast<std::size_t>(n)]) / all_macs;
-    const Plan plan = with_islands(graph, statistics, base, options, precision, std::span(&candidate, 1));
-    const double noise = std::pow(10, -judge.score(apply_plan(graph, plan, {}).graph).sqnr_db / 10);
-    candidate.gain = 1 - noise / base_noise;
+    candidate.gain = 1 - noise_with(std::span(&candidate, 1)) / base_noise;
     candidates.push_back(std::move(candidate));
     if (progress) progress("choose", static_cast<double>(candidates.size()), static_cast<double>(blocks.size() + 6));
   }
-  std::erase_if(candidates, [](const Candidate& c) { return c.gain <= 0; });
+  std::erase_if(candidates, [](const Candidate& c) { return c.gain <= -0.05; });
   std::ranges::stable_sort(candidates,
                            [](const Candidate& a, const Candidate& b) { return a.gain / (a.cost + 1e-3) > b.gain / (b.cost + 1e-3); });
+
+  // Integers tie where two answers are closer than a step, whatever comes before: where the order of answers counts, the block that
+  // decides it comes first.
+  if (target.metric != AccuracyTarget::sqnr) {
+    const std::set<int> deciding = deciding_tensors(graph);
+    std::ranges::stable_partition(candidates, [&](const Candidate& c) {
+      return c.cost < 0.05 &&
+             std::ranges::any_of(c.nodes, [&](int n) { return deciding.contains(graph.nodes[static_cast<std::size_t>(n)].outputs[0]); });
+    });
+  }
 
   // Bisection over how many of them are needed.
   std::map<std::size_t, std::pair<Plan, ParetoPoint>> tried;
@@ -191,8 +203,9 @@ MixedResult reach_accuracy(const TflGraph& graph, const Statistics& statistics, 
     const std::span<const Candidate> islands(candidates.data(), count);
     double outside = 0;
     for (const Candidate& c : islands) outside += c.cost;
-    Plan plan = with_islands(graph, statistics, base, options, precision, islands);
-    ParetoPoint reached = point(plan, graph.nodes[static_cast<std::size_t>(islands.back().nodes[0])].path, outside);
+    Plan plan = with_islands(graph, statistics, options, precision, islands);
+    weigh(plan);
+    ParetoPoint reached{graph.nodes[static_cast<std::size_t>(islands.back().nodes[0])].path, outside, score(plan)};
     if (progress) progress("choose", static_cast<double>(blocks.size() + tried.size()), static_cast<double>(blocks.size() + 6));
     return tried.emplace(count, std::pair(std::move(plan), std::move(reached))).first->second.second;
   };

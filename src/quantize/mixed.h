@@ -16,10 +16,10 @@ struct AccuracyTarget {
 AccuracyTarget parse_accuracy_target(const std::string& text);
 std::string text(const AccuracyTarget& target);
 
-// How a quantized graph does against the float one, on samples that did not tune it.
+// How a quantized graph does against the float one.
 struct Score {
   double agreement = 1;  // share of samples with the same largest output
-  double expected = 1;   // the share that the float margins let expect under the noise that was seen: finer than a count
+  double expected = 1;   // what the float margins let expect under the noise of the margins
   double sqnr_db = 0;
   double top1 = 0, float_top1 = 0;  // where labels are known
 };
@@ -58,8 +58,10 @@ struct MixedResult {
 };
 
 // Islands of `precision` (float32 or int16), the most useful for their cost first, as many as the target needs (found by
-// bisection). `base` is the plan that has none.
-MixedResult reach_accuracy(const TflGraph& graph, const Statistics& statistics, const Plan& base, PlanOptions options, DType precision,
-                           const AccuracyTarget& target, const Judge& judge, const QuantizeProgress& progress, Diagnostics& diagnostics);
+// bisection). `base` is the finished plan that has none; `weigh` makes a plan's weights as the base's were made. E810 as a warning
+// where even all useful islands do not reach it.
+MixedResult reach_accuracy(const TflGraph& graph, const Statistics& statistics, const Plan& base, const PlanOptions& options,
+                           DType precision, const AccuracyTarget& target, const Judge& judge, const std::function<void(Plan&)>& weigh,
+                           const QuantizeProgress& progress, Diagnostics& diagnostics);
 
 }  // namespace wherry

@@ -42,16 +42,6 @@ Samples kept(const Samples& samples, const std::vector<std::size_t>& chosen, int
   return {.count = chosen.size(), .load = [all](std::size_t i) { return (*all)[i]; }};
 }
 
-// All but the chosen ones; a seventh of all where none would be left.
-Samples but(const Samples& samples, std::vector<std::size_t> chosen) {
-  std::ranges::sort(chosen);
-  std::vector<std::size_t> rest;
-  for (std::size_t i = 0; i < samples.count; ++i)
-    if (!std::ranges::binary_search(chosen, i)) rest.push_back(i);
-  if (rest.empty()) rest = std::move(chosen);
-  return {.count = rest.size(), .load = [&samples, rest](std::size_t i) { return samples.load(rest[i]); }};
-}
-
 }  // namespace
 
 QuantizeResult quantize(const TflGraph& source, const Samples& samples, const QuantizeOptions& options, const Loader& load,
@@ -68,16 +58,18 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
   QuantizeResult result;
   result.plan = make_plan(graph, statistics, options.plan, diagnostics);
   diagnostics.throw_if_errors();
-  quantize_weights(graph, result.plan);
-  if (options.rounding != Rounding::nearest)
-    result.rounding = reconstruct(graph, result.plan, typical, load, {options.rounding, options.refit, options.threads}, progress);
-  else if (options.correct_bias)
-    correct_bias(graph, result.plan, typical, load, options.threads, progress);
+  const auto weigh = [&](Plan& plan) {
+    quantize_weights(graph, plan);
+    if (options.rounding != Rounding::nearest)
+      result.rounding = reconstruct(graph, plan, typical, load, {options.rounding, options.refit, options.threads}, progress);
+    else if (options.correct_bias)
+      correct_bias(graph, plan, typical, load, options.threads, progress);
+  };
+  weigh(result.plan);
   if (options.target) {
-    const Samples others = but(samples, statistics.typical);
-    const Judge judge(graph, others, {}, load, options.threads);
+    const Judge judge(graph, samples, {}, load, options.threads);
     result.mixed =
-        reach_accuracy(graph, statistics, result.plan, options.plan, options.islands, *options.target, judge, progress, diagnostics);
+        reach_accuracy(graph, statistics, result.plan, options.plan, options.islands, *options.target, judge, weigh, progress, diagnostics);
     diagnostics.throw_if_errors();
     result.plan = result.mixed->plan;
   }

@@ -43,6 +43,10 @@ std::optional<Layer> layer_of(const TflGraph& graph, const Plan& plan, int n) {
 
 // The group's columns of the rows of windows.
 void take_group(const Layer& layer, std::int64_t group, std::span<const float> rows, std::vector<float>& out) {
+  if (layer.groups == 1) {
+    out.assign(rows.begin(), rows.end());
+    return;
+  }
   const Windows& w = layer.windows;
   const std::int64_t kernels = w.kernel_h * w.kernel_w, width = w.channels / layer.groups;
   const auto count = static_cast<std::int64_t>(rows.size()) / w.patch();
@@ -174,42 +178,45 @@ class Reconstruction {
 
   // By group and part of the samples.
   std::vector<std::vector<Moments>> moments(const Layer& layer, int input, const Grid& grid) {
-    const std::int64_t wanted = std::max<std::int64_t>(layer.depthwise ? 512 : 2048, 6 * layer.depth);
-    const auto per_image = std::min((wanted + static_cast<std::int64_t>(count_) - 1) / static_cast<std::int64_t>(count_),
-                                    layer.windows.out_h * layer.windows.out_w);
-    const auto image_size = static_cast<std::size_t>(per_image * layer.windows.patch());
-    std::vector<float> x[parts], f[parts];
-    for (std::size_t part = 0; part < parts; ++part) {
-      const std::size_t images = (count_ + parts - 1 - part) / parts;
-      x[part].resize(images * image_size);
-      f[part].resize(images * image_size);
-    }
-    const auto gather = [&](StepRun& run, int tensor, const Grid& g, std::vector<float>* rows) {
-      run.each(tensor, [&](const Tensor& value, std::size_t i) {
-        gather_windows(value, g, layer.windows, sampled_windows(layer.windows, per_image, i),
-                       rows[i % parts].data() + i / parts * image_size);
-      });
-    };
-    gather(integers_, input, grid, x);
-    gather(reals_, layer.input, {}, f);
+    integers_.compute(input);
+    reals_.compute(layer.input);
+    const std::int64_t wanted = std::max<std::int64_t>(layer.depthwise ? 1024 : 2048, 6 * layer.depth);
+    const auto images = static_cast<std::int64_t>(count_);
+    const std::int64_t per_image = std::min((wanted + images - 1) / images, layer.windows.out_h * layer.windows.out_w);
     std::vector<std::vector<Moments>> out(static_cast<std::size_t>(layer.groups), std::vector<Moments>(parts));
     parallel_for(parts, options_.threads, [&](std::size_t part, int) {
-      std::vector<Moments> groups;
-      if (layer.depthwise) {
-        groups = channel_moments(x[part], f[part], layer.depth, layer.groups);
-      } else if (layer.groups == 1) {
-        groups.emplace_back(layer.depth).add(x[part], f[part]);
-      } else {
-        std::vector<float> gx, gf;
-        for (std::int64_t g = 0; g < layer.groups; ++g) {
-          take_group(layer, g, x[part], gx);
-          take_group(layer, g, f[part], gf);
-          groups.emplace_back(layer.depth).add(gx, gf);
-        }
-      }
+      std::vector<Moments> groups = moments_of_part(layer, input, grid, part, per_image);
       for (std::size_t g = 0; g < groups.size(); ++g) out[g][part] = std::move(groups[g]);
     });
     return out;
+  }
+
+  std::vector<Moments> moments_of_part(const Layer& layer, int input, const Grid& grid, std::size_t part, std::int64_t per_image) const {
+    constexpr std::size_t enough = std::size_t{1} << 21;  // floats gathered before they are multiplied
+    std::vector<Moments> groups(layer.depthwise ? 0 : static_cast<std::size_t>(layer.groups), Moments(layer.depth));
+    ChannelMoments channels(layer.depth, layer.depthwise ? layer.groups : 0);
+    std::vector<float> x, f, group_x, group_f;
+    const auto multiply = [&] {
+      if (layer.depthwise) channels.add(x, f);
+      for (std::size_t g = 0; g < groups.size(); ++g) {
+        take_group(layer, static_cast<std::int64_t>(g), x, group_x);
+        take_group(layer, static_cast<std::int64_t>(g), f, group_f);
+        groups[g].add(group_x, group_f);
+      }
+      x.clear();
+      f.clear();
+    };
+    const std::size_t image_size = static_cast<std::size_t>(per_image * layer.windows.patch());
+    for (std::size_t i = part; i < count_; i += parts) {
+      const auto which = sampled_windows(layer.windows, per_image, i);
+      x.resize(x.size() + image_size);
+      f.resize(f.size() + image_size);
+      gather_windows(integers_.value(input, i), grid, layer.windows, which, x.data() + x.size() - image_size);
+      gather_windows(reals_.value(layer.input, i), {}, layer.windows, which, f.data() + f.size() - image_size);
+      if (x.size() >= enough) multiply();
+    }
+    if (!x.empty()) multiply();
+    return layer.depthwise ? channels.finish() : groups;
   }
 
   const TflGraph& graph_;

@@ -27,7 +27,7 @@ void StepRun::replace(int tensor, Tensor constant, TflQuantization quantization)
 }
 
 void StepRun::each(int tensor, const std::function<void(const Tensor&, std::size_t)>& look) {
-  if (!known(tensor)) flush();
+  compute(tensor);
   const std::vector<Tensor>& values = values_.at(tensor);
   parallel_for(count_, threads_, [&](std::size_t i, int) { look(values[i], i); });
 }

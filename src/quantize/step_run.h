@@ -14,6 +14,11 @@ class StepRun {
   // Node `n` is next: nodes come one after another from the first. It may run later, when its output is asked for.
   void step(std::size_t n);
   // The values of a tensor, one a sample, from several threads at once; computes what is still missing. Needs: its node was stepped.
+  // The value of one sample after each() or compute().
+  const Tensor& value(int tensor, std::size_t sample) const { return values_.at(tensor)[sample]; }
+  void compute(int tensor) {
+    if (!known(tensor)) flush();
+  }
   void each(int tensor, const std::function<void(const Tensor& value, std::size_t sample)>& look);
   void replace(int tensor, Tensor constant, TflQuantization quantization);
 

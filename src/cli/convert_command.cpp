@@ -111,8 +111,7 @@ void add_precision_options(CLI::App& command, ConvertOptions& options) {
   command.add_option("--islands", options.quantize.islands, "What those parts are in: float32 (default) or int16")
       ->transform(CLI::CheckedTransformer(islands, CLI::ignore_case).description(""))
       ->type_name("NAME");
-  command.add_option("--equalize", options.quantize.equalize, "Strength")->type_name("X");
-  command.add_option("--correction-samples", options.quantize.correction_samples, "Samples")->type_name("N");
+  command.add_flag("--equalize", options.quantize.equalize, "Scale channels alike where that raises the SQNR");
   command.add_flag("--integer-borders", options.quantize.apply.integer_borders,
                    "Take and give integers too, without QUANTIZE and DEQUANTIZE");
   command.add_flag("--allow-float", options.quantize.plan.allow_float, "Leave operators without an integer kernel in float32");

@@ -25,7 +25,6 @@ bool homogeneous_activation(const TflNode& node) {
 enum class Through { absorbs, ties, stops };
 
 Through through(const TflGraph& graph, const TflNode& node) {
-  if (!homogeneous_activation(node)) return Through::stops;
   const auto same_channels = [&] { return channels(graph, node.inputs[0]) == channels(graph, node.outputs[0]); };
   if (weighted_rule(graph, node)) {
     if (node.builtin == "TRANSPOSE_CONV") return Through::stops;
@@ -33,6 +32,7 @@ Through through(const TflGraph& graph, const TflNode& node) {
     const std::int64_t depth = tensor_at(graph, node.inputs[1])->sizes.back();
     return depth == channels(graph, node.inputs[0]) ? Through::absorbs : Through::stops;  // no groups
   }
+  if (!homogeneous_activation(node)) return Through::stops;
   if (node.builtin == "ADD") {
     const Sizes &a = tensor_at(graph, node.inputs[0])->sizes, &b = tensor_at(graph, node.inputs[1])->sizes;
     const bool computed = !tensor_at(graph, node.inputs[0])->constant && !tensor_at(graph, node.inputs[1])->constant;
@@ -93,6 +93,8 @@ std::vector<std::vector<int>> scalable_sets(const TflGraph& graph) {
       if (how == Through::stops) stopped[static_cast<std::size_t>(id)] = true;
       if (how == Through::ties) sets.tie(operands[0], id);
     }
+    if (!homogeneous_activation(node))
+      for (const int id : node.outputs) stopped[static_cast<std::size_t>(id)] = true;
   }
   for (const auto* ports : {&graph.inputs, &graph.outputs})
     for (const Port& port : *ports) stopped[static_cast<std::size_t>(port.value)] = true;

@@ -51,9 +51,20 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
   diagnostics.throw_if_errors();
   const Samples typical = kept(samples, statistics.typical, options.threads);
   TflGraph graph = source;
-  if (options.equalize > 0) {
-    graph = equalized(source, equalizing_factors(source, typical, load, options.threads, options.equalize));
-    statistics = calibrate(graph, samples, load, options.threads, most, progress, diagnostics);
+  if (options.equalize) {
+    TflGraph tried = equalized(source, equalizing_factors(source, typical, load, options.threads, 0.5F));
+    Statistics after = calibrate(tried, samples, load, options.threads, most, progress, diagnostics);
+    const Judge judge(source, typical, {}, load, options.threads);
+    const auto sqnr = [&](const TflGraph& candidate, const Statistics& measured) {
+      Plan plan = make_plan(candidate, measured, options.plan, diagnostics);
+      diagnostics.throw_if_errors();
+      quantize_weights(candidate, plan);
+      return judge.score(apply_plan(candidate, plan, {}).graph).sqnr_db;
+    };
+    if (sqnr(tried, after) > sqnr(source, statistics)) {
+      graph = std::move(tried);
+      statistics = std::move(after);
+    }
   }
   QuantizeResult result;
   result.plan = make_plan(graph, statistics, options.plan, diagnostics);

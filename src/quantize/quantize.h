@@ -16,7 +16,7 @@ struct QuantizeOptions {
   bool correct_bias = true;
   Rounding rounding = Rounding::gptq;
   bool refit = true;
-  float equalize = 0;  // strength: 0 off, 1 all channels alike
+  bool equalize = false;  // scale channels, where the SQNR on the typical samples rises by it
   std::size_t correction_samples = 64;
   int threads = 2;
 };

@@ -66,6 +66,13 @@ nlohmann::ordered_json to_json(const ConvertResult& r) {
   j["verified"] = r.verified && r.verified->match;
   if (r.verified) j.update(to_json(r.verified->worst));
   if (r.verified && !r.verified->match) j["first_mismatch"] = r.verified->first_mismatch;
+  if (r.audit) j["audit"] = to_json(*r.audit);
+  if (r.mixed) {
+    j["target"] = {{"reached", r.mixed->reached}, {"chosen", r.mixed->chosen}};
+    for (const ParetoPoint& p : r.mixed->pareto)
+      j["target"]["tried"].push_back(
+          {{"outside_int8", p.outside}, {"sqnr_db", p.score.sqnr_db}, {"agreement", p.score.agreement}, {"added", p.added}});
+  }
   j["ops"] = r.ops;
   j["io"] = r.io;
   for (const NamedType& port : r.inputs) j["inputs"].push_back(to_json(port));

@@ -4,6 +4,7 @@
 #include "cli/load.h"
 #include "lower/lower_tfl.h"
 #include "passes/pipeline.h"
+#include "quantize/audit.h"
 #include "quantize/quantize.h"
 #include "verify/verify.h"
 
@@ -22,9 +23,9 @@ struct ConvertOptions {
   Precision precision = Precision::float32;
   std::optional<Io> io;  // without: the target's convention (.tflite: nhwc)
   QuantizeOptions quantize;
-  std::filesystem::path calibrate;     // data: a folder of images, a list, .npy or .npz
-  std::size_t calibration_count = 0;   // at most so many of it, evenly spread; 0: all
-  std::filesystem::path preprocess;    // a text whose preprocess and labels hold for a source that has none
+  std::filesystem::path calibrate;    // data: a folder of images, a list, .npy or .npz
+  std::size_t calibration_count = 0;  // at most so many of it, evenly spread; 0: all
+  std::filesystem::path preprocess;   // a text whose preprocess and labels hold for a source that has none
   bool verify = true;
   std::optional<double> tolerance;
   int threads = 2;
@@ -41,6 +42,8 @@ struct ConvertResult {
   std::uintmax_t bytes = 0;
   std::vector<std::pair<std::string, double>> seconds;  // by stage, in order
   std::optional<VerifyReport> verified;
+  std::optional<AuditReport> audit;        // of integers
+  std::optional<MixedResult> mixed;        // with an accuracy target
   bool calibrated = false;                 // integers: verified on calibration data, by the angle between answers
   std::map<std::string, int> ops;          // by target operator; a text: by Wherry's operator
   std::vector<NamedType> inputs, outputs;  // as the file has them

@@ -17,6 +17,17 @@ std::string ports(const std::vector<NamedType>& list) {
   return join(parts, ", ");
 }
 
+// What the accuracy target was reached with, and what else was tried.
+std::string pareto_table(const MixedResult& mixed) {
+  std::string out = "  target      outside int8  SQNR        agreement    and, in float, last";
+  for (std::size_t i = 0; i < mixed.pareto.size(); ++i) {
+    const ParetoPoint& p = mixed.pareto[i];
+    out += fmt::format("\n          {} {:6.1f} %      {:6.2f} dB   {:6.2f} %     {}", i == mixed.chosen ? '>' : ' ', 100 * p.outside,
+                       p.score.sqnr_db, 100 * p.score.agreement, p.added.empty() ? "nothing" : p.added);
+  }
+  return out;
+}
+
 std::string summary(const ConvertResult& r) {
   double total = 0;
   for (const auto& [stage, seconds] : r.seconds) total += seconds;
@@ -32,6 +43,10 @@ std::string summary(const ConvertResult& r) {
   out += fmt::format("  takes     {}{}\n  gives     {}\n", ports(r.inputs),
                      r.io == "nhwc" ? "   (channels last; --io nchw keeps the source's order)" : "", ports(r.outputs));
   out += fmt::format("  operators {}", join(ops, ", "));
+  if (r.mixed) out += "\n" + pareto_table(*r.mixed);
+  if (r.audit)
+    out += fmt::format("\n  audit     no faults, {} warnings, {} notes", r.audit->count(AuditSeverity::warning),
+                       r.audit->count(AuditSeverity::note));
   if (r.verified && r.verified->match && r.calibrated)
     out += fmt::format("\n  verified  in LiteRT on calibration data, at worst: cosine {:.4f}, SQNR {:.1f} dB", r.verified->worst.cosine,
                        r.verified->worst.sqnr_db);

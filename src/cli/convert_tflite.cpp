@@ -119,7 +119,7 @@ VerifyReport verify_integers(const LoadedSource& source, const fs::path& file, c
 }
 
 // Replaces the float graph by its integer form; taps follow their tensors.
-void quantize_lowered(const LoadedSource& source, Lowered& lowered, const ConvertOptions& options, Stages& stages,
+void quantize_lowered(const LoadedSource& source, Lowered& lowered, const ConvertOptions& options, ConvertResult& out, Stages& stages,
                       Diagnostics& diagnostics) {
   stages.begin("calibrate");
   const Samples samples = calibration_samples(source, lowered.graph, options, diagnostics);
@@ -133,12 +133,11 @@ void quantize_lowered(const LoadedSource& source, Lowered& lowered, const Conver
     stages.progress(done, total);
   };
   QuantizeResult result = quantize(lowered.graph, samples, quantize_options, litert_loader(), progress, diagnostics);
-  if (result.mixed)
-    for (const ParetoPoint& p : result.mixed->pareto)
-      fmt::print(stderr, "  {:5.1f} % of MACs outside int8  SQNR {:5.2f} dB  agreement {:.2f} % (expected {:.2f} %)  + {}\n",
-                 100 * p.outside, p.score.sqnr_db, 100 * p.score.agreement, 100 * p.score.expected, p.added);
   for (TflTap& tap : lowered.taps) tap.tensor = result.quantized.tensors[static_cast<std::size_t>(tap.tensor)];
   std::erase_if(lowered.taps, [](const TflTap& tap) { return tap.tensor < 0; });
+  out.mixed = std::move(result.mixed);
+  out.audit = audit(result.quantized.graph);
+  WHERRY_CHECK(out.audit->count(AuditSeverity::error) == 0, "the integer graph has faults:\n{}", text(*out.audit));
   lowered.graph = std::move(result.quantized.graph);
 }
 
@@ -159,7 +158,7 @@ void convert_to_tflite(LoadedSource& source, const ConvertOptions& options, Conv
   if (options.precision == Precision::dynamic) to_dynamic_range(lowered.graph);
   if (options.precision == Precision::int8_weights) to_int8_weights(lowered.graph);
   if (options.precision == Precision::int4) to_int4_weights(lowered.graph);
-  if (is_calibrated(options.precision)) quantize_lowered(source, lowered, options, stages, diagnostics);
+  if (is_calibrated(options.precision)) quantize_lowered(source, lowered, options, result, stages, diagnostics);
 
   if (!options.dump.empty()) write_text(options.dump / "tflite.txt", text(lowered.graph));
 

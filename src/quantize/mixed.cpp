@@ -196,7 +196,6 @@ MixedResult reach_accuracy(const TflGraph& graph, const Statistics& statistics, 
     });
   }
 
-  // Bisection over how many of them are needed.
   std::map<std::size_t, std::pair<Plan, ParetoPoint>> tried;
   const auto with = [&](std::size_t count) -> const ParetoPoint& {
     if (const auto found = tried.find(count); found != tried.end()) return found->second.second;
@@ -209,13 +208,16 @@ MixedResult reach_accuracy(const TflGraph& graph, const Statistics& statistics, 
     if (progress) progress("choose", static_cast<double>(blocks.size() + tried.size()), static_cast<double>(blocks.size() + 6));
     return tried.emplace(count, std::pair(std::move(plan), std::move(reached))).first->second.second;
   };
-  std::size_t low = 0, high = candidates.size();
-  if (high > 0 && reaches(with(high).score, target)) {
-    result.reached = true;
-    while (high - low > 1) {
-      const std::size_t middle = (low + high) / 2;
-      (reaches(with(middle).score, target) ? high : low) = middle;
-    }
+  // Doubling until it holds, then bisection between.
+  std::size_t low = 0, high = 0;
+  for (std::size_t count = 1; !result.reached && high < candidates.size(); count *= 2) {
+    low = high;
+    high = std::min(count, candidates.size());
+    result.reached = reaches(with(high).score, target);
+  }
+  while (result.reached && high - low > 1) {
+    const std::size_t middle = (low + high) / 2;
+    (reaches(with(middle).score, target) ? high : low) = middle;
   }
   if (high > 0) result.plan = tried.at(high).first;
   for (auto& [count, entry] : tried) {

@@ -13,7 +13,7 @@ namespace wherry {
 namespace {
 
 struct CheckOptions {
-  std::filesystem::path source, reference;
+  std::filesystem::path source, reference, data;
   LoadOptions load;
   std::string target = "tflite";
 };
@@ -53,7 +53,8 @@ void add_check(CLI::App& app, Session& session) {
   CLI::App* command = add_command(app, session, "check", "Say all that stands in the way of a conversion, or all faults of a .tflite",
                                   "  wherry check model.pt2 --target tflite\n"
                                   "  wherry check model.yaml --weights model.pth --json\n"
-                                  "  wherry check anyones_int8.tflite --reference float.tflite");
+                                  "  wherry check anyones_int8.tflite --reference float.tflite\n"
+                                  "  wherry check anyones_int8.tflite --reference model.yaml --data photographs/");
   auto options = std::make_shared<CheckOptions>();
   command->add_option("source", options->source, "A .pt2 archive or a text, to be converted; or a .tflite, to be audited")
       ->required()
@@ -63,13 +64,18 @@ void add_check(CLI::App& app, Session& session) {
       ->type_name("NAME");
   command->add_option("--reference", options->reference, "Of a .tflite: the same network in float, compared weight by weight")
       ->type_name("MODEL");
+  command
+      ->add_option("--data", options->data,
+                   "Of a .tflite: data to run it on, to see which ranges are too narrow; images need a text as --reference")
+      ->type_name("DATA");
   add_load_options(*command, options->load);
   command->callback([&session, options] {
-    if (kind_of(options->source) == FileKind::tflite) return check_file(session, {options->source, options->reference, options->load});
-    if (!options->reference.empty())
+    if (kind_of(options->source) == FileKind::tflite)
+      return check_file(session, {options->source, options->reference, options->data, options->load});
+    if (!options->reference.empty() || !options->data.empty())
       fail({.code = "E901",
-            .message = "--reference belongs to a .tflite that is audited",
-            .next = "leave it out, or name a .tflite as SRC"});
+            .message = "--reference and --data belong to a .tflite that is audited",
+            .next = "leave them out, or name a .tflite as SRC"});
     run(session, *options);
   });
 }

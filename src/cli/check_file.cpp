@@ -1,6 +1,8 @@
 #include "cli/check_file.h"
 
 #include "cli/lower_source.h"
+#include "cli/observe_integers.h"
+#include "cli/progress.h"
 #include "export/tflite/op_version.h"
 #include "quantize/audit.h"
 #include "tflite_schema/read_tfl_graph.h"
@@ -11,25 +13,39 @@ namespace wherry {
 
 namespace {
 
-TflGraph read_reference(const CheckFileOptions& options) {
-  if (kind_of(options.reference) == FileKind::tflite) return read_tfl_graph(options.reference).graph;
+struct Reference {
+  TflGraph graph;
+  std::optional<Preprocess> preprocess;
+};
+
+Reference read_reference(const CheckFileOptions& options) {
+  if (kind_of(options.reference) == FileKind::tflite) return {read_tfl_graph(options.reference).graph, {}};
   Diagnostics diagnostics;
-  TflGraph graph = lower_source(load_source(options.reference, options.load).graph, {}, {}, diagnostics).graph;
+  const LoadedSource source = load_source(options.reference, options.load);
+  Reference reference{lower_source(source.graph, {}, {}, diagnostics).graph, {}};
+  if (source.model) reference.preprocess = read_preprocess(*source.model, diagnostics);
   diagnostics.throw_if_errors();
-  return graph;
+  return reference;
 }
 
 }  // namespace
 
 void check_file(Session& session, const CheckFileOptions& options) {
   const TflFile file = read_tfl_graph(options.file);
-  std::optional<TflGraph> reference;
+  std::optional<Reference> reference;
   if (!options.reference.empty()) reference = read_reference(options);
-  AuditOptions audit_options{.versions = file.versions, .reference = reference ? &*reference : nullptr};
+  AuditOptions audit_options{.versions = file.versions, .reference = reference ? &reference->graph : nullptr};
   audit_options.least_version = [](const TflGraph& graph, const TflNode& node) -> std::optional<int> {
     const std::optional<OpVersion> least = find_op_version(graph, node);
     return least ? std::optional(least->version) : std::nullopt;
   };
+  if (!options.data.empty()) {
+    Progress progress(!session.json && !session.quiet);
+    constexpr std::size_t samples = 100;
+    audit_options.observed = observe_integers(options.file, file, options.data, reference ? reference->preprocess : std::nullopt, samples,
+                                              2, [&](std::size_t done, std::size_t total) { progress.at("run", done, total); });
+    progress.clear();
+  }
   const AuditReport report = audit(file.graph, audit_options);
   const int errors = report.count(AuditSeverity::error);
   if (session.json) {

@@ -7,6 +7,7 @@ namespace wherry {
 
 struct CheckFileOptions {
   std::filesystem::path file, reference;  // reference: any source, or a float .tflite; empty: none
+  std::filesystem::path data;             // to run the file on; empty: none. Images are read as the reference's text says
   LoadOptions load;                       // of the reference
 };
 

@@ -55,6 +55,12 @@ const std::vector<AuditRule>& audit_rules() {
        "compare the layer: wherry verify REFERENCE FILE --layers"},
       {"bias-unlike", error, "dequantized biases have another sign than the reference's",
        "a correction moves a bias a little; this is a fault", "quantize the bias again"},
+      {"logits-clipped", error, "the answer's range ends below the values that data reach",
+       "where the top class is cut, others catch up with it: a moving average in calibration ends the range near the mean of maxima",
+       "calibrate outputs with their least and greatest values"},
+      {"range-clipped", warning, "ranges end where many values lie beyond", "what lies beyond is cut to the limit",
+       "calibrate with data like these, "
+       "or with a method that cuts less"},
       {"float-island", warning, "float operators stand among integer ones",
        "each costs a DEQUANTIZE and a QUANTIZE and runs in float: slower, and not at all on integer-only devices",
        "use an operator with an integer kernel, or accept it on purpose"},
@@ -158,6 +164,7 @@ AuditReport audit(const TflGraph& graph, const AuditOptions& options) {
   look_at_grids(look);
   look_at_weights(look);
   look_at_structure(look);
+  look_at_observed(look);
   if (options.reference) look_at_reference(look);
   std::stable_sort(report.findings.begin(), report.findings.end(), [](const AuditFinding& a, const AuditFinding& b) {
     return std::pair(a.rule->severity, a.rule) < std::pair(b.rule->severity, b.rule);

@@ -36,13 +36,24 @@ struct AuditReport {
   int count(AuditSeverity severity) const;
 };
 
+// What an activation's integers were over some data.
+struct AuditObserved {
+  std::size_t samples = 0, elements = 0;
+  std::size_t at_least = 0, at_most = 0;         // elements at the type's ends
+  std::size_t top_at_most = 0, two_at_most = 0;  // samples in which the greatest element stands at the upper end; in which two or more do
+};
+
 struct AuditOptions {
   std::vector<int> versions = {};  // by node: the operator versions that the file asks for; empty: not looked at
   std::function<std::optional<int>(const TflGraph&, const TflNode&)> least_version = {};
   // The same network in float: tensors of the same names are compared. Biases whose sign was flipped, channels that died, weights
   // that do not look alike, rounding that is worse than to the nearest are found only with it.
   const TflGraph* reference = nullptr;
+  std::map<int, AuditObserved> observed = {};  // by tensor; empty: no data
 };
+
+// The integers that decide the answer: those behind an output's DEQUANTIZE, softmax or change of shape.
+std::vector<int> deciding_integers(const TflGraph& graph);
 
 AuditReport audit(const TflGraph& graph, const AuditOptions& options = {});
 

@@ -41,6 +41,7 @@ void look_at_scales(Audit& audit);     // audit_activations.cpp
 void look_at_grids(Audit& audit);      // audit_activations.cpp: ties, fixed grids, XNNPACK's limits
 void look_at_weights(Audit& audit);    // audit_weights.cpp
 void look_at_structure(Audit& audit);  // audit_structure.cpp: islands, borders, versions
+void look_at_observed(Audit& audit);   // audit_observed.cpp: ranges that data leave
 void look_at_reference(Audit& audit);  // audit_reference.cpp
 
 }  // namespace wherry

@@ -144,6 +144,23 @@ def test_the_reference_tells_what_the_file_alone_cannot(run, files, tmp_path):
     assert done.code == 1 and "weight-unlike" in [finding["rule"] for finding in done.json["findings"]]
 
 
+def halve_logits_range(f):
+    """The classifier's output range, and with it the bias's fit, as a calibration that averages maxima would set it."""
+    logits = f.result("FULLY_CONNECTED").quantization
+    logits.scale = [scale / 2 for scale in logits.scale]
+
+
+def test_data_show_that_the_answer_is_cut(run, files, tmp_path):
+    faulty = Faulty(files[1])
+    halve_logits_range(faulty)
+    path, data = faulty.write(tmp_path / "narrow.tflite"), files[1].parent / "nhwc.npy"
+    np.save(data, np.load(files[1].parent / "data.npy").transpose(0, 2, 3, 1))
+    sound, narrow = (run("check", file, "--data", data, "--json") for file in (files[1], path))
+    assert sound.code == 0, sound.json["findings"]
+    assert narrow.code == 1 and [f["rule"] for f in narrow.json["findings"] if f["severity"] == "error"] == ["logits-clipped"]
+    assert run("check", files[1].parent / "tiny.yaml", "--data", data).code == 1  # a source is not audited
+
+
 def test_a_damaged_file_is_refused(run, files, tmp_path):
     whole = files[1].read_bytes()
     for length in (0, 7, 100, len(whole) // 2):

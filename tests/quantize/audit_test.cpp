@@ -303,6 +303,23 @@ TEST(Audit, ComparesWithTheReference) {
   EXPECT_THAT(found(dead, {.reference = &tiny}), ElementsAre("channel-died", "dead-channel"));
 }
 
+TEST(Audit, RangesThatDataLeave) {
+  Made m = sound();
+  m.graph.nodes[1].options.clear();
+  m.at("y").quantization->zero_points[0] = 0;
+  const auto observed = [&](int tensor, AuditObserved o) { return found(m, {.observed = {{tensor, o}}}); };
+  const int y = 4;
+  EXPECT_EQ(deciding_integers(m.graph), std::vector<int>{y});
+  EXPECT_THAT(observed(y, {.samples = 100, .elements = 800, .at_most = 4, .top_at_most = 4}), IsEmpty());
+  EXPECT_THAT(observed(y, {.samples = 100, .elements = 800, .at_most = 10, .top_at_most = 10, .two_at_most = 2}),
+              ElementsAre("logits-clipped"));
+  m.node("RELU", {y}, m.tensor("z", {1, 2, 2, 2}, DType::int8, {0.25F}, {-128}));
+  m.graph.outputs = {{"z", 6}};
+  EXPECT_THAT(observed(y, {.samples = 100, .elements = 800, .at_least = 5, .at_most = 4, .top_at_most = 100}), Contains("range-clipped"));
+  EXPECT_THAT(observed(y, {.samples = 100, .elements = 800, .at_least = 4, .at_most = 4}), Not(Contains("range-clipped")));
+  EXPECT_THAT(observed(6, {.samples = 100, .elements = 800, .at_least = 700}), Not(Contains("range-clipped")));  // zero is RELU's own end
+}
+
 TEST(Audit, SaysItAsTextAndJson) {
   Made m = sound();
   m.at("b").quantization->scales[1] = 0.02F;

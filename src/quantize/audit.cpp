@@ -91,7 +91,7 @@ const std::vector<AuditRule>& audit_rules() {
        "quantize the layer on 16 bits, or move the bias into the next layer"},
       {"coarse-weights", note, "channels use less than 32 of their 255 levels", "their scale is far above max|w|/127",
        "look whether a bias forced it"},
-      {"rounding", warning, "weights differ more from the reference than rounding to the nearest would",
+      {"rounding", note, "weights differ more from the reference than rounding to the nearest would",
        "GPTQ or AdaRound do that on purpose; when wrong, they are worse than plain rounding", "compare both in accuracy"},
   };
   return rules;

@@ -3,7 +3,9 @@
 #include "base/version.h"
 #include "cli/convert.h"
 #include "cli/inputs.h"
+#include "cli/source_code.h"
 #include "cli/tree.h"
+#include "export/safetensors/write_safetensors.h"
 #include "ir/outline.h"
 #include "ir/text/write_model.h"
 #include "ops/all_ops.h"
@@ -88,7 +90,7 @@ LoadOptions load_options(const std::filesystem::path& weights, std::optional<std
 }
 
 std::string convert_json(const std::filesystem::path& source, const std::filesystem::path& out, const std::string& precision,
-                         const std::string& io, bool verify, std::optional<double> tolerance, int threads,
+                         const std::string& to, const std::string& io, bool verify, std::optional<double> tolerance, int threads,
                          const std::filesystem::path& weights, std::optional<std::uint64_t> seed,
                          std::map<std::string, std::int64_t> dims) {
   ConvertOptions options{.source = source, .out = out, .load = load_options(weights, seed, std::move(dims))};
@@ -102,6 +104,7 @@ std::string convert_json(const std::filesystem::path& source, const std::filesys
       fail({.code = "E901", .message = fmt::format("{} '{}' is unknown", what, value), .next = "see help(wherry.convert)"});
     return it->second;
   };
+  options.to = to;
   options.precision = word(precisions, precision, "precision");
   if (!io.empty()) options.io = word(layouts, io, "io");
   options.verify = verify;
@@ -109,6 +112,12 @@ std::string convert_json(const std::filesystem::path& source, const std::filesys
   options.threads = threads;
   const nb::gil_scoped_release without_gil;
   return to_json(convert(options)).dump();
+}
+
+void write_weights(const std::filesystem::path& file, const std::map<std::string, Array>& arrays) {
+  Weights weights;
+  for (const auto& [key, array] : arrays) weights.emplace(key, to_tensor(array));
+  write_safetensors(weights, file);
 }
 
 // A loaded source: its graph, typed and with weights.
@@ -136,6 +145,12 @@ class Loaded {
   std::string text(bool json) const {
     Model model = source_.model ? *source_.model : outline(source_.graph, all_ops());
     return json ? write_json(model) : write_yaml(model);
+  }
+
+  // (code, the name of the model's class or function)
+  std::pair<std::string, std::string> source(const std::string& framework) {
+    source::SourceCode code = source_code(source_, framework, {.origin = source_.file.filename().string(), .weights = ""});
+    return {std::move(code.text), std::move(code.entry)};
   }
 
   nb::dict weights() const {
@@ -183,8 +198,9 @@ NB_MODULE(_wherry, m) {
         }
       },
       nullptr);
-  m.def("convert", &convert_json, "source"_a, "out"_a, "precision"_a, "io"_a, "verify"_a, "tolerance"_a, "threads"_a, "weights"_a, "seed"_a,
-        "dims"_a);
+  m.def("convert", &convert_json, "source"_a, "out"_a, "precision"_a, "to"_a, "io"_a, "verify"_a, "tolerance"_a, "threads"_a, "weights"_a,
+        "seed"_a, "dims"_a);
+  m.def("write_weights", &write_weights, "file"_a, "arrays"_a);
   m.def("operators", [] {
     std::vector<std::string> names = all_ops().names();
     return names;
@@ -199,6 +215,7 @@ NB_MODULE(_wherry, m) {
       .def("run", &Loaded::run)
       .def("layers", &Loaded::layers)
       .def("text", &Loaded::text)
+      .def("source", &Loaded::source)
       .def("weights", &Loaded::weights);
   nb::class_<LiteRt>(m, "LiteRt")
       .def(nb::init<const std::filesystem::path&, int>())

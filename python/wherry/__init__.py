@@ -13,6 +13,20 @@ _prepare()
 from wherry._convert import Conversion, convert  # noqa: E402
 from wherry._errors import Mismatch, WherryError  # noqa: E402
 from wherry._model import Model, TfliteModel, load  # noqa: E402
+from wherry._torch import from_torch  # noqa: E402
+from wherry._weights import save_weights  # noqa: E402
 from wherry._wherry import __version__, operators  # noqa: E402
 
-__all__ = ["Conversion", "Mismatch", "Model", "TfliteModel", "WherryError", "__version__", "convert", "load", "operators"]
+__all__ = [
+    "Conversion",
+    "Mismatch",
+    "Model",
+    "TfliteModel",
+    "WherryError",
+    "__version__",
+    "convert",
+    "from_torch",
+    "load",
+    "operators",
+    "save_weights",
+]

@@ -44,6 +44,7 @@ def convert(
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
     precision: str = "float32",
+    to: str = "",
     io: str | None = None,
     verify: bool = True,
     tolerance: float | None = None,
@@ -55,7 +56,8 @@ def convert(
     """Converts a model and verifies the result.
 
     source: a .pt2 archive or a text as a path; or a torch.nn.Module in eval mode, with `args` (and `kwargs`) as for calling it.
-    out: the file to write; its suffix names the target (.tflite, .yaml, .json).
+    out: the file to write; its suffix names the target (.tflite, .yaml, .json, .py).
+    to: the framework of a .py: torch or jax.
     precision: float32, float16, dynamic, int8-weights or int4. io: nhwc or nchw, the layout of image inputs and outputs (.tflite: nhwc).
     tolerance: the largest error allowed, as a part of max|output| (float32: 1e-4, float16: 2e-2).
     weights, seed: for a text. dims: sizes for symbolic dimensions, {"batch": 1}.
@@ -65,7 +67,7 @@ def convert(
     if out is None:
         raise WherryError("say where to write: wherry.convert(source, out='model.tflite')")
     options = {
-        "precision": precision, "io": io or "", "verify": verify, "tolerance": tolerance, "threads": threads,
+        "precision": precision, "to": to, "io": io or "", "verify": verify, "tolerance": tolerance, "threads": threads,
         "weights": str(weights or ""), "seed": seed, "dims": dict(dims or {}),
     }  # fmt: skip
     if isinstance(source, str | PathLike):
@@ -84,27 +86,24 @@ def _convert_file(source: Path, out: Path, options: dict[str, Any]) -> Conversio
 
 
 def _convert_module(module: Any, args: tuple, kwargs: dict, dynamic_shapes: Any, out: Path, options: dict) -> Conversion:
-    try:
-        import torch
-    except ImportError:
-        raise WherryError("converting a live module needs PyTorch: pip install 'wherry[torch]'") from None
-    if getattr(module, "training", False):
-        raise WherryError("the module is in training mode, where dropout and batch norm behave otherwise: call module.eval() first")
-    program = torch.export.export(module, args, kwargs or None, dynamic_shapes=dynamic_shapes)
+    from wherry._torch import export
+
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / f"{out.stem}.pt2"
-        torch.export.save(program, archive)
+        export(module, args, kwargs, dynamic_shapes, archive)
         draft = Path(folder) / out.name if out.suffix == ".tflite" and options["verify"] else out
         conversion = _convert_file(archive, draft, options)
         if draft != out:
-            conversion.pytorch_error = _compare_with_pytorch(torch, module, args, kwargs, draft, conversion.io, options)
+            conversion.pytorch_error = _compare_with_pytorch(module, args, kwargs, draft, conversion.io, options)
             _move(draft, out)
             conversion.report["output"] = str(out)
     return conversion
 
 
-def _compare_with_pytorch(torch: Any, module: Any, args: tuple, kwargs: dict, file: Path, io: str, options: dict) -> float:
+def _compare_with_pytorch(module: Any, args: tuple, kwargs: dict, file: Path, io: str, options: dict) -> float:
     """Runs both; raises Mismatch beyond the tolerance."""
+    import torch
+
     with torch.no_grad():
         expected = [t.detach().numpy() for t in torch.utils._pytree.tree_leaves(module(*args, **kwargs)) if isinstance(t, torch.Tensor)]
     given = [t.detach().numpy() for t in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -47,6 +48,7 @@ class Model:
     ) -> None:
         self.file = Path(file)
         self._options = {"weights": str(weights or ""), "seed": seed, "dims": dict(dims or {})}
+        self._folder: Any = None  # holds what is not in a file of the user's
         self._native = _wherry.Loaded(self.file, *self._options.values())
 
     @property
@@ -84,6 +86,43 @@ class Model:
     def text(self, form: str = "yaml") -> str:
         """The model as YAML or JSON text."""
         return self._native.text(form == "json")
+
+    @translated
+    def source(self, framework: str) -> tuple[str, str]:
+        """Source code for a framework ("torch", "jax"), and the name of the class or function that is the whole model."""
+        return self._native.source(framework)
+
+    def to_torch(self) -> Any:
+        """A torch.nn.Module in eval mode; the keys of its state_dict() are those of the text's weights."""
+        from wherry._torch import to_torch
+
+        return to_torch(self)
+
+    def to_jax(self) -> Any:
+        """(apply, params): a function apply(params, x) for jax.jit and jax.grad, and its tree of parameters."""
+        from wherry._jax import to_jax
+
+        return to_jax(self)
+
+    @translated
+    def update(self, weights: Any) -> "Model":
+        """Takes trained weights back, from a PyTorch module, a JAX tree or a map of arrays by key; the text stays as it is.
+
+        What is missing, left over or of another shape is a WherryError that lists it, and nothing changes.
+        """
+        from wherry._weights import arrays_of
+
+        folder = tempfile.TemporaryDirectory(prefix="wherry-")
+        text = self.file
+        if text.suffix not in (".yaml", ".yml", ".json"):
+            text = Path(folder.name) / f"{self.name}.yaml"
+            text.write_text(self.text(), encoding="utf-8")
+        file = Path(folder.name) / f"{self.name}.safetensors"
+        _wherry.write_weights(file, arrays_of(weights))
+        options = self._options | {"weights": str(file), "seed": None}
+        self._native = _wherry.Loaded(text, *options.values())
+        self.file, self._options, self._folder = text, options, folder
+        return self
 
     def convert(self, out: str | PathLike, **options: Any) -> Any:
         """Writes `out`; see wherry.convert."""

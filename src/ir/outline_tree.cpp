@@ -8,7 +8,9 @@ namespace wherry::outlining {
 namespace {
 
 // Torch's own containers say nothing of the architecture: their children are named in the scope that holds them.
-bool is_container(const std::string& type) { return type.empty() || type == "Sequential" || type == "ModuleList" || type == "ModuleDict"; }
+bool is_container(const std::string& type) {
+  return type.empty() || type == "Sequential" || type == "ModuleList" || type == "ModuleDict" || type == "Module";
+}
 
 struct Span {
   Instance instance;

@@ -308,7 +308,7 @@ OpList binary() {
                  {"aten.pow_.Scalar", "", 0, convert_pow}},
        .tflite_in = {{"POW", "x=0 y=1"}},
        .tflite = {.lower = lower_pow},
-       .source = {"{x} ** {y}", "keras.ops.power({x}, {y})", "{x} ** {y}"},
+       .source = {"{x}**{y}", "keras.ops.power({x}, {y})", "{x}**{y}"},
        .quant = {QuantRule::own_range},
        .examples = {"pow(x: float32[2, 3], y: 2.0)", "pow(x: float32[2, 3] in 0.1..2, y: float32[3])", "pow(x: 2.0, y: float32[4])",
                     "pow(x: float32[5] in 0.1..3, y: 0.5)"}},

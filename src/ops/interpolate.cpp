@@ -237,9 +237,10 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest", align_corners=F
     """Resizes the spatial axes, one after the other."""
     axes = x.ndim - 2
     factors = (None,) * axes if scale_factor is None else each_axis(scale_factor, axes)
+    sizes = None if size is None else each_axis(size, axes)
     for axis, factor in enumerate(factors, 2):
         length = x.shape[axis]
-        count = int(length * factor) if size is None else each_axis(size, axes)[axis - 2]
+        count = int(length * factor) if size is None else sizes[axis - 2]
         step = length / count if factor is None else 1 / factor
         at = np.arange(count)
         if mode == "nearest":
@@ -253,7 +254,8 @@ def interpolate(x, size=None, scale_factor=None, mode="nearest", align_corners=F
         low = np.minimum(np.floor(places).astype(int), length - 1)
         high = np.minimum(low + 1, length - 1)
         share = (places - low).astype(x.dtype).reshape(-1, *(1,) * (x.ndim - axis - 1))
-        x = jnp.take(x, low, axis=axis) * (1 - share) + jnp.take(x, high, axis=axis) * share
+        first, second = jnp.take(x, low, axis=axis), jnp.take(x, high, axis=axis)
+        x = first * (1 - share) + second * share
     return x
 )py";
 

@@ -214,8 +214,9 @@ def pad(x, pad, mode="constant", value=0.0):
     """Adds before and after the axes, the last one first; cuts off where negative."""
     pairs = list(zip(pad[::2], pad[1::2], strict=True))[::-1]
     pairs = [(0, 0)] * (x.ndim - len(pairs)) + pairs
-    cuts = [(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(pairs, x.shape, strict=True)]
-    x = x[tuple(slice(begin, end) for begin, end in cuts)]
+    for axis, (before, behind) in enumerate(pairs):
+        end = x.shape[axis] - max(-behind, 0)
+        x = jax.lax.slice_in_dim(x, max(-before, 0), end, axis=axis)
     widths = [(max(a, 0), max(b, 0)) for a, b in pairs]
     if mode == "constant":
         return jnp.pad(x, widths, constant_values=value)

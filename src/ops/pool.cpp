@@ -272,7 +272,8 @@ def windows(x, start, combine, window, stride, padding, dilation, ceil_mode):
     window, padding = each_axis(window, axes), each_axis(padding, axes)
     stride = window if stride is None else each_axis(stride, axes)
     dilation, ends = each_axis(dilation, axes), []
-    for n, w, s, p, d in zip(x.shape[2:], window, stride, padding, dilation, strict=True):
+    sizes = zip(x.shape[2:], window, stride, padding, dilation, strict=True)
+    for n, w, s, p, d in sizes:
         reach = d * (w - 1) + 1
         count = (n + 2 * p - reach + (s - 1 if ceil_mode else 0)) // s + 1
         if ceil_mode and (count - 1) * s >= n + p:
@@ -309,7 +310,8 @@ def avg_pool(
     """The average under a window that slides."""
     stride = window if stride is None else stride
     around = [(0, 0), (0, 0), *((p, p) for p in each_axis(padding, x.ndim - 2))]
-    counted = jnp.pad(jnp.ones_like(x), around, constant_values=float(count_include_pad))
+    border = 1.0 if count_include_pad else 0.0
+    counted = jnp.pad(jnp.ones_like(x), around, constant_values=border)
 
     def add_up(y):
         return windows(y, 0.0, jax.lax.add, window, stride, 0, 1, ceil_mode)

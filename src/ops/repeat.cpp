@@ -216,7 +216,8 @@ constexpr std::string_view expand_source = R"py(
 def expand(x, size):
     """Broadcasts x; -1 keeps an axis as it is."""
     own = (1,) * (len(size) - x.ndim) + x.shape
-    return jnp.broadcast_to(x, [o if n < 0 else n for n, o in zip(size, own, strict=True)])
+    sizes = [o if n < 0 else n for n, o in zip(size, own, strict=True)]
+    return jnp.broadcast_to(x, sizes)
 )py";
 
 }  // namespace

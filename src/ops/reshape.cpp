@@ -226,8 +226,8 @@ constexpr std::string_view flatten_source = R"py(
 def flatten(x, start_dim=0, end_dim=-1):
     """Merges the axes from start_dim to end_dim into one."""
     start, end = start_dim % x.ndim, end_dim % x.ndim
-    shape = x.shape
-    return x.reshape(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
+    merged = math.prod(x.shape[start : end + 1])
+    return x.reshape(*x.shape[:start], merged, *x.shape[end + 1 :])
 )py";
 
 constexpr std::string_view unflatten_source = R"py(

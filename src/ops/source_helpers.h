@@ -13,7 +13,7 @@ def each_axis(value, axes):
 
 inline constexpr std::string_view sides = R"(
 def sides(padding, axes):
-    """What is added before and after each axis, of a number for all, for each axis or for each side."""
+    """Before and after each axis; a number may stand for all, or for both sides."""
     numbers = each_axis(padding, axes)
     if len(numbers) == axes:
         return [(n, n) for n in numbers]

@@ -200,7 +200,7 @@ constexpr std::string_view split_source = R"py(
 def split(x, sections, dim=0):
     """Parts of these sizes along an axis; a number: all of that size but the last."""
     if isinstance(sections, int):
-        return jnp.split(x, range(sections, x.shape[dim], sections), axis=dim)
+        return jnp.split(x, list(range(sections, x.shape[dim], sections)), axis=dim)
     return jnp.split(x, list(itertools.accumulate(sections[:-1])), axis=dim)
 )py";
 
@@ -208,7 +208,7 @@ constexpr std::string_view chunk_source = R"py(
 def chunk(x, chunks, dim=0):
     """At most so many parts of equal size along an axis; the last may be smaller."""
     size = -(-x.shape[dim] // chunks)
-    return jnp.split(x, range(size, x.shape[dim], size), axis=dim)
+    return jnp.split(x, list(range(size, x.shape[dim], size)), axis=dim)
 )py";
 
 }  // namespace

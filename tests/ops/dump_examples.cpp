@@ -34,8 +34,10 @@ class Dump {
     options.weights = &weights;
     const Graph graph = flatten(model, all_ops(), options, diagnostics);
     ordered_json entry{{"op", e.node().op->name}, {"example", e.text}};
-    entry["torch"] = source::write_torch(model, graph, all_ops(), {}, diagnostics);
-    entry["jax"] = source::write_jax(model, graph, all_ops(), {}, diagnostics);
+    const source::SourceCode torch = source::write_torch(model, graph, all_ops(), {}, diagnostics);
+    const source::SourceCode jax = source::write_jax(model, graph, all_ops(), {}, diagnostics);
+    entry["torch"] = {{"text", torch.text}, {"entry", torch.entry}};
+    entry["jax"] = {{"text", jax.text}, {"entry", jax.entry}};
     diagnostics.throw_if_errors();
     entry["weights"] = ordered_json::object();
     for (const auto& [key, value] : weights) entry["weights"][key] = tensor(value);

@@ -12,24 +12,23 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 def run(entry, framework):
     """The example's outputs by its source code."""
     names = {}
-    exec(compile(entry[framework], f"{entry['op']}_{framework}.py", "exec"), names)
-    return (run_torch if framework == "torch" else run_jax)(entry, names)
+    exec(compile(entry[framework]["text"], f"{entry['op']}_{framework}.py", "exec"), names)
+    return (run_torch if framework == "torch" else run_jax)(entry, names, names[entry[framework]["entry"]])
 
 
-def run_torch(entry, names):
+def run_torch(entry, names, make):
     import torch
 
-    model = [value for value in names.values() if isinstance(value, type) and issubclass(value, torch.nn.Module)][-1]().eval()
+    model = make().eval()
     model.load_state_dict({key: torch.from_numpy(array(spec)) for key, spec in entry["weights"].items()})
     with torch.no_grad():
         found = model(*(torch.from_numpy(array(spec)) for spec in entry["inputs"]))
     return [y.numpy() for y in outputs_of(found)]
 
 
-def run_jax(entry, names):
+def run_jax(entry, names, make):
     import jax
 
-    make = [value for value in names.values() if callable(value) and value.__name__ not in ("named", "load_weights")][-1]
     model = make()
     params = model.init(jax.random.key(0))
     leaves = names["named"](params)

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view block_class = R"py(
 class Block(NamedTuple):
-    """init(key) makes the parameters of a part of the model, apply(params, x) uses them."""
+    """init(key) makes a part's parameters, apply(params, x) uses them."""
 
     init: Callable
     apply: Callable
@@ -83,7 +83,7 @@ std::string tail(const SourceOptions& options) {
 
 }  // namespace
 
-std::string write_jax(const Model& model, const Graph& graph, const OpTable& ops, const SourceOptions& options, Diagnostics& diagnostics) {
+SourceCode write_jax(const Model& model, const Graph& graph, const OpTable& ops, const SourceOptions& options, Diagnostics& diagnostics) {
   const Program program = read_program(model, graph, ops);
   JaxContext context{.program = program, .diagnostics = diagnostics};
   for (const char* name : {"Block", "named", "load_weights", "load_file", "itertools"}) context.module_names.reserve(name);
@@ -99,7 +99,7 @@ std::string write_jax(const Model& model, const Graph& graph, const OpTable& ops
   }
   for (std::size_t i = 0; i < program.scopes.size(); ++i) body += jax_scope(context, i) + "\n\n";
   body += as_rows(named_function) + "\n\n";
-  return head(program, options, body) + body + tail(options);
+  return {head(program, options, body) + body + tail(options), context.functions.back()};
 }
 
 }  // namespace wherry::source

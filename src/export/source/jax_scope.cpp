@@ -179,7 +179,8 @@ class JaxScope {
       }
       const std::string inner = fmt::format("{}[{}]", access, python_string(entry));
       if (step.block >= 0) return weight_access(context_.program.scopes[static_cast<std::size_t>(step.block)], inner, rest);
-      if (step.op && step.op->input_index(rest) >= 0) return fmt::format("{}[{}]", inner, python_string(rest));
+      const int input = step.op ? step.op->input_index(rest) : -1;
+      if (input >= 0 && is_weight(step.op->inputs[static_cast<std::size_t>(input)])) return fmt::format("{}[{}]", inner, python_string(rest));
     }
     return fmt::format("{}[{}]", access, python_string(key));
   }

@@ -238,20 +238,15 @@ class DimWords {
       if (all) return param_names_.at(param->name);
     }
     std::string letter = rank == 4 && axis < 4 ? std::string(1, "NCHW"[axis]) : fmt::format("D{}", axis);
-    for (auto& [known, taken] : letters_)
-      if (known == sizes) return taken;
-    const auto used = [&](const std::string& l) {
-      return std::any_of(letters_.begin(), letters_.end(), [&](const auto& entry) { return entry.second == l; });
-    };
-    while (used(letter)) letter += "'";
-    letters_.emplace_back(sizes, letter);
+    while (letters_.contains(letter) && letters_.at(letter) != sizes) letter += "'";
+    letters_[letter] = sizes;
     return letter;
   }
 
  private:
   const Scope& scope_;
   const std::map<std::string, std::string>& param_names_;
-  std::vector<std::pair<std::vector<std::string>, std::string>> letters_;
+  std::map<std::string, std::vector<std::string>> letters_;  // the sizes, by use, that each stands for
 };
 
 }  // namespace
@@ -301,7 +296,7 @@ std::string signature(const Scope& scope, const std::map<std::string, std::strin
   for (std::size_t i = 0; i < scope.outputs.size(); ++i)
     gives.push_back((scope.outputs.size() > 1 ? scope.outputs[i].first + ": " : "") +
                     type_text([&](const Use& use) -> const Type& { return use.outputs[i]; }));
-  return join(takes, ", ") + " -> " + join(gives, ", ");
+  return (takes.empty() ? "" : join(takes, ", ") + " ") + "-> " + join(gives, ", ");
 }
 
 }  // namespace wherry::source

@@ -242,7 +242,7 @@ std::string filled_slot(std::string_view slot, const HoleOf& hole_text, const Na
     out += slot.substr(at, hole->begin - at);
     at = hole->end;
     const std::optional<std::string> value = hole_text(hole->name);
-    if (!value && hole->droppable) {  // the whole argument goes: ", stride={stride?}"
+    if (value ? value->empty() : hole->droppable) {  // the whole argument goes: ", stride={stride?}"
       const std::size_t comma = out.rfind(", "), open = out.find_last_of("([");
       const bool first = comma == std::string::npos || (open != std::string::npos && open > comma);
       out.resize(first ? open + 1 : comma);

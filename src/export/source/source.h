@@ -15,9 +15,14 @@ struct SourceOptions {
   std::string weights;  // the safetensors file that load_weights reads unless told otherwise
 };
 
-// Needs: `graph` is what `model` flattens to. Operators that have no text for the framework are E202, all of them.
-std::string write_torch(const Model& model, const Graph& graph, const OpTable& ops, const SourceOptions& options, Diagnostics& diagnostics);
+struct SourceCode {
+  std::string text;
+  std::string entry;        // the whole model's class or function: "FbnetA"
+};
 
-std::string write_jax(const Model& model, const Graph& graph, const OpTable& ops, const SourceOptions& options, Diagnostics& diagnostics);
+// Needs: `graph` is what `model` flattens to. Operators that have no text for the framework are E202, all of them.
+SourceCode write_torch(const Model& model, const Graph& graph, const OpTable& ops, const SourceOptions& options, Diagnostics& diagnostics);
+
+SourceCode write_jax(const Model& model, const Graph& graph, const OpTable& ops, const SourceOptions& options, Diagnostics& diagnostics);
 
 }  // namespace wherry::source

@@ -24,14 +24,14 @@ class TorchFile {
     }
   }
 
-  std::string write() {
+  SourceCode write() {
     std::vector<std::string> scopes;
     for (std::size_t i = 0; i < context_.program.scopes.size(); ++i) scopes.push_back(torch_scope(context_, i));
     std::string body;
     for (const std::string& helper : context_.helpers) body += helper + "\n\n";
     for (const auto& [key, definition] : context_.layer_classes) body += definition + "\n\n";
     for (const std::string& scope : scopes) body += scope + "\n\n";
-    return head(body) + body + tail();
+    return {head(body) + body + tail(), context_.classes.back()};
   }
 
  private:
@@ -73,7 +73,7 @@ class TorchFile {
 
 }  // namespace
 
-std::string write_torch(const Model& model, const Graph& graph, const OpTable& ops, const SourceOptions& options,
+SourceCode write_torch(const Model& model, const Graph& graph, const OpTable& ops, const SourceOptions& options,
                         Diagnostics& diagnostics) {
   const Program program = read_program(model, graph, ops);
   return TorchFile(program, options, diagnostics).write();

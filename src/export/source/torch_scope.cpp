@@ -429,7 +429,9 @@ def without(module, *names):
   bool is_layers_own(const std::string& key) const {
     const std::size_t dot = key.rfind('.');
     return dot != std::string::npos && std::any_of(scope_.steps.begin(), scope_.steps.end(), [&](const Step& step) {
-             return step.layer->name == key.substr(0, dot) && step.op && step.op->input_index(key.substr(dot + 1)) >= 0;
+             if (step.layer->name != key.substr(0, dot) || !step.op) return false;
+             const int input = step.op->input_index(key.substr(dot + 1));
+             return input >= 0 && is_weight(step.op->inputs[static_cast<std::size_t>(input)]);
            });
   }
 
@@ -529,7 +531,7 @@ def without(module, *names):
       if (text != result) out.statement(fmt::format("{} = {}", result, text));
       return;
     }
-    const std::string flag = "self." + flag_of(step), otherwise = value(step.handed_on, &step);
+    const std::string flag = own_module ? module->access : "self." + flag_of(step), otherwise = value(step.handed_on, &step);
     const std::string row = fmt::format("{} = {} if {} else {}", result, text, flag, otherwise);
     if (static_cast<int>(row.size()) <= out.room()) return out.statement(row);
     out.open(fmt::format("if {}:", flag));

@@ -1,5 +1,7 @@
 #include "import/pt2/importer.h"
 
+#include "import/pt2/join_padding.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -76,7 +78,7 @@ Graph Importer::run(std::string name) {
   unknown_.report(targets, diagnostics_);
   if (!diagnostics_.has_errors()) add_outputs(scope);
   graph_.modules = modules_.modules();
-  return diagnostics_.has_errors() ? std::move(graph_) : without_dead_code(graph_);
+  return diagnostics_.has_errors() ? std::move(graph_) : join_padding(without_dead_code(graph_), ops_);
 }
 
 void Importer::count_modules(const GraphDef& graph) {

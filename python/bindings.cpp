@@ -153,6 +153,15 @@ class Loaded {
     return {std::move(code.text), std::move(code.entry)};
   }
 
+  // In which layer, attribute or weight another source differs first; "" where it is the same network under whatever name.
+  std::string difference(const Loaded& other) const {
+    Graph b = other.source_.graph;
+    b.name = source_.graph.name;
+    if (b.outputs.size() == source_.graph.outputs.size())
+      for (std::size_t i = 0; i < b.outputs.size(); ++i) b.outputs[i].name = source_.graph.outputs[i].name;
+    return first_difference(source_.graph, b);
+  }
+
   nb::dict weights() const {
     nb::dict out;
     for (const auto& [key, tensor] : weights_of(source_.graph)) out[key.c_str()] = to_array(tensor);
@@ -216,6 +225,7 @@ NB_MODULE(_wherry, m) {
       .def("layers", &Loaded::layers)
       .def("text", &Loaded::text)
       .def("source", &Loaded::source)
+      .def("difference", &Loaded::difference)
       .def("weights", &Loaded::weights);
   nb::class_<LiteRt>(m, "LiteRt")
       .def(nb::init<const std::filesystem::path&, int>())

@@ -87,6 +87,10 @@ class Model:
         """The model as YAML or JSON text."""
         return self._native.text(form == "json")
 
+    def difference(self, other: "Model") -> str:
+        """In which layer, hyperparameter or weight another model differs first; "" where all are the same, bit for bit."""
+        return self._native.difference(other._native)
+
     @translated
     def source(self, framework: str) -> tuple[str, str]:
         """Source code for a framework ("torch", "jax"), and the name of the class or function that is the whole model."""

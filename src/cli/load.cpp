@@ -29,6 +29,7 @@ FileKind kind_of(const fs::path& file) {
   if (suffix == ".onnx") return FileKind::onnx;
   if (suffix == ".pt2") return FileKind::pt2;
   if (suffix == ".pth" || suffix == ".pt" || suffix == ".bin") return text.find("models/") < 4096 ? FileKind::pt2 : FileKind::pth;
+  if (suffix == ".py") return FileKind::python;
   if (suffix == ".safetensors") return FileKind::safetensors;
   if (suffix == ".yaml" || suffix == ".yml" || suffix == ".json") return FileKind::text;
   fail({.code = "E107",
@@ -116,6 +117,7 @@ LoadedSource load_source(const fs::path& file, const LoadOptions& options) {
             .next = "convert the architecture's text with them: wherry convert MODEL.yaml --weights " + file.string() + " -o OUT"});
     case FileKind::keras:
     case FileKind::onnx:
+    case FileKind::python:
       fail({.code = "E107",
             .message = fmt::format("'{}' can be verified against a source, but is no source to convert", file.string()),
             .next = "start from the .pt2 or the text it was made of"});

@@ -6,7 +6,7 @@
 
 namespace wherry {
 
-enum class FileKind { pt2, text, tflite, keras, onnx, safetensors, pth };
+enum class FileKind { pt2, text, tflite, keras, onnx, python, safetensors, pth };
 
 // By content first (zip with models/, TFL3, safetensors header), then by suffix. E101, E107.
 FileKind kind_of(const std::filesystem::path& file);

@@ -31,7 +31,7 @@ std::unique_ptr<Side> open_side(const std::filesystem::path& file, const VerifyO
                                outputs = like ? like->outputs() : std::vector<NamedType>{};
   const FileKind kind = kind_of(file);
   if (kind == FileKind::tflite) return litert_side(file, inputs, outputs, options.threads);
-  if (kind == FileKind::keras || kind == FileKind::onnx || options.in_framework) {
+  if (kind == FileKind::keras || kind == FileKind::onnx || kind == FileKind::python || options.in_framework) {
     progress.at("start " + file.filename().string(), 0, 0);
     return python_side(file, inputs, outputs, options.threads, options.backend);
   }

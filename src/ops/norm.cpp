@@ -331,14 +331,6 @@ def instance_norm(x, weight=None, bias=None, eps=1e-05):
     return scaled(normalised(x, tuple(range(2, x.ndim)), eps), weight, bias)
 )py";
 
-constexpr std::string_view without_source = R"py(
-def without(module, *names):
-    """The module without these weights."""
-    for name in names:
-        module.register_parameter(name, None)
-    return module
-)py";
-
 bool lacks_only_bias(const Node& node) { return has_input(node, "weight") && !has_input(node, "bias"); }
 
 // torch.nn has a class for each number of axes, and no switch for the offset alone.
@@ -350,13 +342,13 @@ void source_of_batch_norm(SourceSlot& slot, const Graph& graph, std::span<const 
       {"nn.BatchNorm2d({features}, eps={eps?}, affine={affine?})", "without(nn.BatchNorm2d({features}, eps={eps?}), \"bias\")"},
       {"nn.BatchNorm3d({features}, eps={eps?}, affine={affine?})", "without(nn.BatchNorm3d({features}, eps={eps?}), \"bias\")"}};
   slot.torch_module = texts[rank <= 3 ? 0 : rank == 4 ? 1 : 2][bias ? 0 : 1];
-  if (!bias) slot.torch_helpers = {without_source};
+  if (!bias) slot.torch_helpers = {torch_text::without};
 }
 
 void source_of_group_norm(SourceSlot& slot, const Graph&, std::span<const Node* const> nodes) {
   if (!lacks_only_bias(*nodes[0])) return;
   slot.torch_module = "without(nn.GroupNorm({num_groups}, {channels}, eps={eps?}), \"bias\")";
-  slot.torch_helpers = {without_source};
+  slot.torch_helpers = {torch_text::without};
 }
 
 void source_of_instance_norm(SourceSlot& slot, const Graph& graph, std::span<const Node* const> nodes) {
@@ -369,7 +361,7 @@ void source_of_instance_norm(SourceSlot& slot, const Graph& graph, std::span<con
                                             {"nn.InstanceNorm3d({features}, eps={eps?}, affine={affine?})",
                                              "without(nn.InstanceNorm3d({features}, eps={eps?}, affine=True), \"bias\")"}};
   slot.torch_module = texts[rank <= 3 ? 0 : rank == 4 ? 1 : 2][bias ? 0 : 1];
-  if (!bias) slot.torch_helpers = {without_source};
+  if (!bias) slot.torch_helpers = {torch_text::without};
 }
 
 OpDef batch_norm_def() {

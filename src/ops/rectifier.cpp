@@ -54,6 +54,13 @@ void lower_limits(TflLowering& l, const Node& node) {
 }
 
 // A limit that is not whole makes integers floats.
+// PyTorch's ReLU6 modules are exported as what they are built on.
+std::vector<ValueId> convert_hardtanh(Builder& b, const ForeignNode& node) {
+  const double least = number(node, "min_val", -1), greatest = number(node, "max_val", 1);
+  if (least == 0 && greatest == 6) return {b("relu6", {node.value("self")})};
+  return {b("hardtanh", {node.value("self")}, {{"min_val", least}, {"max_val", greatest}})};
+}
+
 std::vector<ValueId> convert_clamp(Builder& b, const ForeignNode& node) {
   ValueId x = node.value("self");
   std::vector<NamedAttr> attrs;
@@ -131,7 +138,7 @@ OpList rectifier() {
        .infer = same,
        .eval = eval_limits,
        .layout = any,
-       .torch = {{"aten.hardtanh.default", "x=self"}, {"aten.hardtanh_.default", "x=self"}},
+       .torch = {{"aten.hardtanh.default", "", 0, convert_hardtanh}, {"aten.hardtanh_.default", "", 0, convert_hardtanh}},
        .tflite_in = {{"RELU_N1_TO_1", "x=0"}, {"RELU_0_TO_1", "", 0, convert_tflite_relu_0_to_1}},
        .tflite = {.lower = lower_limits},
        .source = {.torch = "F.hardtanh({x}, min_val={min_val?}, max_val={max_val?})",

@@ -1,4 +1,4 @@
-// Definitions that several operators' JAX texts use. An operator's own stand in its file.
+// Definitions that several operators' source texts use. An operator's own stand in its file.
 #pragma once
 
 #include <string_view>
@@ -43,3 +43,15 @@ def affine_init(shape, affine=True, bias=True):
 )";
 
 }  // namespace wherry::ops::jax
+
+namespace wherry::ops::torch_text {
+
+inline constexpr std::string_view without = R"(
+def without(module, *names):
+    """The module without these weights."""
+    for name in names:
+        module.register_parameter(name, None)
+    return module
+)";
+
+}  // namespace wherry::ops::torch_text

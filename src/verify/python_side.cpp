@@ -10,9 +10,14 @@ class PythonSide : public Side {
   PythonSide(const std::filesystem::path& file, const std::vector<NamedType>& like_inputs, const std::vector<NamedType>& like_outputs,
              int threads, const std::string& backend)
       : worker_(file.string()) {
-    const nlohmann::json told =
-        worker_.call({{"call", "open"}, {"file", std::filesystem::absolute(file).string()}, {"threads", threads}, {"backend", backend}})
-            .header;
+    const nlohmann::json told = worker_
+                                    .call({{"call", "open"},
+                                           {"file", std::filesystem::absolute(file).string()},
+                                           {"threads", threads},
+                                           {"backend", backend},
+                                           {"inputs", described(like_inputs)},
+                                           {"outputs", described(like_outputs)}})
+                                    .header;
     what_ = told.at("what");
     provenance_ = parse_provenance(std::string(told.value("provenance", "")));
     inputs_ = ordered_ports(types(told.at("inputs"), file), like_inputs, provenance_);
@@ -44,6 +49,17 @@ class PythonSide : public Side {
   }
 
  private:
+  // For files that do not say it themselves.
+  static nlohmann::json described(const std::vector<NamedType>& ports) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const NamedType& port : ports) {
+      nlohmann::json shape = nlohmann::json::array();
+      for (const Dim& dim : port.type.shape) shape.push_back(dim.known() ? nlohmann::json(dim.size()) : nlohmann::json(dim.text()));
+      list.push_back({{"name", port.name}, {"dtype", name(port.type.dtype)}, {"shape", shape}});
+    }
+    return list;
+  }
+
   // As the framework says; a size that it leaves open is a symbol.
   static std::vector<NamedType> types(const nlohmann::json& list, const std::filesystem::path& file) {
     std::vector<NamedType> result;

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-RUNNERS = {".keras": "run_keras", ".onnx": "run_onnx", ".pt2": "run_pt2"}
+RUNNERS = {".keras": "run_keras", ".onnx": "run_onnx", ".pt2": "run_pt2", ".py": "run_source"}
 
 
 class Refused(Exception):

@@ -49,7 +49,7 @@ std::vector<std::string> helpers_of(const Program& program, Names& names) {
   return helpers;
 }
 
-std::string head(const Program& program, const SourceOptions& options, const std::string& body) {
+std::string head(const Program& program, const SourceOptions& options, const std::string& body, const std::string& entry) {
   PythonText out;
   out.docstring(fmt::format("{} in JAX, written by Wherry{}.", program.body().name.empty() ? "model" : program.body().name,
                             options.origin.empty() ? "" : " from " + options.origin));
@@ -66,6 +66,8 @@ std::string head(const Program& program, const SourceOptions& options, const std
   out.statement("import jax.numpy as jnp");
   import("np.", "import numpy as np");
   out.statement("from safetensors.numpy import load_file");
+  out.blank();
+  out.statement(fmt::format("__all__ = [{}, \"load_weights\"]", python_string(entry)));
   return out.text() + "\n\n";
 }
 
@@ -99,7 +101,7 @@ SourceCode write_jax(const Model& model, const Graph& graph, const OpTable& ops,
   }
   for (std::size_t i = 0; i < program.scopes.size(); ++i) body += jax_scope(context, i) + "\n\n";
   body += as_rows(named_function) + "\n\n";
-  return {head(program, options, body) + body + tail(options), context.functions.back()};
+  return {head(program, options, body, context.functions.back()) + body + tail(options), context.functions.back()};
 }
 
 }  // namespace wherry::source

@@ -180,7 +180,8 @@ class JaxScope {
       const std::string inner = fmt::format("{}[{}]", access, python_string(entry));
       if (step.block >= 0) return weight_access(context_.program.scopes[static_cast<std::size_t>(step.block)], inner, rest);
       const int input = step.op ? step.op->input_index(rest) : -1;
-      if (input >= 0 && is_weight(step.op->inputs[static_cast<std::size_t>(input)])) return fmt::format("{}[{}]", inner, python_string(rest));
+      if (input >= 0 && is_weight(step.op->inputs[static_cast<std::size_t>(input)]))
+        return fmt::format("{}[{}]", inner, python_string(rest));
     }
     return fmt::format("{}[{}]", access, python_string(key));
   }
@@ -265,14 +266,16 @@ class JaxScope {
     for (const TextValue& item : value.items) items.push_back(lists(item));
     return fmt::format("[{}]", join(items, ", "));
   }
-  static std::string constant(const TextValue& written) {
+  std::string constant(const TextValue& written) {
     std::optional<DType> dtype;
     if (const TextValue* word = written.find("dtype")) dtype = parse_dtype(word->string_value);
     const ConstantText read = parse_constant(*written.find("constant"), dtype);
     WHERRY_CHECK(read.tensor, "a constant that flatten has read");
     const DType kind = read.tensor->dtype();
     const std::string type = kind == DType::boolean ? "bool" : kind == DType::int64 ? "int" : fmt::format("jnp.{}", name(kind));
-    return fmt::format("jnp.array({}, {})", lists(*written.find("constant")), type);
+    const std::string variable = names_.unique("constant");
+    constants_.push_back(fmt::format("{} = jnp.array({}, {})", variable, lists(*written.find("constant")), type));
+    return variable;
   }
 
   std::map<std::string, std::string> inputs_of(const Step& step) {
@@ -302,6 +305,11 @@ class JaxScope {
     return filled_text(step, slots_[i].jax, inputs);
   }
 
+  void write_constants(PythonText& out) {
+    for (const std::string& constant : constants_) out.statement(constant);
+    constants_.clear();
+  }
+
   void write_step(PythonText& out, std::size_t i) {
     const Step& step = scope_.steps[i];
     if (absent_from_body(step) && !(step.layer->repeat && !step.layer->when)) {
@@ -312,12 +320,16 @@ class JaxScope {
     if (step.layer->repeat) return write_repeat(out, step, i);
     const std::string text = call(step, i, ""), guard = condition(step);
     const auto assign = [&](const std::string& right) {
+      write_constants(out);
       if (right != result) out.statement(fmt::format("{} = {}", result, right));
     };
     if (guard.empty()) return assign(text);
     const std::string otherwise = value(step.handed_on, &step);
     const std::string row = fmt::format("{} = {} if {} else {}", result, text, guard, otherwise);
-    if (static_cast<int>(row.size()) <= out.room()) return out.statement(row);
+    if (static_cast<int>(row.size()) <= out.room()) {
+      write_constants(out);
+      return out.statement(row);
+    }
     out.open(fmt::format("if {}:", guard));
     assign(text);
     out.close();
@@ -339,7 +351,9 @@ class JaxScope {
       out.open(fmt::format("for index, layer in enumerate({}):", handles_[i]));
     else
       out.open(fmt::format("for {} in range({}):", entry ? "index" : "_", python_value(*step.layer->repeat, locals())));
-    out.statement(fmt::format("{} = {}", result, call(step, i, result)));
+    const std::string text = call(step, i, result);
+    write_constants(out);
+    out.statement(fmt::format("{} = {}", result, text));
     if (taken) out.statement(fmt::format("{}_all.append({})", result, result));
     out.close();
     if (!guard.empty()) out.close();
@@ -360,6 +374,7 @@ class JaxScope {
   std::vector<std::string> handles_;
   Variables variables_;
   std::vector<SourceSlot> slots_;
+  std::vector<std::string> constants_;               // statements that the next one needs
   std::vector<std::optional<Ref>> alias_;            // of the body's layers that are off: what stands for them
   std::map<std::string, const TextValue*> weights_;  // that no layer owns: key → {weight, type}
 };

@@ -218,7 +218,12 @@ std::optional<Hole> next_hole(std::string_view slot, std::size_t from) {
 
 // "a + b" within "{x} * 2" needs brackets, within "f({x}, 2)" none.
 bool needs_brackets(const std::string& value, const std::string& before, std::string_view after) {
-  const bool compound = value.find(' ') != std::string::npos && value.find('(') != 0 && value.find('[') != 0 && value.find('"') != 0;
+  int depth = 0;
+  bool compound = false;
+  for (const char c : value) {
+    depth += c == '(' || c == '[' || c == '{' ? 1 : c == ')' || c == ']' || c == '}' ? -1 : 0;
+    compound |= c == ' ' && depth == 0;
+  }
   if (!compound && !value.starts_with('-')) return false;
   const bool opened = before.empty() || before.ends_with('(') || before.ends_with(", ") || before.ends_with('=') || before.ends_with('[') ||
                       before.ends_with('*');

@@ -17,7 +17,7 @@ struct SourceOptions {
 
 struct SourceCode {
   std::string text;
-  std::string entry;        // the whole model's class or function: "FbnetA"
+  std::string entry;  // the whole model's class or function: "FbnetA"
 };
 
 // Needs: `graph` is what `model` flattens to. Operators that have no text for the framework are E202, all of them.

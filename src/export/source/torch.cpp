@@ -54,6 +54,8 @@ class TorchFile {
     import("F.", "import torch.nn.functional as F");
     out.statement("from safetensors.torch import load_file");
     import("nn.", "from torch import nn");
+    out.blank();
+    out.statement(fmt::format("__all__ = [{}, \"load_weights\"]", python_string(context_.classes.back())));
     return out.text() + "\n\n";
   }
 
@@ -73,8 +75,7 @@ class TorchFile {
 
 }  // namespace
 
-SourceCode write_torch(const Model& model, const Graph& graph, const OpTable& ops, const SourceOptions& options,
-                        Diagnostics& diagnostics) {
+SourceCode write_torch(const Model& model, const Graph& graph, const OpTable& ops, const SourceOptions& options, Diagnostics& diagnostics) {
   const Program program = read_program(model, graph, ops);
   return TorchFile(program, options, diagnostics).write();
 }

@@ -5,6 +5,7 @@
 #include "export/source/python_text.h"
 #include "export/source/torch_tree.h"
 #include "ir/constants.h"
+#include "ops/source_helpers.h"
 
 #include <fmt/format.h>
 
@@ -20,8 +21,7 @@ class TorchScope {
  public:
   TorchScope(TorchContext& context, std::size_t index)
       : context_(context), index_(index), scope_(context.program.scopes[index]), params_(context.params[index]) {
-    Names taken;
-    variables_ = name_variables(scope_, taken);
+    variables_ = name_variables(scope_, names_);
     choose_forms();
     tree_ = ModuleTree::of(scope_, modules_);
   }
@@ -129,17 +129,9 @@ class TorchScope {
     const std::string text = slot.torch_module.empty() ? layer_class_call(step, slot) : filled(step, slot.torch_module, locals(), {});
     const std::vector<std::string> others = weights_of_others(step);
     if (others.empty()) return text;
-    use_helper(without_helper);
+    use_helper(ops::torch_text::without);
     return fmt::format("without({}, {})", text, join(others, ", "));
   }
-
-  static constexpr std::string_view without_helper = R"(
-def without(module, *names):
-    """The module without these weights: another layer's stand for them."""
-    for name in names:
-        module.register_parameter(name, None)
-    return module
-)";
 
   static std::vector<std::string> weights_of_others(const Step& step) {
     std::vector<std::string> names;
@@ -495,14 +487,23 @@ def without(module, *names):
     for (const Ref& ref : step.inputs)
       if (device.empty() && (ref.kind == Ref::input || ref.kind == Ref::step))
         device = fmt::format(", device={}.device", value(ref, &step));
-    return fmt::format("torch.tensor({}, dtype=torch.{}{})", lists(*written.find("constant")), kind == DType::boolean ? "bool" : name(kind),
-                       device);
+    const std::string variable = names_.unique("constant");
+    constants_.push_back(fmt::format("{} = torch.tensor({}, dtype=torch.{}{})", variable, lists(*written.find("constant")),
+                                     kind == DType::boolean ? "bool" : name(kind), device));
+    return variable;
   }
   static std::string lists(const TextValue& value) {
     if (value.kind != TextValue::list) return python_value(value, {});
     std::vector<std::string> items;
     for (const TextValue& item : value.items) items.push_back(lists(item));
     return fmt::format("[{}]", join(items, ", "));
+  }
+
+  // The statement, behind those that make its constants.
+  void write(PythonText& out, const std::string& statement) {
+    for (const std::string& constant : constants_) out.statement(constant);
+    constants_.clear();
+    out.statement(statement);
   }
 
   void write_call(PythonText& out, const std::string& access, int first, int last) {
@@ -528,14 +529,14 @@ def without(module, *names):
     const bool own_module = module && !(step.op && needs_weights_of_others(step));
     const std::string text = own_module ? call(module->access, step, index) : expression(step, index);
     if (!step.layer->when || !scope_.block || (identity && own_module)) {
-      if (text != result) out.statement(fmt::format("{} = {}", result, text));
+      if (text != result) write(out, fmt::format("{} = {}", result, text));
       return;
     }
     const std::string flag = own_module ? module->access : "self." + flag_of(step), otherwise = value(step.handed_on, &step);
     const std::string row = fmt::format("{} = {} if {} else {}", result, text, flag, otherwise);
-    if (static_cast<int>(row.size()) <= out.room()) return out.statement(row);
+    if (static_cast<int>(row.size()) <= out.room()) return write(out, row);
     out.open(fmt::format("if {}:", flag));
-    out.statement(fmt::format("{} = {}", result, text));
+    write(out, fmt::format("{} = {}", result, text));
     out.close();
     if (otherwise == result) return;
     out.open("else:");
@@ -605,6 +606,7 @@ def without(module, *names):
   const std::size_t index_;
   const Scope& scope_;
   const std::map<std::string, std::string>& params_;
+  Names names_;  // of forward
   Variables variables_;
   std::vector<SourceSlot> slots_;
   std::vector<bool> modules_;
@@ -612,6 +614,7 @@ def without(module, *names):
   std::map<std::string, std::string> kept_;                 // attribute → parameter
   std::vector<std::pair<std::string, std::string>> flags_;  // attribute → condition
   std::map<std::string, const TextValue*> weights_;         // key → {weight, type}
+  std::vector<std::string> constants_;                      // statements that the next one needs
   std::vector<std::optional<Ref>> alias_;                   // of the body's layers that are off: what stands for them
 };
 

@@ -99,7 +99,7 @@ std::string Variables::text(const Scope& scope, const Ref& ref) const {
   return scope.steps[static_cast<std::size_t>(ref.index)].list ? fmt::format("{}[{}]", name, ref.output) : name;
 }
 
-Variables name_variables(const Scope& scope, Names names) {
+Variables name_variables(const Scope& scope, Names& names) {
   Variables variables;
   const LastUses last(scope);
   std::map<std::string, int> holders;  // of pooled names: when the value is taken last
@@ -111,7 +111,7 @@ Variables name_variables(const Scope& scope, Names names) {
   }
   std::vector<std::string> free;
   for (const std::string_view name : pool)
-    if (names.free(std::string(name)) || holders.contains(std::string(name))) free.emplace_back(name);
+    if (names.free(std::string(name)) || holders.contains(std::string(name))) free.emplace_back(name), names.reserve(std::string(name));
   for (std::size_t i = 0; i < scope.steps.size(); ++i) {
     const Step& step = scope.steps[i];
     const int now = static_cast<int>(i);

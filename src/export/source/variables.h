@@ -13,7 +13,7 @@ struct Variables {
   // The text of what a step takes: "x", "halves[1]". Needs: an input or a step's result.
   std::string text(const Scope& scope, const Ref& ref) const;
 };
-Variables name_variables(const Scope& scope, Names names);
+Variables name_variables(const Scope& scope, Names& names);
 
 // Parameters' names in Python: in → in_channels, out → out_channels, words of Python with a "_".
 std::map<std::string, std::string> parameter_names(const Scope& scope, Names& names);

@@ -116,7 +116,9 @@ def main() -> None:
     given = parser.parse_args()
     batch = images(given.count)
     targets = given.targets.split(",")
-    print(f"| model | target (against {targets[0]}) | images | same top-1 | max error ÷ max\\|output\\| | SQNR dB |\n|---|---|---|---|---|---|")
+    print(
+        f"| model | target (against {targets[0]}) | images | same top-1 | max error ÷ max\\|output\\| | SQNR dB |\n|---|---|---|---|---|---|"
+    )
     for name in given.models.split(","):
         for r in measure(name, targets, batch, dict(pair.split("=", 1) for pair in given.weights)):
             print(

@@ -40,7 +40,8 @@ std::vector<int> deciding_integers(const TflGraph& graph) {
 void look_at_observed(Audit& audit) {
   const std::vector<int> deciding = deciding_integers(audit.graph);
   for (const TflNode& node : audit.graph.nodes) {
-    if (node.outputs.size() != 1 || !is_quantized(audit.output(node))) continue;
+    if (crosses_border(node) || node.outputs.size() != 1 || !is_quantized(audit.output(node)))
+      continue;  // black and white are ends of an image
     const auto it = audit.options.observed.find(node.outputs[0]);
     if (it == audit.options.observed.end() || it->second.samples == 0 || it->second.elements == 0) continue;
     const AuditObserved& o = it->second;

@@ -51,7 +51,7 @@ std::map<std::string, Regular, std::less<>> regular_builtins(const OpTable& ops)
     if (builtin.empty() || op->tflite.lower || ops.tflite(builtin)) continue;
     Regular& row = out[builtin];
     for (std::size_t i = 0; i < op->inputs.size(); ++i) row.pairs += fmt::format("{}={} ", op->inputs[i].name, i);
-    for (const std::string& pair : split(std::string(op->tflite.options), ' ')) {
+    for (const std::string& pair : split(op->tflite.options, ' ')) {
       if (pair.empty()) continue;
       const std::size_t equals = pair.find('=');
       const std::string option = pair.substr(0, equals), ours = pair.substr(equals + 1);

@@ -1,6 +1,6 @@
 """All targets of one model on the same images: agreement on top-1, largest error, signal to noise.
 
-    python bench/frameworks.py [--models fbnet_a,…] [--targets PyTorch,JAX] [--count 500] [--markdown]
+    python bench/frameworks.py [--models fbnet_a,…] [--targets PyTorch,JAX] [--count 500]
 
 A target is a function from a model (wherry.Model) and a folder for files to a function from images to outputs; `TARGETS` lists
 them. The first is what the others are compared with, on every image; Wherry's reference evaluator on the first eight.
@@ -16,13 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-
 import wherry
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("WHERRY_DATA", ROOT.parent / "shared" / "data"))
 MODELS = ["fbnet_a", "fbnet_b", "fbnet_c", "efficientnet_lite0", "mobilenet_v2", "resnet18"]
-BATCH = 25
 Run = Callable[[np.ndarray], np.ndarray]
 
 
@@ -74,7 +72,7 @@ def load(name: str, weights: dict[str, str]) -> wherry.Model:
 
 
 def outputs_of(run: Run, batch: np.ndarray) -> np.ndarray:
-    return np.concatenate([run(batch[i : i + BATCH]) for i in range(0, len(batch), BATCH)])
+    return np.concatenate([run(image[None]) for image in batch])  # one by one: the texts' batch is 1
 
 
 def row(name: str, target: str, found: np.ndarray, expected: np.ndarray, seconds: float) -> dict[str, object]:
@@ -116,9 +114,8 @@ def main() -> None:
     given = parser.parse_args()
     batch = images(given.count)
     targets = given.targets.split(",")
-    print(
-        f"| model | target (against {targets[0]}) | images | same top-1 | max error ÷ max\\|output\\| | SQNR dB |\n|---|---|---|---|---|---|"
-    )
+    print(f"| model | target (against {targets[0]}) | images | same top-1 | max error, of max | SQNR dB |")
+    print("|---|---|---|---|---|---|")
     for name in given.models.split(","):
         for r in measure(name, targets, batch, dict(pair.split("=", 1) for pair in given.weights)):
             print(

@@ -63,8 +63,7 @@ class Expression {
     for (const std::string_view op : {"==", "!=", "<=", ">=", "//", "+", "-", "*", "/", "%", "<", ">"})
       if (text_.substr(at_).starts_with(op)) return binary(op);
     at_ += 1;
-    if (c == ',') return void(out_ += ", ");
-    out_ += c;
+    out_ += c == ',' ? ", " : std::string(1, c);
     operand_ = c == ')';
   }
 

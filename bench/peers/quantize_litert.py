@@ -19,7 +19,7 @@ from PIL import Image
 
 PREPROCESS = {  # as models/*.yaml say
     "lite0": (Image.Resampling.BICUBIC, 1.0, [127.0] * 3, [128.0] * 3),
-    "fbnet": (Image.Resampling.BILINEAR, 1 / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    "fbnet": (Image.Resampling.BICUBIC, 1 / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
 }
 
 
@@ -27,8 +27,8 @@ def prepared(file: Path, which: str) -> np.ndarray:
     resampling, scale, mean, deviation = PREPROCESS[which]
     image = Image.open(file).convert("RGB")
     factor = 256 / min(image.size)
-    image = image.resize([max(256, round(side * factor)) for side in image.size], resampling)
-    left, top = round((image.width - 224) / 2), round((image.height - 224) / 2)
+    image = image.resize([max(256, int(side * factor)) for side in image.size], resampling)
+    left, top = (image.width - 224) // 2, (image.height - 224) // 2
     pixels = np.asarray(image.crop((left, top, left + 224, top + 224)), np.float32) * np.float32(scale)
     return ((pixels - np.array(mean, np.float32)) / np.array(deviation, np.float32))[None].astype(np.float32)
 

@@ -23,7 +23,7 @@ DATA = pathlib.Path(os.environ.get("WHERRY_DATA", ROOT.parent / "shared/data"))
 BENCH = ROOT / ".bench"
 FILES = BENCH / "quantize"
 PEER = BENCH / "litert-quantizer/bin/python"
-WHERRY = ROOT / ".venv/bin/wherry"
+WHERRY = os.environ.get("WHERRY", ROOT / ".venv/bin/wherry")
 PARTS = ["accuracy", "target", "time", "latency"]
 
 # Source, what else the command line needs, and the preprocessing of the peer's script.
@@ -76,7 +76,7 @@ def peer(model):
 
 
 def integer(model, name, *options):
-    return convert(model, name, "--calibrate", FILES / "calibrate.txt", "--no-cache", *options)
+    return convert(model, name, "--calibrate", FILES / "calibrate.txt", *options)
 
 
 def interval(successes, count):

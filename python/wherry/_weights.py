@@ -1,4 +1,4 @@
-"""Weights by key, out of whatever holds them: a PyTorch module, a JAX or NNX tree, a map."""
+"""Weights by key, out of whatever holds them: a PyTorch module, a Keras model, a JAX or NNX tree, a map."""
 
 from collections.abc import Iterator, Mapping
 from os import PathLike
@@ -9,13 +9,16 @@ import numpy as np
 
 from wherry import _wherry
 from wherry._errors import WherryError, translated
+from wherry._keras import arrays_by_key, is_keras
 
 TRAINING_ONLY = "num_batches_tracked"  # PyTorch counts batches in it; no result depends on it
 
 
 def arrays_of(source: Any) -> dict[str, np.ndarray]:
     """The weights by the keys that the text's own file has: "stem.conv.weight"."""
-    if hasattr(source, "state_dict"):
+    if is_keras(source):
+        source = arrays_by_key(source)
+    elif hasattr(source, "state_dict"):
         source = source.state_dict()
     elif hasattr(source, "arrays_by_key"):
         source = source.arrays_by_key()

@@ -20,7 +20,7 @@ struct Target {
 };
 constexpr Target targets[] = {
     {".tflite", convert_to_tflite}, {".yaml", convert_to_text}, {".yml", convert_to_text},
-    {".json", convert_to_text},     {".py", convert_to_source},
+    {".json", convert_to_text},     {".py", convert_to_source}, {".keras", convert_to_keras},
 };
 
 const Target& target_of(const fs::path& out) {
@@ -64,6 +64,7 @@ nlohmann::ordered_json to_json(const ConvertResult& r) {
   for (const auto& [stage, seconds] : r.seconds) j["seconds"][stage] = seconds;
   j["peak_rss_mb"] = peak_rss_mb();
   j["verified"] = r.verified && r.verified->match;
+  if (r.verified) j["runtime"] = r.runtime;
   if (r.verified) j.update(to_json(r.verified->worst));
   if (r.verified && !r.verified->match) j["first_mismatch"] = r.verified->first_mismatch;
   if (r.audit) j["audit"] = to_json(*r.audit);

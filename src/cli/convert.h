@@ -45,6 +45,7 @@ struct ConvertResult {
   std::optional<AuditReport> audit;        // of integers
   std::optional<MixedResult> mixed;        // with an accuracy target
   bool calibrated = false;                 // integers: verified on calibration data, by the angle between answers
+  std::string runtime = "LiteRT";          // where it was run: "Keras 3.15.1 on JAX"
   std::map<std::string, int> ops;          // by target operator; a text: by Wherry's operator
   std::vector<NamedType> inputs, outputs;  // as the file has them
   std::string io;                          // "nhwc", "nchw" or ""

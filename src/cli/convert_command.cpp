@@ -51,7 +51,7 @@ std::string summary(const ConvertResult& r) {
     out += fmt::format("\n  verified  in LiteRT on calibration data, at worst: cosine {:.4f}, SQNR {:.1f} dB", r.verified->worst.cosine,
                        r.verified->worst.sqnr_db);
   else if (r.verified && r.verified->match)
-    out += fmt::format("\n  verified  in LiteRT: max error {:.1e} of the output's scale (limit {:.0e}), SQNR {:.1f} dB",
+    out += fmt::format("\n  verified  in {}: max error {:.1e} of the output's scale (limit {:.0e}), SQNR {:.1f} dB", r.runtime,
                        r.verified->worst.relative(), r.verified->tolerance, r.verified->worst.sqnr_db);
   return out;
 }

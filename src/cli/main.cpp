@@ -36,6 +36,7 @@ int run(int argc, char** argv) {
   wherry::add_show(app, session);
   wherry::add_check(app, session);
   wherry::add_verify(app, session);
+  wherry::add_compare(app, session);
   wherry::add_ops(app, session);
   wherry::add_doctor(app, session);
   try {

@@ -35,6 +35,7 @@ class Stages {
 
 // One for each format that convert() writes, each in its own convert_….cpp.
 void convert_to_tflite(LoadedSource& source, const ConvertOptions& options, ConvertResult& result, Stages& stages);
+void convert_to_keras(LoadedSource& source, const ConvertOptions& options, ConvertResult& result, Stages& stages);
 void convert_to_text(LoadedSource& source, const ConvertOptions& options, ConvertResult& result, Stages& stages);
 void convert_to_source(LoadedSource& source, const ConvertOptions& options, ConvertResult& result, Stages& stages);
 

@@ -138,8 +138,8 @@ void add_verify(CLI::App& app, Session& session) {
   command->add_option("--inputs", options->inputs, "Inputs by name, or in order")->type_name("F.npz");
   command->add_option("--random", options->random, "Seed of random inputs (default 0)")->type_name("N")->excludes("--inputs");
   command->add_flag("--layers", options->layers,
-                    "Compare every layer: the first to differ is named; of an integer B the worst stand first");
-  command->add_option("--tolerance", options->tolerance, "Error allowed, of max|output| (default: by B's precision, 1e-4 for float32)")
+                    "Compare every layer");
+  command->add_option("--tolerance", options->tolerance, "Error allowed, of max|output|")
       ->type_name("X");
   command->add_flag("--in-framework", options->in_framework, "Run a .pt2 in PyTorch itself");
   command->add_option("--backend", options->backend, "Keras's: tensorflow, jax or torch")

@@ -1,7 +1,7 @@
 #include "lower/lowering.h"
 
 #include "base/check.h"
-#include "base/text.h"
+#include "lower/slot_rows.h"
 
 #include <algorithm>
 #include <unordered_set>
@@ -16,20 +16,9 @@ Tensor ints32(const std::vector<int>& values) {
   return Tensor::from(std::vector<std::int32_t>(values.begin(), values.end()), {static_cast<std::int64_t>(values.size())});
 }
 
-std::string input_types(const Graph& graph, const Node& node) {
-  std::vector<std::string> parts;
-  for (std::size_t i = 0; i < node.inputs.size(); ++i)
-    if (node.inputs[i] != absent)
-      parts.push_back(
-          fmt::format("{}: {}", node.op->inputs[std::min(i, node.op->inputs.size() - 1)].name, text(graph.type(node.inputs[i]))));
-  return join(parts, ", ");
-}
-
 }  // namespace
 
-Lowering::Lowering(const Graph& g, Diagnostics& diagnostics) : TflLowering(g), diagnostics_(diagnostics), states_(g.values.size()) {
-  out_.graph.name = g.name;
-}
+Lowering::Lowering(const Graph& g, Diagnostics& diagnostics) : OrderedValues(g), diagnostics_(diagnostics) { out_.graph.name = g.name; }
 
 void Lowering::input(const Port& port, Order order) {
   const Value& value = graph[port.value];
@@ -46,8 +35,8 @@ void Lowering::output(const Port& port, const Order& order) {
   const auto is_port = [&](const Port& p) { return p.value == id; };
   const TflGraph& g = out_.graph;
   if (std::any_of(g.inputs.begin(), g.inputs.end(), is_port) || std::any_of(g.outputs.begin(), g.outputs.end(), is_port)) {
-    id = reshape(id, Sizes(tensor(id).sizes),
-                 tensor(id).name + "/copy");  // LiteRT wants each output to be a tensor of its own, made by a node
+    id = reshaped(id, Sizes(tensor(id).sizes),
+                  tensor(id).name + "/copy");  // LiteRT wants each output to be a tensor of its own, made by a node
   }
   out_.graph.outputs.push_back({port.name, id});
 }
@@ -66,7 +55,7 @@ void Lowering::lower(const Node& node) {
     for (const Diagnostic& d : failure.diagnostics()) diagnostics_.add(d);
   }
   for (const ValueId v : node.outputs) {
-    if (states_[at(v)].tensor >= 0) continue;
+    if (given(v)) continue;
     WHERRY_CHECK(diagnostics_.has_errors(), "{} did not say what stands for {}", node.op->name, graph[v].name);
     give_source_order(v, add("(refused)", {}, graph.type(v)));
   }
@@ -86,114 +75,17 @@ Lowered Lowering::finish() {
   return std::move(out_);
 }
 
-Lowering::State& Lowering::state(ValueId value) {
-  WHERRY_CHECK(value != absent, "the tensor of an absent input");
-  State& s = states_[at(value)];
-  if (s.tensor >= 0) return s;
-  const Value& v = graph[value];
-  WHERRY_CHECK(v.constant, "{} is taken before it is made", v.name);
-  s.order = identity_order(rank(value));
-  s.tensor = constant(*v.constant, v.name);
-  return s;
-}
-
-int Lowering::source_order(ValueId value) { return in_order(value, identity_order(rank(value))); }
-int Lowering::channels_last(ValueId value) { return in_order(value, channels_last_order(rank(value))); }
-int Lowering::as_is(ValueId value) { return state(value).tensor; }
-
-const Order& Lowering::order(ValueId value) {
-  State& s = states_[at(value)];
-  if (s.tensor < 0 && s.order.empty()) s.order = identity_order(rank(value));  // a constant that nobody has asked for yet
-  return s.order;
-}
-
-int Lowering::in_order(ValueId value, const Order& wanted) {
-  WHERRY_CHECK(static_cast<int>(wanted.size()) == rank(value), "order of {} axes for {}", wanted.size(), text(graph.type(value)));
-  State& s = states_[at(value)];
-  const auto made = s.in_orders.find(wanted);
-  if (made != s.in_orders.end()) return made->second;
-  int id = -1;
-  const Value& v = graph[value];
-  if (v.constant) {
-    id = is_identity(wanted) ? state(value).tensor : constant(v.constant->permuted(inverse(wanted)), v.name);
-  } else {
-    id = arrange(state(value).tensor, tensor(s.tensor).sizes, s.order, wanted);
-  }
-  s.in_orders.emplace(wanted, id);
-  return id;
-}
-
-int Lowering::arrange(int from_tensor, const Sizes& now, const Order& from, const Order& to) {
-  const Order perm = transposition(from, to);
-  if (is_identity(perm)) return from_tensor;
-  Sizes result(now.size());
-  for (std::size_t j = 0; j < perm.size(); ++j) result[j] = now[at(perm[j])];
-  const std::string name = tensor(from_tensor).name;
-  if (only_ones_move(now, perm)) return reshape(from_tensor, result, name + "/reshape");
-  const int id = add("TRANSPOSE", {from_tensor, constant(ints32(perm), name + "/perm")}, {tensor(from_tensor).dtype, to_shape(result)});
-  out_.graph.tensors[at(id)].name = name + "/transpose";
-  return id;
-}
-
-int Lowering::reshape(int from_tensor, const Sizes& to, const std::string& name) {
-  const std::vector<int> shape(to.begin(), to.end());
-  const int id = add("RESHAPE", {from_tensor, constant(ints32(shape), name + "/shape")}, {tensor(from_tensor).dtype, to_shape(to)},
-                     {{"new_shape", to}});
+int Lowering::transposed(int from, const std::vector<int>& axes, const Sizes& result, const std::string& name) {
+  const int id = add("TRANSPOSE", {from, constant(ints32(axes), name_of(from) + "/perm")}, {tensor(from).dtype, to_shape(result)});
   out_.graph.tensors[at(id)].name = name;
   return id;
 }
 
-std::vector<int> Lowering::same_order(const std::vector<ValueId>& values, Order& common) {
-  int out_rank = 0;
-  for (const ValueId v : values)
-    if (v != absent) out_rank = std::max(out_rank, rank(v));
-  const Order last = channels_last_order(out_rank);
-  common = identity_order(out_rank);
-  bool found = false;
-  std::optional<DType> dtype;
-  for (const ValueId v : values) {
-    if (v == absent) continue;
-    if (!dtype && !(graph.is_constant(v) && rank(v) == 0)) dtype = graph.type(v).dtype;
-    if (graph.is_constant(v) || rank(v) < out_rank) continue;
-    if (!found || (common != last && order(v) == last)) common = order(v);
-    found = true;
-  }
-  std::vector<int> result;
-  for (const ValueId v : values) {
-    if (v == absent)
-      result.push_back(-1);
-    else if (graph.is_constant(v))
-      result.push_back(broadcast_constant(v, common, dtype.value_or(graph.type(v).dtype)));
-    else if (rank(v) < out_rank)
-      result.push_back(with_leading_ones(v, common));
-    else
-      result.push_back(in_order(v, common));
-  }
-  return result;
-}
-
-// A lower rank broadcasts by itself in the source's order; in another it gets its leading ones and is brought there.
-int Lowering::with_leading_ones(ValueId value, const Order& wanted) {
-  const int plain = source_order(value);
-  if (is_identity(wanted) || tensor(plain).sizes.empty()) return plain;
-  Sizes full = tensor(plain).sizes;
-  full.insert(full.begin(), wanted.size() - full.size(), 1);
-  const Order now = identity_order(static_cast<int>(full.size()));
-  const Order perm = transposition(now, wanted);
-  const std::string name = tensor(plain).name + "/reshape";
-  if (only_ones_move(full, perm)) return reshape(plain, ordered(full, wanted), name);  // one RESHAPE does both
-  const int wide = reshape(plain, full, name);
-  return arrange(wide, full, now, wanted);
-}
-
-int Lowering::broadcast_constant(ValueId value, const Order& wanted, DType dtype) {
-  const Tensor& source = *graph[value].constant;
-  if (source.rank() == 0 && source.dtype() != dtype) return constant(source.cast(dtype), graph[value].name);
-  if (source.rank() == static_cast<int>(wanted.size())) return in_order(value, wanted);
-  if (source.rank() == 0 || is_identity(wanted)) return source_order(value);
-  Sizes full = source.sizes();
-  full.insert(full.begin(), wanted.size() - full.size(), 1);
-  return constant(source.reshaped(full).permuted(inverse(wanted)), graph[value].name);
+int Lowering::reshaped(int from, const Sizes& to, const std::string& name) {
+  const std::vector<int> shape(to.begin(), to.end());
+  const int id = add("RESHAPE", {from, constant(ints32(shape), name + "/shape")}, {tensor(from).dtype, to_shape(to)}, {{"new_shape", to}});
+  out_.graph.tensors[at(id)].name = name;
+  return id;
 }
 
 int Lowering::constant(Tensor values, std::string name) {
@@ -237,9 +129,6 @@ const TflNode* Lowering::producer(int tensor) {
   return index < 0 ? nullptr : &out_.graph.nodes[at(index)];
 }
 
-void Lowering::give_source_order(ValueId output, int id) { give(output, id, identity_order(rank(output))); }
-void Lowering::give_channels_last(ValueId output, int id) { give(output, id, channels_last_order(rank(output))); }
-
 void Lowering::give(ValueId output, int id, Order order) {
   const Value& value = graph[output];
   const Sizes wanted = ordered(sizes(value.type.shape), order);
@@ -250,21 +139,11 @@ void Lowering::give(ValueId output, int id, Order order) {
     given.name = value.name, named_[at(id)] = true;
     out_.taps.push_back({output, value.name, id, order});
   }
-  State& s = states_[at(output)];
-  s.tensor = id;
-  s.order = order;
-  s.in_orders[std::move(order)] = id;
+  place(output, id, std::move(order));
 }
 
 void Lowering::refuse(const Node& node, const std::string& reason) {
-  diagnostics_.add(
-      {.code = "E202",
-       .message = fmt::format("'{}' cannot become TFLite: {}", node.op->name, reason),
-       .at = node.where(),
-       .in = input_types(graph, node),
-       .next = fmt::format("'wherry ops {}' shows what the operator is for each target; docs/adding-an-operator.md shows how to give it "
-                           "a tflite slot or an expansion",
-                           node.op->name)});
+  diagnostics_.add(refusal(graph, node, "TFLite", "tflite", reason));
   throw Refused{};
 }
 

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/tflite_in.h"
 
@@ -145,6 +146,11 @@ def softplus(x, beta=1.0, threshold=20.0):
     return jnp.where(beta * x > threshold, x, jax.nn.softplus(beta * x) / beta)
 )py";
 
+void keras_gelu(KerasLowering& k, const Node& node) {
+  if (node.string("approximate") == "tanh") return keras::lower_each(k, node, "ops.nn.Gelu", {{"approximate", true}});
+  keras::lower_activation(k, node, "gelu");
+}
+
 }  // namespace
 
 OpList activation() {
@@ -159,6 +165,7 @@ OpList activation() {
        .torch = {{"aten.elu.default", "", 0, convert_elu}, {"aten.elu_.default", "", 0, convert_elu}},
        .tflite_in = {{"ELU", "x=0"}},
        .tflite = {.lower = lower_elu},
+       .keras = {.layer = "ELU", .config = "alpha=alpha"},
        .source = {.torch = "F.elu({x}, alpha={alpha?})",
                   .keras = "keras.activations.elu({x}, alpha={alpha})",
                   .jax = "jax.nn.elu({x}, {alpha})",
@@ -176,6 +183,7 @@ OpList activation() {
        .expand = expand_selu,
        .layout = any,
        .torch = {{"aten.selu.default", "x=self"}, {"aten.selu_.default", "x=self"}},
+       .keras = {.layer = "Activation", .config = "activation=#selu"},
        .source = {.torch = "F.selu({x})", .keras = "keras.activations.selu({x})", .jax = "jax.nn.selu({x})", .torch_module = "nn.SELU()"},
        .quant = {QuantRule::own_range},
        .examples = {"selu(x: float32[1, 8, 3, 3])"}},
@@ -188,6 +196,7 @@ OpList activation() {
        .expand = expand_celu,
        .layout = any,
        .torch = {{"aten.celu.default", "x=self"}, {"aten.celu_.default", "x=self"}},
+       .keras = {.layer = "ops.nn.Celu", .config = "alpha=alpha"},
        .source = {.torch = "F.celu({x}, alpha={alpha?})",
                   .keras = "keras.activations.celu({x}, alpha={alpha})",
                   .jax = "jax.nn.celu({x}, {alpha})",
@@ -204,6 +213,7 @@ OpList activation() {
        .torch = {{"aten.gelu.default", "x=self"}, {"aten.gelu_.default", "x=self"}},
        .tflite_in = {{"GELU", "", 0, convert_tflite_gelu}},
        .tflite = {.lower = lower_gelu},
+       .keras = {.lower = keras_gelu},
        .source = {.torch = "F.gelu({x}, approximate={approximate?})",
                   .keras = "keras.activations.gelu({x}, approximate={approximate} == 'tanh')",
                   .jax = "jax.nn.gelu({x}, approximate={approximate} == \"tanh\")",
@@ -218,6 +228,7 @@ OpList activation() {
        .expand = expand_silu,
        .layout = any,
        .torch = {{"aten.silu.default", "x=self"}, {"aten.silu_.default", "x=self"}},
+       .keras = {.layer = "Activation", .config = "activation=#silu"},
        .source = {.torch = "F.silu({x})", .keras = "keras.activations.silu({x})", .jax = "jax.nn.silu({x})", .torch_module = "nn.SiLU()"},
        .quant = {QuantRule::own_range},
        .examples = {"silu(x: float32[1, 8, 3, 3] in -9..9)"}},
@@ -229,6 +240,7 @@ OpList activation() {
        .expand = expand_mish,
        .layout = any,
        .torch = {{"aten.mish.default", "x=self"}, {"aten.mish_.default", "x=self"}},
+       .keras = {.layer = "Activation", .config = "activation=#mish"},
        .source = {.torch = "F.mish({x})",
                   .keras = "keras.activations.mish({x})",
                   .jax = "{x} * jnp.tanh(jax.nn.softplus({x}))",
@@ -257,6 +269,7 @@ OpList activation() {
        .layout = any,
        .torch = {{"aten.sigmoid.default", "x=self"}, {"aten.sigmoid_.default", "x=self"}},
        .tflite = {.builtin = "LOGISTIC"},
+       .keras = {.layer = "Activation", .config = "activation=#sigmoid"},
        .source = {.torch = "torch.sigmoid({x})",
                   .keras = "keras.activations.sigmoid({x})",
                   .jax = "jax.nn.sigmoid({x})",
@@ -271,6 +284,7 @@ OpList activation() {
        .expand = expand_log_sigmoid,
        .layout = any,
        .torch = {{"aten.log_sigmoid.default", "x=self"}},
+       .keras = {.layer = "Activation", .config = "activation=#log_sigmoid"},
        .source = {.torch = "F.logsigmoid({x})",
                   .keras = "keras.activations.log_sigmoid({x})",
                   .jax = "jax.nn.log_sigmoid({x})",
@@ -285,6 +299,7 @@ OpList activation() {
        .layout = any,
        .torch = {{"aten.tanh.default", "x=self"}, {"aten.tanh_.default", "x=self"}},
        .tflite = {.builtin = "TANH"},
+       .keras = {.layer = "Activation", .config = "activation=#tanh"},
        .source = {.torch = "torch.tanh({x})", .keras = "keras.activations.tanh({x})", .jax = "jnp.tanh({x})", .torch_module = "nn.Tanh()"},
        .quant = {QuantRule::fixed, 1.0 / 128, 0},
        .examples = {"tanh(x: float32[1, 8, 3, 3] in -5..5)"}},
@@ -313,6 +328,7 @@ OpList activation() {
        .expand = expand_softsign,
        .layout = any,
        .torch = {{"aten.softsign.default", "x=self"}},
+       .keras = {.layer = "Activation", .config = "activation=#softsign"},
        .source = {.torch = "F.softsign({x})",
                   .keras = "keras.activations.softsign({x})",
                   .jax = "jax.nn.soft_sign({x})",

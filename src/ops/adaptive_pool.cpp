@@ -1,6 +1,7 @@
 // Pooling to a given output size: window i covers floor(i·in / out) up to ceil((i + 1)·in / out).
 #include "ops/all_ops.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/source_helpers.h"
 
@@ -161,6 +162,29 @@ def adaptive_pool(x, output_size, reduce):
     return x
 )py";
 
+// ---- Keras ----------------------------------------------------------------------------------------------------------
+
+// One window over everything has a layer of its own, equal windows are the plain pooling.
+void keras_adaptive(KerasLowering& k, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Type in = keras::channels_last(k.graph.type(x)), type = keras::channels_last(k.graph.type(out));
+  const Ints& size = node.ints("output_size");
+  const std::string kind = node.op->name.find("avg") != std::string_view::npos ? "Average" : "Max";
+  Ints windows;
+  bool even = true, one = true;
+  for (std::size_t i = 0; i < size.size(); ++i) {
+    const std::int64_t from = in.shape[i + 1].size();
+    even = even && from % size[i] == 0;
+    one = one && size[i] == 1;
+    windows.push_back(from / size[i]);
+  }
+  const KerasValue from = KerasRef{k.channels_last(x)};
+  const auto named = [&](const std::string& prefix) { return keras::places(k, node, prefix + kind + "Pooling"); };
+  if (one) return k.give_channels_last(out, k.add(named("Global"), {from}, type, {{"keepdims", true}}));
+  if (even) return k.give_channels_last(out, k.add(named(""), {from}, type, {{"pool_size", windows}, {"strides", windows}}));
+  k.give_channels_last(out, k.add(named("Adaptive"), {from}, type, {{"output_size", size}}));
+}
+
 }  // namespace
 
 OpList adaptive_pool() {
@@ -175,6 +199,7 @@ OpList adaptive_pool() {
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.adaptive_avg_pool1d.default", "x=self"}},
        .tflite = {.lower = lower_average},
+       .keras = {.lower = keras_adaptive},
        .source = {.torch = "F.adaptive_avg_pool1d({x}, {output_size})",
                   .jax = "adaptive_pool({x}, {output_size}, jnp.mean)",
                   .torch_module = "nn.AdaptiveAvgPool1d({output_size})",
@@ -192,6 +217,7 @@ OpList adaptive_pool() {
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.adaptive_avg_pool2d.default", "x=self"}},
        .tflite = {.lower = lower_average},
+       .keras = {.lower = keras_adaptive},
        .source = {.torch = "F.adaptive_avg_pool2d({x}, {output_size})",
                   .keras = "keras.layers.AdaptiveAveragePooling2D({output_size})({x})",
                   .jax = "adaptive_pool({x}, {output_size}, jnp.mean)",
@@ -212,6 +238,7 @@ OpList adaptive_pool() {
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.adaptive_max_pool1d.default", "x=self"}},
        .tflite = {.lower = lower_max},
+       .keras = {.lower = keras_adaptive},
        .source = {.torch = "F.adaptive_max_pool1d({x}, {output_size})",
                   .jax = "adaptive_pool({x}, {output_size}, jnp.max)",
                   .torch_module = "nn.AdaptiveMaxPool1d({output_size})",
@@ -229,6 +256,7 @@ OpList adaptive_pool() {
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.adaptive_max_pool2d.default", "x=self"}},
        .tflite = {.lower = lower_max},
+       .keras = {.lower = keras_adaptive},
        .source = {.torch = "F.adaptive_max_pool2d({x}, {output_size})",
                   .keras = "keras.layers.AdaptiveMaxPooling2D({output_size})({x})",
                   .jax = "adaptive_pool({x}, {output_size}, jnp.max)",

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/tflite_in.h"
 
@@ -145,6 +146,34 @@ std::vector<ValueId> convert_tflite_cumsum(Builder& b, const ForeignNode& node) 
   return {cast(b, b("cumsum", {tfl_in::input(node, 0)}, {{"dim", axis[0]}}), node.output_types.at(0).dtype)};
 }
 
+void keras_arg(KerasLowering& k, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Type type = k.graph.type(out);
+  const auto rank = static_cast<int>(k.graph.type(x).shape.size());
+  if (rank == 0) k.refuse(node, "it takes the position in a single number");
+  if (node.is_none("dim")) {
+    k.touch(0);
+    const KerasEntry keep{"keepdims", node.flag("keepdim")};
+    return k.give_source_order(out, k.add(node.op->keras.layer, {KerasRef{k.source_order(x)}}, type, {{"axis", None{}}, keep}));
+  }
+  const int axis = one_axis(node, rank);
+  const Order order = k.order(x);
+  const int at = order[static_cast<std::size_t>(axis)];
+  k.touch(at);
+  const bool keep = node.flag("keepdim");
+  const Order after = keep ? order : without_axes(order, {axis});
+  k.give(out, k.add(node.op->keras.layer, {KerasRef{k.as_is(x)}}, ordered(type, after), {{"axis", std::int64_t{at}}, {"keepdims", keep}}),
+         after);
+}
+
+void keras_cumsum(KerasLowering& k, const Node& node) {
+  const Order order = k.order(node.inputs[0]);
+  if (order.empty()) return k.give(node.outputs[0], k.as_is(node.inputs[0]), order);
+  const int axis = order[static_cast<std::size_t>(one_axis(node, static_cast<int>(order.size())))];
+  k.touch(axis);
+  keras::lower_each(k, node, "ops.numpy.Cumsum", {{"axis", std::int64_t{axis}}});
+}
+
 }  // namespace
 
 OpList along() {
@@ -159,6 +188,7 @@ OpList along() {
        .torch = {{"aten.argmax.default", "", 0, convert_arg<"argmax">}},
        .tflite_in = {{"ARG_MAX", "", 0, convert_tflite_arg<"argmax">}},
        .tflite = {.builtin = "ARG_MAX", .lower = lower_arg},
+       .keras = {.layer = "ops.numpy.Argmax", .lower = keras_arg},
        .source = {.torch = "torch.argmax({x}, dim={dim}, keepdim={keepdim?})",
                   .keras = "keras.ops.argmax({x}, axis={dim}, keepdims={keepdim})",
                   .jax = "jnp.argmax({x}, axis={dim}, keepdims={keepdim?})"},
@@ -174,6 +204,7 @@ OpList along() {
        .torch = {{"aten.argmin.default", "", 0, convert_arg<"argmin">}},
        .tflite_in = {{"ARG_MIN", "", 0, convert_tflite_arg<"argmin">}},
        .tflite = {.builtin = "ARG_MIN", .lower = lower_arg},
+       .keras = {.layer = "ops.numpy.Argmin", .lower = keras_arg},
        .source = {.torch = "torch.argmin({x}, dim={dim}, keepdim={keepdim?})",
                   .keras = "keras.ops.argmin({x}, axis={dim}, keepdims={keepdim})",
                   .jax = "jnp.argmin({x}, axis={dim}, keepdims={keepdim?})"},
@@ -189,6 +220,7 @@ OpList along() {
        .torch = {{"aten.cumsum.default", "", 0, convert_cumsum}},
        .tflite_in = {{"CUMSUM", "", 0, convert_tflite_cumsum}},
        .tflite = {.lower = lower_cumsum},
+       .keras = {.lower = keras_cumsum},
        .source = {.torch = "torch.cumsum({x}, dim={dim})",
                   .keras = "keras.ops.cumsum({x}, axis={dim})",
                   .jax = "jnp.cumsum({x}, axis={dim})"},

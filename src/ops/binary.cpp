@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/tflite_in.h"
 
 namespace wherry::ops {
@@ -175,6 +176,17 @@ void source_of_extreme(SourceSlot& slot, const Graph& graph, std::span<const Nod
   if (number(0)) slot.torch = greater ? "torch.clamp({y}, min={x})" : "torch.clamp({y}, max={x})";
 }
 
+void keras_div(KerasLowering& k, const Node& node) {
+  Order order;
+  const std::vector<int> inputs = k.same_order(node.inputs, order);
+  const Type type = ordered(k.graph.type(node.outputs[0]), order);
+  const char mode = rounding(node);
+  if (mode == 't' && !is_float(type.dtype)) k.refuse(node, "Keras has no division of integers that rounds towards zero");
+  int out = keras::binary(k, mode == 'f' ? "FloorDivide" : "Divide", inputs[0], inputs[1], type);
+  if (mode == 't') out = k.add("ops.numpy.Trunc", {KerasRef{out}}, type);
+  k.give(node.outputs[0], out, order);
+}
+
 }  // namespace
 
 OpList binary() {
@@ -191,6 +203,7 @@ OpList binary() {
                  {"aten.add_.Scalar", "", 0, convert_sum<"add", false>}},
        .tflite_in = {{"ADD", "x=0 y=1 =pot_scale_int16"}, {"ADD_N", "", 0, convert_tflite_add_n}},
        .tflite = {.builtin = "ADD", .options = "fused_activation_function=#NONE"},
+       .keras = {.layer = "Add"},
        .source = {"{x} + {y}", "keras.ops.add({x}, {y})", "{x} + {y}"},
        .quant = {QuantRule::own_range},
        .examples = {"add(x: float32[1, 8, 4, 4], y: float32[1, 8, 4, 4])", "add(x: float32[2, 8, 4, 4], y: const float32[8, 1, 1])",
@@ -209,6 +222,7 @@ OpList binary() {
                  {"aten.rsub.Scalar", "", 0, convert_sum<"sub", true>}},
        .tflite_in = {{"SUB", "x=0 y=1 =pot_scale_int16"}, {"SQUARED_DIFFERENCE", "", 0, convert_tflite_squared_difference}},
        .tflite = {.builtin = "SUB", .options = "fused_activation_function=#NONE"},
+       .keras = {.layer = "Subtract"},
        .source = {"{x} - {y}", "keras.ops.subtract({x}, {y})", "{x} - {y}"},
        .quant = {QuantRule::own_range},
        .examples = {"sub(x: float32[1, 8, 4, 4], y: float32[1, 8, 1, 1])", "sub(x: 1.0, y: float32[2, 3])"}},
@@ -229,6 +243,7 @@ OpList binary() {
                  {"aten.mul_.Scalar", "", 0, convert_pair<"mul">},
                  {"aten.multiply.Tensor", "", 0, convert_pair<"mul">}},
        .tflite = {.builtin = "MUL", .options = "fused_activation_function=#NONE"},
+       .keras = {.layer = "Multiply"},
        .source = {"{x} * {y}", "keras.ops.multiply({x}, {y})", "{x} * {y}"},
        .quant = {QuantRule::own_range},
        .examples = {"mul(x: float32[1, 8, 4, 4], y: float32[1, 8, 1, 1])", "mul(x: float32[2, 3], y: 0.5)",
@@ -257,6 +272,7 @@ OpList binary() {
                  {"aten.floor_divide.Scalar", "", 0, convert_div<"floor">}},
        .tflite_in = {{"DIV", "x=0 y=1"}, {"FLOOR_DIV", "", 0, convert_tflite_floor_div}},
        .tflite = {.lower = lower_div},
+       .keras = {.lower = keras_div},
        .source = {.torch = "{x} / {y}", .keras = "keras.ops.divide({x}, {y})", .jax = "{x} / {y}"},
        .source_for = source_of_div,
        .quant = {QuantRule::own_range},
@@ -270,6 +286,7 @@ OpList binary() {
        .layout = any,
        .torch = {{"aten.remainder.Tensor", "", 0, convert_pair<"remainder">}, {"aten.remainder.Scalar", "", 0, convert_pair<"remainder">}},
        .tflite = {.builtin = "FLOOR_MOD"},
+       .keras = {.layer = "ops.numpy.Mod"},
        .source = {"torch.remainder({x}, {y})", "keras.ops.mod({x}, {y})", "jnp.mod({x}, {y})"},
        .examples = {"remainder(x: float32[2, 3], y: 0.7)", "remainder(x: int64[6], y: 4)"}},
       {.name = "maximum",
@@ -280,6 +297,7 @@ OpList binary() {
        .layout = any,
        .torch = {{"aten.maximum.default", "", 0, convert_pair<"maximum">}, {"aten.max.other", "", 0, convert_pair<"maximum">}},
        .tflite = {.builtin = "MAXIMUM"},
+       .keras = {.layer = "Maximum"},
        .source = {.torch = "torch.maximum({x}, {y})", .keras = "keras.ops.maximum({x}, {y})", .jax = "jnp.maximum({x}, {y})"},
        .source_for = source_of_extreme<true>,
        .quant = {QuantRule::same_scale},
@@ -292,6 +310,7 @@ OpList binary() {
        .layout = any,
        .torch = {{"aten.minimum.default", "", 0, convert_pair<"minimum">}, {"aten.min.other", "", 0, convert_pair<"minimum">}},
        .tflite = {.builtin = "MINIMUM"},
+       .keras = {.layer = "Minimum"},
        .source = {.torch = "torch.minimum({x}, {y})", .keras = "keras.ops.minimum({x}, {y})", .jax = "jnp.minimum({x}, {y})"},
        .source_for = source_of_extreme<false>,
        .quant = {QuantRule::same_scale},
@@ -308,6 +327,7 @@ OpList binary() {
                  {"aten.pow_.Scalar", "", 0, convert_pow}},
        .tflite_in = {{"POW", "x=0 y=1"}},
        .tflite = {.lower = lower_pow},
+       .keras = {.layer = "ops.numpy.Power"},
        .source = {"{x}**{y}", "keras.ops.power({x}, {y})", "{x}**{y}"},
        .quant = {QuantRule::own_range},
        .examples = {"pow(x: float32[2, 3], y: 2.0)", "pow(x: float32[2, 3] in 0.1..2, y: float32[3])", "pow(x: 2.0, y: float32[4])",

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/tflite_in.h"
 
 #include <cstring>
@@ -40,6 +41,12 @@ std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
   return {cast(b, tfl_in::input(node, 0), node.output_types.at(0).dtype)};
 }
 
+void keras_cast(KerasLowering& k, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  if (k.graph.type(x).dtype == k.graph.type(out).dtype) return k.give(out, k.as_is(x), k.order(x));
+  keras::lower_each(k, node, "ops.core.Cast", {{"dtype", k.graph.type(out).dtype}});
+}
+
 }  // namespace
 
 OpList cast() {
@@ -59,6 +66,7 @@ OpList cast() {
                  {"aten.type_as.default", "", 0, convert<"other">}},
        .tflite_in = {{"CAST", "", 0, convert_tflite}},
        .tflite = {.lower = lower_cast},
+       .keras = {.lower = keras_cast},
        .source = {.torch = "{x}.to({dtype})", .keras = "keras.ops.cast({x}, '{dtype}')", .jax = "{x}.astype({dtype})"},
        .examples = {"cast(x: float32[2, 3], dtype: int32)", "cast(x: int64[4], dtype: float32)", "cast(x: bool[4], dtype: float32)"}},
   };

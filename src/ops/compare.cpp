@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 
 namespace wherry::ops {
 
@@ -148,6 +149,23 @@ std::vector<ValueId> expand_triangle(Builder& b, const Node& node) {
   return {b("where", {b.constant(std::move(mask)), node.inputs[0], b.scalar(0, type.dtype)})};
 }
 
+void keras_where(KerasLowering& k, const Node& node) {
+  const ValueId condition = node.inputs[0], x = node.inputs[1], y = node.inputs[2];
+  const DType dtype = k.graph.type(node.outputs[0]).dtype;
+  const auto number = [&](ValueId v) { return k.graph.is_constant(v) && k.graph.type(v).shape.empty(); };
+  Order order;
+  std::vector<int> in;  // x, y, condition
+  if (number(x) && number(y)) {
+    in = {k.constant(k.graph[x].constant->cast(dtype)), k.constant(k.graph[y].constant->cast(dtype))};
+    in.push_back(k.same_order({condition}, order)[0]);
+  } else {
+    in = k.same_order({x, y, condition}, order);
+  }
+  k.give(node.outputs[0],
+         k.add("ops.numpy.Where", {KerasRef{in[2]}, KerasRef{in[0]}, KerasRef{in[1]}}, ordered(k.graph.type(node.outputs[0]), order)),
+         order);
+}
+
 }  // namespace
 
 OpList compare() {
@@ -160,6 +178,7 @@ OpList compare() {
        .layout = any,
        .torch = {{"aten.eq.Tensor", "", 0, convert_pair<"eq">}, {"aten.eq.Scalar", "", 0, convert_pair<"eq">}},
        .tflite = {.builtin = "EQUAL"},
+       .keras = {.layer = "ops.numpy.Equal"},
        .source = {"{x} == {y}", "keras.ops.equal({x}, {y})", "{x} == {y}"},
        .examples = {"eq(x: int64[2, 3] in 0..2, y: 1)"}},
       {.name = "ne",
@@ -171,6 +190,7 @@ OpList compare() {
        .torch = {{"aten.ne.Tensor", "", 0, convert_pair<"ne">}, {"aten.ne.Scalar", "", 0, convert_pair<"ne">}},
        .tflite_in = {{"NOT_EQUAL", "x=0 y=1"}},
        .tflite = {.builtin = "NOT_EQUAL"},
+       .keras = {.layer = "ops.numpy.NotEqual"},
        .source = {"{x} != {y}", "keras.ops.not_equal({x}, {y})", "{x} != {y}"},
        .examples = {"ne(x: int64[2, 3] in 0..2, y: int64[3] in 0..2)"}},
       {.name = "lt",
@@ -181,6 +201,7 @@ OpList compare() {
        .layout = any,
        .torch = {{"aten.lt.Tensor", "", 0, convert_pair<"lt">}, {"aten.lt.Scalar", "", 0, convert_pair<"lt">}},
        .tflite = {.builtin = "LESS"},
+       .keras = {.layer = "ops.numpy.Less"},
        .source = {"{x} < {y}", "keras.ops.less({x}, {y})", "{x} < {y}"},
        .examples = {"lt(x: float32[1, 4, 3, 3], y: float32[4, 1, 1])"}},
       {.name = "le",
@@ -191,6 +212,7 @@ OpList compare() {
        .layout = any,
        .torch = {{"aten.le.Tensor", "", 0, convert_pair<"le">}, {"aten.le.Scalar", "", 0, convert_pair<"le">}},
        .tflite = {.builtin = "LESS_EQUAL"},
+       .keras = {.layer = "ops.numpy.LessEqual"},
        .source = {"{x} <= {y}", "keras.ops.less_equal({x}, {y})", "{x} <= {y}"},
        .examples = {"le(x: float32[2, 3], y: 0.5)"}},
       {.name = "gt",
@@ -201,6 +223,7 @@ OpList compare() {
        .layout = any,
        .torch = {{"aten.gt.Tensor", "", 0, convert_pair<"gt">}, {"aten.gt.Scalar", "", 0, convert_pair<"gt">}},
        .tflite = {.builtin = "GREATER"},
+       .keras = {.layer = "ops.numpy.Greater"},
        .source = {"{x} > {y}", "keras.ops.greater({x}, {y})", "{x} > {y}"},
        .examples = {"gt(x: float32[2, 3], y: 0.5)"}},
       {.name = "ge",
@@ -211,6 +234,7 @@ OpList compare() {
        .layout = any,
        .torch = {{"aten.ge.Tensor", "", 0, convert_pair<"ge">}, {"aten.ge.Scalar", "", 0, convert_pair<"ge">}},
        .tflite = {.builtin = "GREATER_EQUAL"},
+       .keras = {.layer = "ops.numpy.GreaterEqual"},
        .source = {"{x} >= {y}", "keras.ops.greater_equal({x}, {y})", "{x} >= {y}"},
        .examples = {"ge(x: float32[2, 3], y: float32[3])"}},
       {.name = "logical_and",
@@ -223,6 +247,7 @@ OpList compare() {
                  {"aten.bitwise_and.Tensor", "", 0, convert_logical<"logical_and">},
                  {"aten.__and__.Tensor", "", 0, convert_logical<"logical_and">}},
        .tflite = {.builtin = "LOGICAL_AND"},
+       .keras = {.layer = "ops.numpy.LogicalAnd"},
        .source = {"torch.logical_and({x}, {y})", "keras.ops.logical_and({x}, {y})", "jnp.logical_and({x}, {y})"},
        .examples = {"logical_and(x: bool[2, 5], y: bool[5])"}},
       {.name = "logical_or",
@@ -235,6 +260,7 @@ OpList compare() {
                  {"aten.bitwise_or.Tensor", "", 0, convert_logical<"logical_or">},
                  {"aten.__or__.Tensor", "", 0, convert_logical<"logical_or">}},
        .tflite = {.builtin = "LOGICAL_OR"},
+       .keras = {.layer = "ops.numpy.LogicalOr"},
        .source = {"torch.logical_or({x}, {y})", "keras.ops.logical_or({x}, {y})", "jnp.logical_or({x}, {y})"},
        .examples = {"logical_or(x: bool[2, 5], y: bool[5])"}},
       {.name = "logical_xor",
@@ -247,6 +273,7 @@ OpList compare() {
                  {"aten.bitwise_xor.Tensor", "", 0, convert_logical<"logical_xor">},
                  {"aten.__xor__.Tensor", "", 0, convert_logical<"logical_xor">}},
        .tflite = {.builtin = "NOT_EQUAL"},
+       .keras = {.layer = "ops.numpy.LogicalXor"},
        .source = {"torch.logical_xor({x}, {y})", "keras.ops.logical_xor({x}, {y})", "jnp.logical_xor({x}, {y})"},
        .examples = {"logical_xor(x: bool[2, 5], y: bool[5])"}},
       {.name = "where",
@@ -264,6 +291,7 @@ OpList compare() {
                  {"aten.masked_fill_.Scalar", "", 0, convert_masked_fill}},
        .tflite_in = {{"SELECT", "condition=0 x=1 y=2"}, {"SELECT_V2", "condition=0 x=1 y=2"}},
        .tflite = {.lower = lower_where},
+       .keras = {.lower = keras_where},
        .source = {"torch.where({condition}, {x}, {y})", "keras.ops.where({condition}, {x}, {y})", "jnp.where({condition}, {x}, {y})"},
        .quant = {QuantRule::same_scale},
        .examples = {"where(condition: bool[1, 4, 3, 3], x: float32[1, 4, 3, 3], y: 0.0)",

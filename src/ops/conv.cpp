@@ -3,6 +3,7 @@
 #include "ops/all_ops.h"
 #include "ops/gemm.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/source_helpers.h"
 #include "ops/spatial.h"
@@ -198,6 +199,56 @@ void lower(TflLowering& t, const Node& node) {
                    t.add(depthwise ? "DEPTHWISE_CONV_2D" : "CONV_2D", {in.x, filter, bias}, tfl::framed_output(t.graph, node), options));
 }
 
+// ---- Keras ----------------------------------------------------------------------------------------------------------
+
+// Keras takes no stride together with a dilation: then every place is computed and the strided ones are kept.
+void keras_conv(KerasLowering& k, const Node& node) {
+  const Sizes w = sizes(k.graph.type(node.inputs[1]).shape);
+  const Ints kernel = kernel_of(to_shape(w));
+  std::vector<Window> windows = infer::conv_windows(node, kernel);
+  const keras::Padded in = keras::pad(k, node, node.inputs[0], windows);
+  Type type = keras::channels_last(k.graph.type(node.outputs[0]));
+  const Ints steps = keras::strides(windows);
+  const bool strided = std::any_of(windows.begin(), windows.end(), [](const Window& x) { return x.stride > 1; });
+  const bool dilated = std::any_of(windows.begin(), windows.end(), [](const Window& x) { return x.dilation > 1; });
+  if (strided && dilated)
+    for (std::size_t i = 0; i < windows.size(); ++i) {
+      windows[i].stride = 1;
+      type.shape[i + 1] = in.type.shape[i + 1] - Dim(windows[i].extent() - 1);
+    }
+  const std::int64_t groups = node.integer("groups");
+  const bool even = std::all_of(windows.begin(), windows.end(), [&](const Window& x) { return x.stride == windows[0].stride; });
+  const bool depthwise = w[1] == 1 && groups > 1 && even;  // TensorFlow's depthwise kernel takes one stride
+  std::vector<KerasWeight> weights;
+  std::vector<KerasEntry> config;
+  if (depthwise) {
+    Sizes view = w;
+    view[0] = groups, view[1] = w[0] / groups;
+    weights.push_back(k.weight(node, "weight", "kernel", windows.size() == 1 ? std::vector{2, 0, 1} : std::vector{2, 3, 0, 1}, view));
+    if (view[1] != 1) config.push_back({"depth_multiplier", view[1]});
+  } else {
+    weights.push_back(k.weight(node, "weight", "kernel", windows.size() == 1 ? std::vector{2, 1, 0} : std::vector{2, 3, 1, 0}));
+    config.push_back({"filters", w[0]});
+  }
+  config.push_back({"kernel_size", kernel});
+  if (keras::strides(windows) != Ints(windows.size(), 1)) config.push_back({"strides", keras::strides(windows)});
+  if (in.padding != "valid") config.push_back({"padding", in.padding});
+  if (dilated) config.push_back({"dilation_rate", keras::dilations(windows)});
+  if (!depthwise && groups != 1) config.push_back({"groups", groups});
+  if (has_input(node, "bias"))
+    weights.push_back(k.weight(node, "bias", "bias"));
+  else
+    config.push_back({"use_bias", false});
+  int out = k.add(keras::places(k, node, depthwise ? "DepthwiseConv" : "Conv"), {KerasRef{in.x}}, type, config, weights);
+  if (strided && dilated)
+    for (std::size_t i = 0; i < windows.size(); ++i) {
+      const std::int64_t size = k.graph.type(node.outputs[0]).shape[i + 2].size();
+      out = keras::slice(k, out, static_cast<int>(i) + 1, 0, size, type, steps[i]);
+      type.shape[i + 1] = size;
+    }
+  k.give_channels_last(node.outputs[0], out);
+}
+
 std::vector<Input> conv_inputs() {
   return {
       {"x", "[N, C, spatial…]"}, {"weight", "[out, in / groups, kernel…]", Role::parameter}, {"bias", "[out]", Role::optional_parameter}};
@@ -338,6 +389,7 @@ OpList conv() {
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.conv1d.default", "x=input"}, {"aten.conv1d.padding", "x=input"}},
        .tflite = {.lower = lower},
+       .keras = {.lower = keras_conv},
        .source = {.torch = "F.conv1d({x}, {weight}, {bias}, stride={stride?}, padding={padding?}, dilation={dilation?}, groups={groups?})",
                   .keras = "keras.ops.conv({x}, {weight}, strides={stride}, dilation_rate={dilation})",
                   .jax = "conv({x}, {parameters}, stride={stride?}, padding={padding?}, dilation={dilation?}, groups={groups?})",
@@ -365,6 +417,7 @@ OpList conv() {
        .torch = {{"aten.conv2d.default", "x=input"}, {"aten.conv2d.padding", "x=input"}},
        .tflite_in = {{"CONV_2D", "", 0, convert_tflite<false>}, {"DEPTHWISE_CONV_2D", "", 0, convert_tflite<true>}},
        .tflite = {.lower = lower},
+       .keras = {.lower = keras_conv},
        .source = {.torch = "F.conv2d({x}, {weight}, {bias}, stride={stride?}, padding={padding?}, dilation={dilation?}, groups={groups?})",
                   .keras = "keras.ops.conv({x}, {weight}, strides={stride}, dilation_rate={dilation})",
                   .jax = "conv({x}, {parameters}, stride={stride?}, padding={padding?}, dilation={dilation?}, groups={groups?})",

@@ -2,6 +2,7 @@
 #include "ops/all_ops.h"
 #include "ops/gemm.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/source_helpers.h"
 #include "ops/tflite_in.h"
@@ -9,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace wherry::ops {
 
@@ -272,6 +274,74 @@ def conv_transpose_init(key, inputs, outputs, kernel_size, axes, groups=1, bias=
     return params
 )py";
 
+// ---- Keras ----------------------------------------------------------------------------------------------------------
+
+// The layer's whole result, cut to what the padding leaves; one more element before the input's end where the result is longer.
+void keras_transposed(KerasLowering& k, const Node& node) {
+  const Sizes w = sizes(k.graph.type(node.inputs[1]).shape);
+  const std::vector<Window> windows = windows_of(node, kernel_of(to_shape(w)));
+  const Type out = keras::channels_last(k.graph.type(node.outputs[0]));
+  Type in = keras::channels_last(k.graph.type(node.inputs[0]));
+  int x = k.channels_last(node.inputs[0]);
+  const auto more = [&](std::int64_t Window::*which) {
+    return std::any_of(windows.begin(), windows.end(), [&](const Window& v) { return v.*which > 1; });
+  };
+  if (more(&Window::stride) && more(&Window::dilation)) k.refuse(node, "Keras takes no stride together with a dilation");
+  std::vector<Ints> longer;
+  Type part = out;
+  bool lengthen = false;
+  for (std::size_t i = 0; i < windows.size(); ++i) {
+    const Window& v = windows[i];
+    const std::int64_t beyond = std::max<std::int64_t>(v.extent() - v.stride, 0), needed = v.before + out.shape[i + 1].size();
+    const std::int64_t size = in.shape[i + 1].size();
+    const std::int64_t extra = std::max<std::int64_t>((needed - size * v.stride - beyond + v.stride - 1) / v.stride, 0);
+    longer.push_back({0, extra});
+    lengthen = lengthen || extra > 0;
+    in.shape[i + 1] = size + extra;
+    part.shape[i + 1] = (size + extra) * v.stride + beyond;
+  }
+  if (lengthen)
+    x = k.add(keras::places(k, node, "ZeroPadding"), {KerasRef{x}}, in,
+              {{"padding", longer.size() == 1 ? KerasValue(Attr(longer[0])) : KerasValue(longer)}});
+  const std::int64_t groups = node.integer("groups"), depth = w[0] / groups, channels = w[1];
+  const auto last = static_cast<int>(windows.size()) + 1;
+  part.shape.back() = channels;
+  std::vector<int> parts;
+  for (std::int64_t g = 0; g < groups; ++g) {
+    Sizes one = w;
+    one[0] = depth;
+    KerasWeight kernel = k.weight(node, "weight", "kernel", {}, {});
+    const std::vector<int> axes = windows.size() == 1 ? std::vector{2, 1, 0} : std::vector{2, 3, 1, 0};
+    const auto piece = [&](const Tensor& whole, const Sizes& sizes) {
+      Tensor copy = whole.contiguous();
+      const std::size_t bytes = static_cast<std::size_t>(element_count(sizes)) * byte_size(copy.dtype());
+      Tensor cut = Tensor::allocate(copy.dtype(), sizes);
+      std::memcpy(cut.mutable_data(), copy.data() + static_cast<std::size_t>(g) * bytes, bytes);
+      return cut;
+    };
+    kernel = {"kernel", piece(kernel.value, one).permuted(axes), kernel.source, one, axes, g, groups};
+    std::vector<KerasWeight> weights = {kernel};
+    if (has_input(node, "bias")) {
+      KerasWeight bias = k.weight(node, "bias", "bias", {}, {});
+      weights.push_back({"bias", piece(bias.value, {channels}), bias.source, {channels}, {0}, g, groups});
+    }
+    const int from = keras::slice(k, x, last, g * depth, depth, in);
+    std::vector<KerasEntry> config = {
+        {"filters", channels}, {"kernel_size", keras::kernels(windows)}, {"strides", keras::strides(windows)}};
+    if (keras::dilations(windows) != Ints(windows.size(), 1)) config.push_back({"dilation_rate", keras::dilations(windows)});
+    if (weights.size() == 1) config.push_back({"use_bias", false});
+    const std::string layer = fmt::format("Conv{}DTranspose", windows.size());
+    parts.push_back(k.add(layer, {KerasRef{from}}, part, config, weights));
+  }
+  part.shape.back() = out.shape.back();
+  int y = keras::concatenate(k, parts, last, part);
+  for (std::size_t i = 0; i < windows.size(); ++i) {
+    y = keras::slice(k, y, static_cast<int>(i) + 1, windows[i].before, out.shape[i + 1].size(), part);
+    part.shape[i + 1] = out.shape[i + 1];
+  }
+  k.give_channels_last(node.outputs[0], y);
+}
+
 OpDef transposed(std::string_view name, std::size_t axes, ForeignMap map) {
   const AttrKind kind = axes == 1 ? AttrKind::ints1 : AttrKind::ints2;
   return {
@@ -300,6 +370,7 @@ OpDef transposed(std::string_view name, std::size_t axes, ForeignMap map) {
       .layout = {LayoutRule::spatial},
       .torch = {map},
       .tflite = {.lower = lower},
+      .keras = {.lower = keras_transposed},
       .source = {.torch = axes == 1
                               ? "F.conv_transpose1d({x}, {weight}, {bias}, {stride}, {padding}, {output_padding}, {groups}, {dilation})"
                               : "F.conv_transpose2d({x}, {weight}, {bias}, {stride}, {padding}, {output_padding}, {groups}, {dilation})",

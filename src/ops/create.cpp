@@ -3,6 +3,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/tflite_in.h"
 
@@ -46,8 +47,8 @@ void eval_arange(OpValues& v) {
 }
 
 // What folding left, an output of the model: a constant.
-template <EvalFn eval>
-void lower(TflLowering& l, const Node& node) {
+template <EvalFn eval, class Target>
+void lower(Target& l, const Node& node) {
   const Type& type = l.graph.type(node.outputs[0]);
   std::vector<Tensor> out{Tensor::allocate(is_float(type.dtype) ? DType::float32 : type.dtype, sizes(type.shape))};
   OpValues values{node, {}, out};
@@ -129,7 +130,8 @@ OpList create() {
                  {"aten.new_ones.default", "", 0, convert_full<"1">},
                  {"aten.scalar_tensor.default", "", 0, convert_scalar_tensor}},
        .tflite_in = {{"SHAPE", "", 0, convert_tflite_shape}},
-       .tflite = {.lower = lower<eval_full>},
+       .tflite = {.lower = lower<eval_full, TflLowering>},
+       .keras = {.lower = lower<eval_full, KerasLowering>},
        .source = {.torch = "torch.full({size}, {fill_value}, dtype={dtype})",
                   .keras = "keras.ops.full({size}, {fill_value})",
                   .jax = "jnp.full({size}, {fill_value}, dtype={dtype})"},
@@ -146,7 +148,8 @@ OpList create() {
        .torch = {{"aten.arange.default", "", 0, convert_arange},
                  {"aten.arange.start", "", 0, convert_arange},
                  {"aten.arange.start_step", "", 0, convert_arange}},
-       .tflite = {.lower = lower<eval_arange>},
+       .tflite = {.lower = lower<eval_arange, TflLowering>},
+       .keras = {.lower = lower<eval_arange, KerasLowering>},
        .source = {.torch = "torch.arange({start}, {end}, {step}, dtype={dtype})",
                   .keras = "keras.ops.arange({start}, {end}, {step})",
                   .jax = "jnp.arange({start}, {end}, {step}, dtype={dtype})"},

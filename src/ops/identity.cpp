@@ -39,6 +39,7 @@ OpList identity() {
                  {"aten.feature_dropout_.default", "", 0, convert_dropout},
                  {"aten.alpha_dropout.default", "", 0, convert_dropout},
                  {"aten.feature_alpha_dropout.default", "", 0, convert_dropout}},
+       .keras = {.layer = "Dropout", .config = "rate=p"},
        .source = {.torch = "F.dropout({x}, p={p?}, training=False)",
                   .keras = "keras.layers.Dropout({p})({x}, training=False)",
                   .jax = "{x}",

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/tflite_in.h"
 
@@ -244,6 +245,40 @@ def embedding(x, weight):
     return jnp.take(weight, x, axis=0)
 )py";
 
+void keras_index_select(KerasLowering& k, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Order order = k.order(x);
+  const std::int64_t axis = order[axis_of(node, order.size())];
+  k.touch(static_cast<int>(axis));
+  if (!k.graph.is_constant(node.inputs[1])) k.touch(0);
+  k.give(out,
+         k.add("ops.numpy.Take", {KerasRef{k.as_is(x)}, KerasRef{k.source_order(node.inputs[1])}}, ordered(k.graph.type(out), order),
+               {{"axis", axis}}),
+         order);
+}
+
+void keras_gather(KerasLowering& k, const Node& node) {
+  const ValueId x = node.inputs[0], at = node.inputs[1], out = node.outputs[0];
+  const std::size_t axis = axis_of(node, k.graph.type(x).shape.size());
+  k.touch(static_cast<int>(axis));
+  int from = k.source_order(x);
+  Type type = k.graph.type(x);
+  for (std::size_t i = 0; i < type.shape.size(); ++i)  // gather looks at no more of the other axes than it gives
+    if (i != axis) {
+      const std::int64_t size = k.graph.type(out).shape[i].size();
+      from = keras::slice(k, from, static_cast<int>(i), 0, size, type);
+      type.shape[i] = size;
+    }
+  k.give_source_order(out, k.add("ops.numpy.TakeAlongAxis", {KerasRef{from}, KerasRef{k.source_order(at)}}, k.graph.type(out),
+                                 {{"axis", static_cast<std::int64_t>(axis)}}));
+}
+
+void keras_embedding(KerasLowering& k, const Node& node) {
+  const KerasWeight table = k.weight(node, "weight", "embeddings");
+  k.give_source_order(node.outputs[0], k.add("Embedding", {KerasRef{k.source_order(node.inputs[0])}}, k.graph.type(node.outputs[0]),
+                                             {{"input_dim", table.view[0]}, {"output_dim", table.view[1]}}, {table}));
+}
+
 }  // namespace
 
 OpList index() {
@@ -258,6 +293,7 @@ OpList index() {
        .torch = {{"aten.index_select.default", "x=self"}, {"aten.index.Tensor", "", 0, convert_index}},
        .tflite_in = {{"GATHER", "", 0, convert_tflite_gather}, {"GATHER_ND", "", 0, convert_tflite_gather_nd}},
        .tflite = {.lower = lower_index_select},
+       .keras = {.lower = keras_index_select},
        .source = {.torch = "torch.index_select({x}, {dim}, {index})",
                   .keras = "keras.ops.take({x}, {index}, axis={dim})",
                   .jax = "jnp.take({x}, {index}, axis={dim})"},
@@ -272,6 +308,7 @@ OpList index() {
        .eval = eval_gather,
        .torch = {{"aten.gather.default", "x=self =sparse_grad"}},
        .tflite = {.lower = lower_gather},
+       .keras = {.lower = keras_gather},
        .source = {.torch = "torch.gather({x}, {dim}, {index})",
                   .keras = "keras.ops.take_along_axis({x}, {index}, axis={dim})",
                   .jax = "gather({x}, {dim}, {index})",
@@ -295,6 +332,7 @@ OpList index() {
        },
        .torch = {{"aten.embedding.default", "", 0, convert_embedding}},
        .tflite = {.lower = lower_embedding},
+       .keras = {.lower = keras_embedding},
        .source = {.torch = "F.embedding({x}, {weight})",
                   .keras = "keras.ops.take({weight}, {x}, axis=0)",
                   .jax = "embedding({x}, {parameters})",

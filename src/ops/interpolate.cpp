@@ -2,6 +2,7 @@
 #include "ops/all_ops.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/source_helpers.h"
 #include "ops/tflite_in.h"
@@ -271,6 +272,58 @@ void source_of_interpolate(SourceSlot& slot, const Graph& graph, std::span<const
                        : "torch.ops.aten.upsample_bilinear2d({x}, {size}, {align_corners}, *{scale_factor})";
 }
 
+// ---- Keras ----------------------------------------------------------------------------------------------------------
+
+// One axis from its taps: the elements below and above, each by its weight.
+int keras_resized(KerasLowering& k, int x, int axis, const std::vector<Tap>& taps, Type& type) {
+  const auto at = static_cast<std::size_t>(axis);
+  std::vector<std::int32_t> low, high;
+  std::vector<float> near, far;
+  for (const Tap& tap : taps) {
+    low.push_back(static_cast<std::int32_t>(tap.low)), high.push_back(static_cast<std::int32_t>(tap.high));
+    near.push_back(1 - tap.weight), far.push_back(tap.weight);
+  }
+  const auto count = static_cast<std::int64_t>(taps.size());
+  type.shape[at] = count;
+  const auto take = [&](const std::vector<std::int32_t>& indices) {
+    return k.add("ops.numpy.Take", {KerasRef{x}, KerasRef{k.constant(Tensor::from(indices, {count}))}}, type,
+                 {{"axis", std::int64_t{axis}}});
+  };
+  const int first = take(low);
+  if (std::all_of(far.begin(), far.end(), [](float w) { return w == 0; })) return first;
+  Sizes sizes(type.shape.size(), 1);
+  sizes[at] = count;
+  return keras::binary(k, "Add", keras::binary(k, "Multiply", first, k.constant(Tensor::from(near, sizes)), type),
+                       keras::binary(k, "Multiply", take(high), k.constant(Tensor::from(far, sizes)), type), type);
+}
+
+// Whole factors without aligned corners are the layer UpSampling.
+void keras_interpolate(KerasLowering& k, const Node& node) {
+  const ValueId out = node.outputs[0];
+  Type type = keras::channels_last(k.graph.type(node.inputs[0]));
+  const Type result = keras::channels_last(k.graph.type(out));
+  const std::size_t axes = type.shape.size() - 2;
+  int x = k.channels_last(node.inputs[0]);
+  Ints factors;
+  std::vector<std::vector<Tap>> taps;
+  bool whole = !node.flag("align_corners");
+  for (std::size_t i = 0; i < axes; ++i) {
+    const std::int64_t from = type.shape[i + 1].size(), to = result.shape[i + 1].size();
+    taps.push_back(taps_of(node, i, from, to));
+    whole = whole && to % from == 0 && (!factor(node, i) || *factor(node, i) == static_cast<double>(to / from));
+    factors.push_back(to / from);
+  }
+  const bool nearest = node.string("mode") == "nearest";
+  if (whole && (nearest || axes == 2)) {
+    std::vector<KerasEntry> config = {{"size", axes == 1 ? Attr(factors[0]) : Attr(factors)}};
+    if (!nearest) config.push_back({"interpolation", std::string("bilinear")});
+    x = k.add(keras::places(k, node, "UpSampling"), {KerasRef{x}}, result, config);
+  } else {
+    for (std::size_t i = 0; i < axes; ++i) x = keras_resized(k, x, static_cast<int>(i) + 1, taps[i], type);
+  }
+  k.give_channels_last(out, x);
+}
+
 }  // namespace
 
 OpList interpolate() {
@@ -297,6 +350,7 @@ OpList interpolate() {
                  {.target = "aten.upsample_bilinear2d.default", .convert = convert_bilinear}},
        .tflite_in = {{"RESIZE_BILINEAR", "", 0, convert_tflite}, {"RESIZE_NEAREST_NEIGHBOR", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
+       .keras = {.lower = keras_interpolate},
        .source = {.torch = "F.interpolate({x}, size={size?}, scale_factor={scale_factor!?}, mode={mode?}, align_corners={align_corners?})",
                   .jax = "interpolate({x}, size={size?}, scale_factor={scale_factor!?}, mode={mode?}, align_corners={align_corners?})",
                   .torch_module = "nn.Upsample(size={size?}, scale_factor={scale_factor!?}, mode={mode?}, align_corners={align_corners?})",

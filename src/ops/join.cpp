@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/tflite_in.h"
 
 #include <cstring>
@@ -128,6 +129,28 @@ std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
   return {b(op, tfl_in::inputs(node), {{"dim", integer(node, "axis", 0)}})};
 }
 
+void keras_cat(KerasLowering& k, const Node& node) {
+  Order order = k.order(node.inputs[0]);
+  for (const ValueId v : node.inputs)
+    if (!k.graph.is_constant(v)) {
+      order = k.order(v);
+      break;
+    }
+  std::vector<int> parts;
+  for (const ValueId v : node.inputs) parts.push_back(k.in_order(v, order));
+  const int axis = order[static_cast<std::size_t>(infer::axis(node.integer("dim"), static_cast<int>(order.size())))];
+  k.give(node.outputs[0], keras::concatenate(k, parts, axis, ordered(k.graph.type(node.outputs[0]), order)), order);
+}
+
+void keras_stack(KerasLowering& k, const Node& node) {
+  std::vector<KerasRef> parts;
+  for (const ValueId v : node.inputs) parts.push_back({k.source_order(v)});
+  const Type& type = k.graph.type(node.outputs[0]);
+  const int axis = infer::axis(node.integer("dim"), static_cast<int>(type.shape.size()));
+  k.touch(axis);
+  k.give_source_order(node.outputs[0], k.add("ops.numpy.Stack", {parts}, type, {{"axis", std::int64_t{axis}}}));
+}
+
 }  // namespace
 
 OpList join() {
@@ -146,6 +169,7 @@ OpList join() {
                  {"aten.vstack.default", "", 0, convert_xstack<0>}},
        .tflite_in = {{"CONCATENATION", "", 0, convert_tflite<"cat">}},
        .tflite = {.lower = lower_cat},
+       .keras = {.lower = keras_cat},
        .source = {"torch.cat({xs}, dim={dim})", "keras.ops.concatenate({xs}, axis={dim})", "jnp.concatenate({xs}, axis={dim})"},
        .quant = {QuantRule::same_scale},
        .examples = {"cat(xs: [float32[1, 2, 3, 3], float32[1, 4, 3, 3]], dim: 1)",
@@ -160,6 +184,7 @@ OpList join() {
        .torch = {{"aten.stack.default", "", 0, convert_stack}},
        .tflite_in = {{"PACK", "", 0, convert_tflite<"stack">}},
        .tflite = {.lower = lower_stack},
+       .keras = {.lower = keras_stack},
        .source = {"torch.stack({xs}, dim={dim})", "keras.ops.stack({xs}, axis={dim})", "jnp.stack({xs}, axis={dim})"},
        .quant = {QuantRule::same_scale},
        .examples = {"stack(xs: [float32[1, 4, 3, 3], float32[1, 4, 3, 3]], dim: 2)",

@@ -2,6 +2,7 @@
 #include "ops/all_ops.h"
 #include "ops/gemm.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/source_helpers.h"
 #include "ops/tflite_in.h"
@@ -124,6 +125,20 @@ def linear_init(key, in_features, out_features, bias=True):
     return params
 )py";
 
+void keras_dense(KerasLowering& k, const Node& node) {
+  const Type &in = k.graph.type(node.inputs[0]), &out = k.graph.type(node.outputs[0]);
+  std::vector<KerasWeight> weights = {k.weight(node, "weight", "kernel", {1, 0})};
+  if (has_input(node, "bias")) weights.push_back(k.weight(node, "bias", "bias"));
+  int x = k.source_order(node.inputs[0]);
+  Type result = out;
+  if (in.shape.size() == 1) {
+    x = keras::reshape(k, x, {in.dtype, {1, in.shape[0]}});
+    result.shape.insert(result.shape.begin(), Dim(1));
+  }
+  const int y = k.add("Dense", {KerasRef{x}}, result, {{"units", weights[0].view[0]}, {"use_bias", weights.size() == 2}}, weights);
+  k.give_source_order(node.outputs[0], keras::reshape(k, y, out));
+}
+
 }  // namespace
 
 OpList linear() {
@@ -144,6 +159,7 @@ OpList linear() {
        .torch = {{"aten.linear.default", "x=input"}},
        .tflite_in = {{"FULLY_CONNECTED", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
+       .keras = {.lower = keras_dense},
        .source = {.torch = "F.linear({x}, {weight}, {bias})",
                   .keras = "keras.ops.matmul({x}, keras.ops.transpose({weight})) + {bias}",
                   .jax = "linear({x}, {parameters})",

@@ -4,6 +4,7 @@
 #include "ops/foreign.h"
 #include "ops/gemm.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/tflite_in.h"
 
@@ -200,6 +201,19 @@ def attention(query, key, value, mask=None, is_causal=False, scale=None):
     return jax.nn.softmax(scores, axis=-1) @ value
 )py";
 
+void keras_matmul(KerasLowering& k, const Node& node) {
+  const ValueId x = node.inputs[0], y = node.inputs[1], out = node.outputs[0];
+  const std::size_t x_rank = k.graph.type(x).shape.size(), y_rank = k.graph.type(y).shape.size();
+  const Type& type = k.graph.type(out);
+  if (k.graph.is_constant(y) && y_rank == 2 && x_rank >= 2) {
+    const KerasWeight kernel = k.weight(node, "y", "kernel");
+    return k.give_source_order(
+        out, k.add("Dense", {KerasRef{k.source_order(x)}}, type, {{"units", kernel.view[1]}, {"use_bias", false}}, {kernel}));
+  }
+  if (x_rank != y_rank || x_rank < 3) k.touch(0);
+  k.give_source_order(out, k.add("ops.numpy.Matmul", {KerasRef{k.source_order(x)}, KerasRef{k.source_order(y)}}, type));
+}
+
 }  // namespace
 
 OpList matmul() {
@@ -220,6 +234,7 @@ OpList matmul() {
                  {"aten.baddbmm.default", "", 0, convert_add<"batch1", "batch2">}},
        .tflite_in = {{"BATCH_MATMUL", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
+       .keras = {.lower = keras_matmul},
        .source = {"torch.matmul({x}, {y})", "keras.ops.matmul({x}, {y})", "jnp.matmul({x}, {y})"},
        .quant = {QuantRule::own_range},
        .examples = {"matmul(x: float32[2, 3, 4], y: float32[2, 4, 5])", "matmul(x: float32[3, 4], y: const float32[4, 5])",

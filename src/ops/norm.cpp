@@ -4,6 +4,7 @@
 #include "ops/axes.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/source_helpers.h"
 #include "ops/spatial.h"
@@ -364,6 +365,56 @@ void source_of_instance_norm(SourceSlot& slot, const Graph& graph, std::span<con
   if (!bias) slot.torch_helpers = {torch_text::without};
 }
 
+// ---- Keras ----------------------------------------------------------------------------------------------------------
+
+// What the layers of normalisation share: gamma and beta where the node has them.
+std::vector<KerasWeight> keras_learned(KerasLowering& k, const Node& node, std::vector<KerasEntry>& config) {
+  std::vector<KerasWeight> weights;
+  config.push_back({"epsilon", node.number("eps")});
+  if (has_input(node, "weight"))
+    weights.push_back(k.weight(node, "weight", "gamma"));
+  else
+    config.push_back({"scale", false});
+  if (has_input(node, "bias"))
+    weights.push_back(k.weight(node, "bias", "beta"));
+  else
+    config.push_back({"center", false});
+  return weights;
+}
+
+// PyTorch's momentum of 0.1 is the share of the new, Keras's 0.9 that of the old.
+void keras_batch_norm(KerasLowering& k, const Node& node) {
+  std::vector<KerasEntry> config = {{"momentum", 0.9}};
+  std::vector<KerasWeight> weights = keras_learned(k, node, config);
+  weights.push_back(k.weight(node, "running_mean", "moving_mean"));
+  weights.push_back(k.weight(node, "running_var", "moving_variance"));
+  const ValueId out = node.outputs[0];
+  k.give_channels_last(out, k.add("BatchNormalization", {KerasRef{k.channels_last(node.inputs[0])}},
+                                  keras::channels_last(k.graph.type(out)), config, weights));
+}
+
+void keras_layer_norm(KerasLowering& k, const Node& node) {
+  const ValueId out = node.outputs[0];
+  const auto rank = static_cast<std::int64_t>(k.graph.type(out).shape.size());
+  const auto normalized = static_cast<std::int64_t>(node.ints("normalized_shape").size());
+  if (rank == normalized) k.touch(0);
+  Ints axes;
+  for (std::int64_t i = rank - normalized; i < rank; ++i) axes.push_back(i);
+  std::vector<KerasEntry> config = {{"axis", normalized == 1 ? Attr(std::int64_t{-1}) : Attr(axes)}};
+  const std::vector<KerasWeight> weights = keras_learned(k, node, config);
+  k.give_source_order(out, k.add("LayerNormalization", {KerasRef{k.source_order(node.inputs[0])}}, k.graph.type(out), config, weights));
+}
+
+// Instance normalisation is that of as many groups as there are channels.
+void keras_group_norm(KerasLowering& k, const Node& node) {
+  const ValueId out = node.outputs[0];
+  const Type type = keras::channels_last(k.graph.type(out));
+  const bool instance = node.op->name == "instance_norm";
+  std::vector<KerasEntry> config = {{"groups", instance ? type.shape.back().size() : node.integer("num_groups")}};
+  const std::vector<KerasWeight> weights = keras_learned(k, node, config);
+  k.give_channels_last(out, k.add("GroupNormalization", {KerasRef{k.channels_last(node.inputs[0])}}, type, config, weights));
+}
+
 OpDef batch_norm_def() {
   std::vector<Input> inputs = norm_inputs("[N, C, …]", "[C]");
   inputs.push_back({"running_mean", "[C]", Role::parameter});
@@ -384,6 +435,7 @@ OpDef batch_norm_def() {
       .torch = {{"aten.batch_norm.default", "x=input =momentum =cudnn_enabled =training:false"},
                 {"aten._native_batch_norm_legit_no_training.default", "x=input =momentum"}},
       .tflite = {.lower = lower_batch_norm},
+      .keras = {.lower = keras_batch_norm},
       .source = {.torch = "F.batch_norm({x}, {running_mean}, {running_var}, {weight}, {bias}, eps={eps})",
                  .keras = "keras.ops.batch_normalization({x}, {running_mean}, {running_var}, -1, {bias}, {weight}, {eps})",
                  .jax = "batch_norm({x}, {parameters}, eps={eps?})",
@@ -412,6 +464,7 @@ OpDef layer_norm_def() {
           .layout = {LayoutRule::fixed},
           .torch = {{"aten.layer_norm.default", "x=input =cudnn_enable"}},
           .tflite = {.lower = lower_layer_norm},
+          .keras = {.lower = keras_layer_norm},
           .source = {.torch = "F.layer_norm({x}, {normalized_shape}, {weight}, {bias}, {eps})",
                      .jax = "layer_norm({x}, {normalized_shape}, {parameters}, eps={eps?})",
                      .torch_module = "nn.LayerNorm({normalized_shape!}, eps={eps?}, elementwise_affine={affine?}, bias={bias?})",
@@ -438,6 +491,7 @@ OpDef group_norm_def() {
           .layout = {LayoutRule::spatial},
           .torch = {{"aten.group_norm.default", "x=input =cudnn_enabled"}},
           .tflite = {.lower = lower_group_norm},
+          .keras = {.lower = keras_group_norm},
           .source = {.torch = "F.group_norm({x}, {num_groups}, {weight}, {bias}, {eps})",
                      .jax = "group_norm({x}, {num_groups}, {parameters}, eps={eps?})",
                      .torch_module = "nn.GroupNorm({num_groups}, {channels}, eps={eps?}, affine={affine?})",
@@ -466,6 +520,7 @@ OpDef instance_norm_def() {
       .layout = {LayoutRule::spatial},
       .torch = {{.target = "aten.instance_norm.default", .convert = convert_instance_norm}},
       .tflite = {.lower = lower_instance_norm},
+      .keras = {.lower = keras_group_norm},
       .source = {.torch = "F.instance_norm({x}, None, None, {weight}, {bias}, True, 0.1, {eps})",
                  .jax = "instance_norm({x}, {parameters}, eps={eps?})",
                  .torch_module = "nn.InstanceNorm2d({features}, eps={eps?}, affine={affine?})",

@@ -2,6 +2,7 @@
 #include "ops/axes.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/spatial.h"
 #include "ops/tflite_in.h"
@@ -223,6 +224,68 @@ def pad(x, pad, mode="constant", value=0.0):
     return jnp.pad(x, widths, {"replicate": "edge", "circular": "wrap"}.get(mode, mode))
 )py";
 
+// ---- Keras ----------------------------------------------------------------------------------------------------------
+
+// replicate and circular: the pieces to be repeated, joined on each axis.
+int keras_join_ends(KerasLowering& k, const Node& node, int x, const std::vector<Ends>& ends, Type& type) {
+  const bool circular = node.string("mode") == "circular";
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    const auto [before, after] = ends[i];
+    if (!ends[i].any()) continue;
+    const std::int64_t size = type.shape[i].size();
+    const int axis = static_cast<int>(i);
+    std::vector<int> parts;
+    if (circular && before) parts.push_back(keras::slice(k, x, axis, size - before, before, type));
+    if (!circular && before) parts.insert(parts.end(), static_cast<std::size_t>(before), keras::slice(k, x, axis, 0, 1, type));
+    parts.push_back(x);
+    if (circular && after) parts.push_back(keras::slice(k, x, axis, 0, after, type));
+    if (!circular && after) parts.insert(parts.end(), static_cast<std::size_t>(after), keras::slice(k, x, axis, size - 1, 1, type));
+    type.shape[i] = size + before + after;
+    x = keras::concatenate(k, parts, axis, type);
+  }
+  return x;
+}
+
+void keras_pad(KerasLowering& k, const Node& node) {
+  const ValueId value = node.inputs[0];
+  const std::size_t rank = k.graph.type(value).shape.size();
+  const std::vector<Ends> by_source = ends_of(node, rank);
+  const bool spatial = (rank == 3 || rank == 4) && !by_source[0].any() && !by_source[1].any();
+  const Order order = spatial ? LayoutLowering::channels_last_order(static_cast<int>(rank)) : k.order(value);
+  int x = k.in_order(value, order);
+  Type type = ordered(k.graph.type(value), order);
+  std::vector<Ends> ends(rank);
+  for (std::size_t i = 0; i < rank; ++i) ends[static_cast<std::size_t>(order[i])] = by_source[i];
+  std::vector<Ints> amounts;
+  bool some = false;
+  for (std::size_t i = 0; i < rank; ++i) {  // what is cut is sliced off first
+    if (ends[i].any()) k.touch(static_cast<int>(i));
+    const std::int64_t begin = std::max<std::int64_t>(-ends[i].before, 0), lost = begin + std::max<std::int64_t>(-ends[i].after, 0);
+    const std::int64_t left = type.shape[i].size() - lost;
+    if (left < 0) k.refuse(node, "it cuts more at one end than the axis holds");
+    x = keras::slice(k, x, static_cast<int>(i), begin, left, type);
+    type.shape[i] = left;
+    ends[i] = {std::max<std::int64_t>(ends[i].before, 0), std::max<std::int64_t>(ends[i].after, 0)};
+    some = some || ends[i].any();
+    amounts.push_back({ends[i].before, ends[i].after});
+  }
+  const std::string& mode = node.string("mode");
+  const double fill = node.number("value");
+  if (some && mode != "constant" && mode != "reflect") {
+    x = keras_join_ends(k, node, x, ends, type);
+  } else if (some) {
+    type = ordered(k.graph.type(node.outputs[0]), order);
+    const std::vector<Ints> places = spatial ? std::vector<Ints>(amounts.begin() + 1, amounts.end() - 1) : std::vector<Ints>{};
+    if (spatial && k.batched() && mode == "constant" && fill == 0)
+      x = k.add(keras::places(k, node, "ZeroPadding"), {KerasRef{x}}, type,
+                {{"padding", rank == 3 ? KerasValue(Attr(places[0])) : KerasValue(places)}});
+    else
+      x = k.add("ops.numpy.Pad", fill == 0 ? std::vector<KerasValue>{KerasRef{x}} : std::vector<KerasValue>{KerasRef{x}, Attr(fill)}, type,
+                {{"pad_width", amounts}, {"mode", mode}});
+  }
+  k.give(node.outputs[0], x, order);
+}
+
 }  // namespace
 
 OpList pad() {
@@ -244,6 +307,7 @@ OpList pad() {
                  {.target = "aten.replication_pad2d.default", .convert = convert_replication}},
        .tflite_in = {{"PAD", "", 0, convert_tflite}, {"PADV2", "", 0, convert_tflite}, {"MIRROR_PAD", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
+       .keras = {.lower = keras_pad},
        .source = {.torch = "F.pad({x}, {pad}, mode={mode?}, value={value?})",
                   .jax = "pad({x}, {pad}, mode={mode?}, value={value?})",
                   .jax_helpers = {pad_source}},

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/tflite_in.h"
 
 namespace wherry::ops {
@@ -30,7 +31,9 @@ std::vector<Type> infer_permute(const OpTypes& t) {
 
 void eval_permute(OpValues& v) { v["x"].permuted(permutation(v.node.ints("dims"), v["x"].rank())).copy_to(v.out().mutable_data()); }
 
-void lower_permute(TflLowering& l, const Node& node) {
+// For every target that keeps orders of axes: nothing moves yet.
+template <class Target>
+void lower_permute(Target& l, const Node& node) {
   const ValueId x = node.inputs[0];
   const Order order = l.order(x);
   Order after;
@@ -116,6 +119,7 @@ OpList permute() {
                  {"aten.movedim.intlist", "", 0, convert_movedim}},
        .tflite_in = {{"TRANSPOSE", "", 0, convert_tflite}},
        .tflite = {.lower = lower_permute},
+       .keras = {.lower = lower_permute},
        .source = {"torch.permute({x}, {dims})", "keras.ops.transpose({x}, {dims})", "jnp.transpose({x}, {dims})"},
        .quant = {QuantRule::same_scale},
        .examples = {"permute(x: float32[1, 3, 4, 5], dims: [0, 2, 3, 1])", "permute(x: float32[2, 3, 4], dims: [2, 0, -2])"}},

@@ -3,6 +3,7 @@
 #include "ops/all_ops.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/source_helpers.h"
 #include "ops/tflite_in.h"
@@ -319,6 +320,67 @@ def avg_pool(
     return add_up(jnp.pad(x, around)) / (divisor_override or add_up(counted))
 )py";
 
+// ---- Keras ----------------------------------------------------------------------------------------------------------
+
+std::vector<KerasEntry> keras_windows(const std::vector<Window>& windows, const std::string& padding) {
+  std::vector<KerasEntry> config = {{"pool_size", keras::kernels(windows)}, {"strides", keras::strides(windows)}};
+  if (padding != "valid") config.push_back({"padding", padding});
+  return config;
+}
+
+// The greatest of slices, one for each element of the window.
+int keras_dilated_max(KerasLowering& k, int x, Type type, const std::vector<Window>& windows, const Type& out, std::size_t axis) {
+  if (axis == windows.size()) return x;
+  const Window& w = windows[axis];
+  int most = -1;
+  Type narrow = type;
+  narrow.shape[axis + 1] = out.shape[axis + 1];
+  for (std::int64_t i = 0; i < w.kernel; ++i) {
+    const int part = keras::slice(k, x, static_cast<int>(axis) + 1, i * w.dilation, out.shape[axis + 1].size(), type, w.stride);
+    most = most < 0 ? part : keras::binary(k, "Maximum", most, part, narrow);
+  }
+  return keras_dilated_max(k, most, narrow, windows, out, axis + 1);
+}
+
+void keras_max(KerasLowering& k, const Node& node) {
+  const std::vector<Window> windows = windows_of(node, k.graph.type(node.inputs[0]).shape);
+  const Type out = keras::channels_last(k.graph.type(node.outputs[0]));
+  const bool dilated = std::any_of(windows.begin(), windows.end(), [](const Window& w) { return w.dilation > 1 && w.kernel > 1; });
+  const keras::Padded in = keras::pad(k, node, node.inputs[0], windows, std::numeric_limits<float>::lowest(), !dilated);
+  if (dilated) return k.give_channels_last(node.outputs[0], keras_dilated_max(k, in.x, in.type, windows, out, 0));
+  k.give_channels_last(node.outputs[0],
+                       k.add(keras::places(k, node, "MaxPooling"), {KerasRef{in.x}}, out, keras_windows(windows, in.padding)));
+}
+
+// "same" divides by what lies inside the input: the meaning of count_include_pad=False (on PyTorch only where both sides are padded
+// alike). Elsewhere the window's size is divided by
+// and a factor puts right what lies at the border.
+void keras_average(KerasLowering& k, const Node& node) {
+  const Shape& shape = k.graph.type(node.inputs[0]).shape;
+  const std::vector<Window> windows = windows_of(node, shape);
+  const Type out = keras::channels_last(k.graph.type(node.outputs[0]));
+  const std::optional<std::int64_t> fixed = override_of(node);
+  const bool even = std::all_of(windows.begin(), windows.end(), [](const Window& w) { return w.before == w.after; });
+  const keras::Padded in = keras::pad(k, node, node.inputs[0], windows, 0, even && !node.flag("count_include_pad") && !fixed);
+  int y = k.add(keras::places(k, node, "AveragePooling"), {KerasRef{in.x}}, out, keras_windows(windows, in.padding));
+  std::int64_t area = 1;
+  for (const Window& w : windows) area *= w.kernel;
+  if (fixed) {
+    if (*fixed != area)
+      y = keras::binary(k, "Multiply", y, k.constant(Tensor::scalar(static_cast<double>(area) / static_cast<double>(*fixed))), out);
+  } else if (in.padding == "valid") {
+    const Divisors d = divisors_of(node, windows, shape, k.graph.type(node.outputs[0]).shape);
+    std::vector<float> factors;
+    for (const std::int64_t r : d.rows)
+      for (const std::int64_t c : d.columns) factors.push_back(static_cast<float>(area) / static_cast<float>(r * c));
+    Sizes sizes = {1, static_cast<std::int64_t>(d.rows.size()), static_cast<std::int64_t>(d.columns.size()), 1};
+    if (windows.size() == 1) sizes.erase(sizes.begin() + 1);
+    if (std::any_of(factors.begin(), factors.end(), [](float f) { return f != 1; }))
+      y = keras::binary(k, "Multiply", y, k.constant(Tensor::from(factors, sizes)), out);
+  }
+  k.give_channels_last(node.outputs[0], y);
+}
+
 OpDef max_pool(std::string_view name, int axes, ForeignMap map, std::string_view keras) {
   const AttrKind kind = axes == 1 ? AttrKind::ints1 : AttrKind::ints2;
   std::vector<AttrDef> attrs = window_attrs(kind, static_cast<std::size_t>(axes));
@@ -337,6 +399,7 @@ OpDef max_pool(std::string_view name, int axes, ForeignMap map, std::string_view
           .layout = {LayoutRule::spatial},
           .torch = {map},
           .tflite = {.lower = lower_max},
+          .keras = {.lower = keras_max},
           .source =
               {.torch = axes == 1 ? "F.max_pool1d({x}, {kernel_size}, {stride}, {padding}, {dilation}, {ceil_mode})"
                                   : "F.max_pool2d({x}, {kernel_size}, {stride}, {padding}, {dilation}, {ceil_mode})",
@@ -369,6 +432,7 @@ OpDef avg_pool(std::string_view name, int axes, ForeignMap map, std::string_view
       .layout = {LayoutRule::spatial},
       .torch = {map},
       .tflite = {.lower = lower_average},
+      .keras = {.lower = keras_average},
       .source = {.torch =
                      axes == 1
                          ? "F.avg_pool1d({x}, {kernel_size}, {stride}, {padding}, {ceil_mode}, {count_include_pad})"

@@ -2,6 +2,7 @@
 #include "ops/axes.h"
 #include "ops/elementwise.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/tflite_in.h"
 
@@ -70,6 +71,21 @@ def prelu(x, weight):
     return jnp.where(x > 0, x, slopes * x)
 )py";
 
+void keras_prelu(KerasLowering& k, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const auto rank = static_cast<int>(k.graph.type(x).shape.size());
+  if (rank < 2) k.refuse(node, "Keras's PReLU takes a batch");
+  const std::int64_t slopes = element_count(sizes(k.graph.type(node.inputs[1]).shape));
+  Sizes view(static_cast<std::size_t>(rank - 1), 1);
+  view.back() = slopes;
+  Ints shared;
+  for (int axis = 1; axis < (slopes == 1 ? rank : rank - 1); ++axis) shared.push_back(axis);
+  std::vector<KerasEntry> config;
+  if (!shared.empty()) config.push_back({"shared_axes", shared});
+  k.give_channels_last(out, k.add("PReLU", {KerasRef{k.channels_last(x)}}, keras::channels_last(k.graph.type(out)), config,
+                                  {k.weight(node, "weight", "alpha", {}, view)}));
+}
+
 }  // namespace
 
 OpList prelu() {
@@ -89,6 +105,7 @@ OpList prelu() {
        .torch = {{"aten.prelu.default", "x=self"}},
        .tflite_in = {{"PRELU", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
+       .keras = {.lower = keras_prelu},
        .source = {.torch = "F.prelu({x}, {weight})",
                   .keras = "keras.layers.PReLU(shared_axes=[1, 2])({x})",
                   .jax = "prelu({x}, {parameters})",

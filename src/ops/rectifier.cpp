@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/tflite_in.h"
 
 #include <limits>
@@ -102,6 +103,23 @@ void source_of_clamp(SourceSlot& slot, const Graph& graph, std::span<const Node*
   slot.jax = "jnp.clip({x}, {min}, {max}).astype({x}.dtype)";
 }
 
+void keras_limits(KerasLowering& k, const Node& node) {
+  const Limits limits = limits_of(node);
+  const bool low = !std::isinf(limits.low), high = !std::isinf(limits.high);
+  const bool whole = !is_float(k.graph.type(node.inputs[0]).dtype);
+  if (!whole && limits.low == 0)
+    return keras::lower_each(k, node, "ReLU",
+                             high ? std::vector<KerasEntry>{{"max_value", Attr(double(limits.high))}} : std::vector<KerasEntry>{});
+  const auto number = [&](double value) { return whole ? Attr(static_cast<std::int64_t>(value)) : Attr(value); };
+  if (low && high) return keras::lower_each(k, node, "ops.numpy.Clip", {{"x_min", number(limits.low)}, {"x_max", number(limits.high)}});
+  const std::vector<int> order = k.order(node.inputs[0]);
+  const Type type = ordered(k.graph.type(node.outputs[0]), order);
+  int x = k.as_is(node.inputs[0]);
+  if (low || high)
+    x = keras::binary(k, low ? "Maximum" : "Minimum", x, k.constant(Tensor::scalar(low ? limits.low : limits.high, type.dtype)), type);
+  k.give(node.outputs[0], x, order);
+}
+
 }  // namespace
 
 OpList rectifier() {
@@ -114,6 +132,7 @@ OpList rectifier() {
        .layout = any,
        .torch = {{"aten.relu.default", "x=self"}, {"aten.relu_.default", "x=self"}},
        .tflite = {.builtin = "RELU"},
+       .keras = {.layer = "ReLU"},
        .source = {.torch = "F.relu({x})", .keras = "keras.activations.relu({x})", .jax = "jax.nn.relu({x})", .torch_module = "nn.ReLU()"},
        .quant = {QuantRule::same_scale},
        .examples = {"relu(x: float32[1, 16, 7, 7])"}},
@@ -127,6 +146,7 @@ OpList rectifier() {
        .layout = any,
        .torch = {{"aten.relu6.default", "x=self"}, {"aten.relu6_.default", "x=self"}},
        .tflite = {.builtin = "RELU6"},
+       .keras = {.layer = "ReLU", .config = "max_value=#6"},
        .source =
            {.torch = "F.relu6({x})", .keras = "keras.activations.relu6({x})", .jax = "jax.nn.relu6({x})", .torch_module = "nn.ReLU6()"},
        .quant = {QuantRule::same_scale},
@@ -141,6 +161,7 @@ OpList rectifier() {
        .torch = {{"aten.hardtanh.default", "", 0, convert_hardtanh}, {"aten.hardtanh_.default", "", 0, convert_hardtanh}},
        .tflite_in = {{"RELU_N1_TO_1", "x=0"}, {"RELU_0_TO_1", "", 0, convert_tflite_relu_0_to_1}},
        .tflite = {.lower = lower_limits},
+       .keras = {.lower = keras_limits},
        .source = {.torch = "F.hardtanh({x}, min_val={min_val?}, max_val={max_val?})",
                   .keras = "keras.ops.clip({x}, {min_val}, {max_val})",
                   .jax = "jnp.clip({x}, {min_val}, {max_val})",
@@ -165,6 +186,7 @@ OpList rectifier() {
                  {"aten.clamp_max_.default", "", 0, convert_clamp},
                  {"aten.clamp.Tensor", "", 0, convert_clamp_tensor}},
        .tflite = {.lower = lower_limits},
+       .keras = {.lower = keras_limits},
        .source = {.torch = "torch.clamp({x}, min={min?}, max={max?})",
                   .keras = "keras.ops.clip({x}, {min}, {max})",
                   .jax = "jnp.clip({x}, {min}, {max})"},
@@ -181,6 +203,7 @@ OpList rectifier() {
        .layout = any,
        .torch = {{"aten.leaky_relu.default", "x=self"}, {"aten.leaky_relu_.default", "x=self"}},
        .tflite = {.builtin = "LEAKY_RELU", .options = "alpha=negative_slope"},
+       .keras = {.layer = "LeakyReLU", .config = "negative_slope=negative_slope"},
        .source = {.torch = "F.leaky_relu({x}, negative_slope={negative_slope?})",
                   .keras = "keras.activations.leaky_relu({x}, negative_slope={negative_slope})",
                   .jax = "jax.nn.leaky_relu({x}, {negative_slope})",
@@ -197,6 +220,7 @@ OpList rectifier() {
        .layout = any,
        .torch = {{"aten.hardswish.default", "x=self"}, {"aten.hardswish_.default", "x=self"}},
        .tflite = {.builtin = "HARD_SWISH"},
+       .keras = {.layer = "Activation", .config = "activation=#hard_silu"},
        .source = {.torch = "F.hardswish({x})",
                   .keras = "keras.activations.hard_silu({x})",
                   .jax = "jax.nn.hard_silu({x})",
@@ -213,6 +237,7 @@ OpList rectifier() {
        .expand = expand_hardsigmoid,
        .layout = any,
        .torch = {{"aten.hardsigmoid.default", "x=self"}, {"aten.hardsigmoid_.default", "x=self"}},
+       .keras = {.layer = "Activation", .config = "activation=#hard_sigmoid"},
        .source = {.torch = "F.hardsigmoid({x})",
                   .keras = "keras.activations.hard_sigmoid({x})",
                   .jax = "jax.nn.hard_sigmoid({x})",

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/tflite_in.h"
 
@@ -256,6 +257,23 @@ void source_of_prod(SourceSlot& slot, const Graph&, std::span<const Node* const>
   slot.torch_helpers = {};
 }
 
+// An average over the places alone is the layer that has a name for it.
+void keras_reduce(KerasLowering& k, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Order order = k.order(x);
+  const std::vector<int> axes = reduced(node, static_cast<int>(order.size()));
+  if (order.empty() || axes.empty()) return k.give(out, k.as_is(x), order);
+  Ints placed;
+  for (const int axis : axes) placed.push_back(order[static_cast<std::size_t>(axis)]), k.touch(order[static_cast<std::size_t>(axis)]);
+  std::sort(placed.begin(), placed.end());
+  const bool keep = node.flag("keepdim");
+  const Order after = keep ? order : without_axes(order, axes);
+  const Type type = ordered(k.graph.type(out), after);
+  if (k.batched() && node.op->name == "mean" && order.size() == 4 && placed == Ints{1, 2})
+    return k.give(out, k.add("GlobalAveragePooling2D", {KerasRef{k.as_is(x)}}, type, {{"keepdims", keep}}), after);
+  k.give(out, k.add(node.op->keras.layer, {KerasRef{k.as_is(x)}}, type, {{"axis", placed}, {"keepdims", keep}}), after);
+}
+
 }  // namespace
 
 OpList reduce() {
@@ -270,6 +288,7 @@ OpList reduce() {
        .torch = {{"aten.mean.dim", "", 0, convert<"mean", false>}, {"aten.mean.default", "", 0, convert<"mean", false>}},
        .tflite_in = {{"MEAN", "", 0, convert_tflite<"mean">}},
        .tflite = {.builtin = "MEAN", .lower = lower_reduce},
+       .keras = {.layer = "ops.numpy.Mean", .lower = keras_reduce},
        .source = {.torch = "torch.mean({x}, dim={dim!}, keepdim={keepdim?})",
                   .keras = "keras.ops.mean({x}, axis={dim}, keepdims={keepdim})",
                   .jax = "jnp.mean({x}, axis={dim!}, keepdims={keepdim?})"},
@@ -289,6 +308,7 @@ OpList reduce() {
                  {"aten.norm.ScalarOpt_dim", "", 0, convert_norm<"p">}},
        .tflite_in = {{"SUM", "", 0, convert_tflite<"sum">}},
        .tflite = {.builtin = "SUM", .lower = lower_reduce},
+       .keras = {.layer = "ops.numpy.Sum", .lower = keras_reduce},
        .source = {.torch = "torch.sum({x}, dim={dim!}, keepdim={keepdim?})",
                   .keras = "keras.ops.sum({x}, axis={dim}, keepdims={keepdim})",
                   .jax = "jnp.sum({x}, axis={dim!}, keepdims={keepdim?})"},
@@ -306,6 +326,7 @@ OpList reduce() {
                  {"aten.max.dim", "", 0, convert_values<"amax">}},
        .tflite_in = {{"REDUCE_MAX", "", 0, convert_tflite<"amax">}},
        .tflite = {.builtin = "REDUCE_MAX", .lower = lower_reduce},
+       .keras = {.layer = "ops.numpy.Max", .lower = keras_reduce},
        .source = {.torch = "torch.amax({x}, dim={dim!}, keepdim={keepdim?})",
                   .keras = "keras.ops.max({x}, axis={dim}, keepdims={keepdim})",
                   .jax = "jnp.max({x}, axis={dim!}, keepdims={keepdim?})"},
@@ -325,6 +346,7 @@ OpList reduce() {
                  {"aten.min.dim", "", 0, convert_values<"amin">}},
        .tflite_in = {{"REDUCE_MIN", "", 0, convert_tflite<"amin">}},
        .tflite = {.builtin = "REDUCE_MIN", .lower = lower_reduce},
+       .keras = {.layer = "ops.numpy.Min", .lower = keras_reduce},
        .source = {.torch = "torch.amin({x}, dim={dim!}, keepdim={keepdim?})",
                   .keras = "keras.ops.min({x}, axis={dim}, keepdims={keepdim})",
                   .jax = "jnp.min({x}, axis={dim!}, keepdims={keepdim?})"},
@@ -342,6 +364,7 @@ OpList reduce() {
        .torch = {{"aten.prod.default", "", 0, convert<"prod", true>}, {"aten.prod.dim_int", "", 0, convert<"prod", true>}},
        .tflite_in = {{"REDUCE_PROD", "", 0, convert_tflite<"prod">}},
        .tflite = {.builtin = "REDUCE_PROD", .lower = lower_reduce},
+       .keras = {.layer = "ops.numpy.Prod", .lower = keras_reduce},
        .source = {.torch = "prod({x}, {dim}, keepdim={keepdim?})",
                   .keras = "keras.ops.prod({x}, axis={dim}, keepdims={keepdim})",
                   .jax = "jnp.prod({x}, axis={dim!}, keepdims={keepdim?})",

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/tflite_in.h"
 
@@ -220,6 +221,29 @@ def expand(x, size):
     return jnp.broadcast_to(x, sizes)
 )py";
 
+// Each axis so many times, after the leading ones that a higher rank asks for.
+void keras_tile(KerasLowering& k, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Type &in = k.graph.type(x), &type = k.graph.type(out);
+  const bool grown = type.shape.size() > in.shape.size();
+  const Order order = grown ? identity_order(static_cast<int>(type.shape.size())) : k.order(x);
+  const int tensor = grown ? keras::reshape(k, k.source_order(x), {in.dtype, led_by_ones(in.shape, type.shape.size())}) : k.as_is(x);
+  const Sizes from = sizes(k.tensor(tensor).type.shape), to = sizes(ordered(type, order).shape);
+  Ints times;
+  for (std::size_t i = 0; i < to.size(); ++i) times.push_back(from[i] == to[i] ? 1 : to[i] / std::max<std::int64_t>(from[i], 1));
+  if (std::all_of(times.begin(), times.end(), [](std::int64_t n) { return n == 1; })) return k.give(out, tensor, order);
+  if (times[0] != 1) k.touch(0);
+  k.give(out, k.add("ops.numpy.Tile", {KerasRef{tensor}}, ordered(type, order), {{"repeats", times}}), order);
+}
+
+void keras_flip(KerasLowering& k, const Node& node) {
+  const Order order = k.order(node.inputs[0]);
+  Ints axes;
+  for (const int axis : flipped(node, static_cast<int>(order.size())))
+    axes.push_back(order[static_cast<std::size_t>(axis)]), k.touch(order[static_cast<std::size_t>(axis)]);
+  keras::lower_each(k, node, "ops.numpy.Flip", {{"axis", axes}});
+}
+
 }  // namespace
 
 OpList repeat() {
@@ -235,6 +259,7 @@ OpList repeat() {
                  {"aten.broadcast_to.default", "", 0, convert_expand}},
        .tflite_in = {{"BROADCAST_TO", "", 0, convert_tflite_broadcast}},
        .tflite = {.lower = lower_expand},
+       .keras = {.lower = keras_tile},
        .source = {.torch = "{x}.expand({size})",
                   .keras = "keras.ops.broadcast_to({x}, {size})",
                   .jax = "expand({x}, {size})",
@@ -251,6 +276,7 @@ OpList repeat() {
        .torch = {{"aten.repeat.default", "x=self"}, {"aten.tile.default", "", 0, convert_tile}},
        .tflite_in = {{"TILE", "", 0, convert_tflite_tile}},
        .tflite = {.lower = lower_repeat},
+       .keras = {.lower = keras_tile},
        .source = {.torch = "{x}.repeat({repeats})", .keras = "keras.ops.tile({x}, {repeats})", .jax = "jnp.tile({x}, {repeats})"},
        .quant = {QuantRule::same_scale},
        .examples = {"repeat(x: float32[1, 3, 2, 2], repeats: [1, 2, 3, 1])", "repeat(x: float32[3], repeats: [2, 2])"}},
@@ -276,6 +302,7 @@ OpList repeat() {
        .torch = {{"aten.flip.default", "x=self"}},
        .tflite_in = {{"REVERSE_V2", "", 0, convert_tflite_reverse}},
        .tflite = {.lower = lower_flip},
+       .keras = {.lower = keras_flip},
        .source = {.torch = "torch.flip({x}, {dims})", .keras = "keras.ops.flip({x}, {dims})", .jax = "jnp.flip({x}, {dims})"},
        .quant = {QuantRule::same_scale},
        .examples = {"flip(x: float32[1, 3, 4, 4], dims: [2, 3])", "flip(x: float32[2, 5], dims: -1)"}},

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/tflite_in.h"
 
@@ -121,13 +122,17 @@ Order order_for(const std::vector<int>& wanted, const Sizes& sizes, const Order*
   return order;
 }
 
+int reshaped(TflLowering& l, int x, const Type& type) { return tfl::reshape(l, x, type); }
+int reshaped(KerasLowering& l, int x, const Type& type) { return keras::reshape(l, x, type); }
+
 // Axes that are split or merged must lie side by side in source order; everything else may lie where it lies.
-void lower_reshape(TflLowering& l, const Node& node) {
+template <class Target>
+void lower_reshape(Target& l, const Node& node) {
   const ValueId x = node.inputs[0], out = node.outputs[0];
   const Type& type = l.graph.type(out);
   const Sizes from = sizes(l.graph.type(x).shape), to = sizes(type.shape);
   std::optional<Groups> groups = groups_of(from, to);
-  if (!groups) return l.give_source_order(out, tfl::reshape(l, l.source_order(x), type));
+  if (!groups) return l.give_source_order(out, reshaped(l, l.source_order(x), type));
   std::vector<std::size_t> turn(groups->from.size());
   std::iota(turn.begin(), turn.end(), std::size_t{0});
   const Order order = l.order(x);
@@ -144,7 +149,7 @@ void lower_reshape(TflLowering& l, const Node& node) {
   }
   const int tensor = lying(order, from) == wanted ? l.as_is(x) : l.in_order(x, order_for(wanted, from));
   const Order after = order_for(result, to);
-  l.give(out, tfl::reshape(l, tensor, ordered(type, after)), after);
+  l.give(out, reshaped(l, tensor, ordered(type, after)), after);
 }
 
 // The shape as an attribute: a symbolic size becomes -1.
@@ -261,6 +266,7 @@ OpList reshape() {
                  {"aten.reshape_as.default", "", 0, convert_view}},
        .tflite_in = {{"RESHAPE", "", 0, convert_tflite}, {"SQUEEZE", "", 0, convert_tflite}, {"EXPAND_DIMS", "", 0, convert_tflite}},
        .tflite = {.lower = lower_reshape},
+       .keras = {.lower = lower_reshape},
        .source = {.torch = "torch.reshape({x}, {shape})", .keras = "keras.ops.reshape({x}, {shape})", .jax = "jnp.reshape({x}, {shape})"},
        .quant = {QuantRule::same_scale},
        .examples = {"reshape(x: float32[2, 6, 4, 4], shape: [2, -1])", "reshape(x: float32[2, 6], shape: [2, 6, 1, 1])",

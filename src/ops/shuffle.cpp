@@ -1,10 +1,13 @@
 // Operators that move elements between channels and places: channel_shuffle, pixel_shuffle, pixel_unshuffle.
 #include "ops/all_ops.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/tflite_in.h"
 
 #include <fmt/format.h>
+
+#include <numeric>
 
 #include <cstring>
 
@@ -165,6 +168,44 @@ def pixel_unshuffle(x, factor):
     return blocks.reshape(n, c * factor**2, h // factor, w // factor)
 )py";
 
+// [N, places…, C] as [N, places…, split…], the axes moved, back to `result`.
+int keras_rearranged(KerasLowering& k, int x, const Sizes& split, const std::vector<int>& axes, const Type& result) {
+  const DType dtype = result.dtype;
+  Sizes moved;
+  for (const int axis : axes) moved.push_back(split[static_cast<std::size_t>(axis)]);
+  const int apart = keras::reshape(k, x, {dtype, to_shape(split)});
+  return keras::reshape(k, keras::transpose(k, apart, axes, {dtype, to_shape(moved)}), result);
+}
+
+void keras_channel_shuffle(KerasLowering& k, const Node& node) {
+  const Type type = keras::channels_last(k.graph.type(node.outputs[0]));
+  const std::int64_t groups = node.integer("groups");
+  Sizes split = sizes(type.shape);
+  const std::int64_t width = split.back() / groups;
+  split.back() = groups;
+  split.push_back(width);
+  std::vector<int> axes(split.size());
+  std::iota(axes.begin(), axes.end(), 0);
+  std::swap(axes[axes.size() - 1], axes[axes.size() - 2]);
+  k.give_channels_last(node.outputs[0], keras_rearranged(k, k.channels_last(node.inputs[0]), split, axes, type));
+}
+
+void keras_pixel_shuffle(KerasLowering& k, const Node& node) {
+  const Sizes from = sizes(keras::channels_last(k.graph.type(node.inputs[0])).shape);
+  const std::int64_t r = factor_of(node);
+  k.give_channels_last(node.outputs[0],
+                       keras_rearranged(k, k.channels_last(node.inputs[0]), {from[0], from[1], from[2], from[3] / (r * r), r, r},
+                                        {0, 1, 4, 2, 5, 3}, keras::channels_last(k.graph.type(node.outputs[0]))));
+}
+
+void keras_pixel_unshuffle(KerasLowering& k, const Node& node) {
+  const Sizes from = sizes(keras::channels_last(k.graph.type(node.inputs[0])).shape);
+  const std::int64_t r = factor_of(node);
+  k.give_channels_last(node.outputs[0],
+                       keras_rearranged(k, k.channels_last(node.inputs[0]), {from[0], from[1] / r, r, from[2] / r, r, from[3]},
+                                        {0, 1, 3, 5, 2, 4}, keras::channels_last(k.graph.type(node.outputs[0]))));
+}
+
 }  // namespace
 
 OpList shuffle() {
@@ -178,6 +219,7 @@ OpList shuffle() {
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.channel_shuffle.default", "x=self"}, {"aten.native_channel_shuffle.default", "x=self"}},
        .tflite = {.lower = lower_channel_shuffle},
+       .keras = {.lower = keras_channel_shuffle},
        .source = {.torch = "F.channel_shuffle({x}, {groups})",
                   .jax = "channel_shuffle({x}, {groups})",
                   .torch_module = "nn.ChannelShuffle({groups})",
@@ -195,6 +237,7 @@ OpList shuffle() {
        .torch = {{"aten.pixel_shuffle.default", "x=self"}},
        .tflite_in = {{"DEPTH_TO_SPACE", "", 0, convert_tflite_to_space}},
        .tflite = {.lower = lower_pixel_shuffle},
+       .keras = {.lower = keras_pixel_shuffle},
        .source = {.torch = "F.pixel_shuffle({x}, {upscale_factor})",
                   .jax = "pixel_shuffle({x}, {upscale_factor})",
                   .torch_module = "nn.PixelShuffle({upscale_factor})",
@@ -212,6 +255,7 @@ OpList shuffle() {
        .torch = {{"aten.pixel_unshuffle.default", "x=self"}},
        .tflite_in = {{"SPACE_TO_DEPTH", "", 0, convert_tflite_to_depth}},
        .tflite = {.lower = lower_pixel_unshuffle},
+       .keras = {.lower = keras_pixel_unshuffle},
        .source = {.torch = "F.pixel_unshuffle({x}, {downscale_factor})",
                   .jax = "pixel_unshuffle({x}, {downscale_factor})",
                   .torch_module = "nn.PixelUnshuffle({downscale_factor})",

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/tflite_in.h"
 
@@ -171,6 +172,15 @@ def slice_axis(x, dim, start=0, end=None, step=1):
     return x[(slice(None),) * (dim % x.ndim) + (slice(start, end, step),)]
 )py";
 
+void keras_slice(KerasLowering& k, const Node& node) {
+  const ValueId x = node.inputs[0], out = node.outputs[0];
+  const Order order = k.order(x);
+  const auto axis = static_cast<std::size_t>(infer::axis(node.integer("dim"), static_cast<int>(order.size())));
+  const Range r = range_of(node, k.graph.type(x).shape[axis].size());
+  const std::int64_t size = k.graph.type(out).shape[axis].size();
+  k.give(out, keras::slice(k, k.as_is(x), order[axis], r.start, size, ordered(k.graph.type(x), order), r.step), order);
+}
+
 }  // namespace
 
 OpList slice() {
@@ -188,6 +198,7 @@ OpList slice() {
        .torch = {{"aten.slice.Tensor", "", 0, convert_slice}, {"aten.narrow.default", "", 0, convert_narrow}},
        .tflite_in = {{"SLICE", "", 0, convert_tflite}, {"STRIDED_SLICE", "", 0, convert_tflite_strided}},
        .tflite = {.lower = lower_slice},
+       .keras = {.lower = keras_slice},
        .source = {.torch = "slice_axis({x}, {dim}, start={start?}, end={end?}, step={step?})",
                   .keras = "{x}[{start}:{end}:{step}]",
                   .jax = "slice_axis({x}, {dim}, start={start?}, end={end?}, step={step?})",

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/tflite_in.h"
 
 namespace wherry::ops {
@@ -73,6 +74,15 @@ std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
   return {b(op, {x}, {{"dim", std::int64_t{-1}}})};
 }
 
+void keras_softmax(KerasLowering& k, const Node& node) {
+  const Order order = k.order(node.inputs[0]);
+  if (order.empty()) k.refuse(node, "a softmax of a single number");
+  const std::int64_t axis = order[static_cast<std::size_t>(infer::axis(node.integer("dim"), static_cast<int>(order.size())))];
+  k.touch(static_cast<int>(axis));
+  const bool last = axis + 1 == static_cast<std::int64_t>(order.size());
+  keras::lower_each(k, node, node.op->keras.layer, {{"axis", last ? std::int64_t{-1} : axis}});
+}
+
 }  // namespace
 
 OpList softmax() {
@@ -87,6 +97,7 @@ OpList softmax() {
        .torch = {{"aten.softmax.int", "", 0, convert<"softmax", "self">}, {"aten._softmax.default", "", 0, convert<"softmax", "self">}},
        .tflite_in = {{"SOFTMAX", "", 0, convert_tflite<"softmax">}},
        .tflite = {.builtin = "SOFTMAX", .lower = lower},
+       .keras = {.layer = "Softmax", .lower = keras_softmax},
        .source = {.torch = "F.softmax({x}, dim={dim})",
                   .keras = "keras.activations.softmax({x}, axis={dim})",
                   .jax = "jax.nn.softmax({x}, axis={dim})",
@@ -105,6 +116,7 @@ OpList softmax() {
                  {"aten._log_softmax.default", "", 0, convert<"log_softmax", "self">}},
        .tflite_in = {{"LOG_SOFTMAX", "", 0, convert_tflite<"log_softmax">}},
        .tflite = {.builtin = "LOG_SOFTMAX", .lower = lower},
+       .keras = {.layer = "ops.nn.LogSoftmax", .lower = keras_softmax},
        .source = {.torch = "F.log_softmax({x}, dim={dim})",
                   .keras = "keras.activations.log_softmax({x}, axis={dim})",
                   .jax = "jax.nn.log_softmax({x}, axis={dim})",

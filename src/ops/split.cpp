@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/tflite_in.h"
 
@@ -157,7 +158,8 @@ void eval_select(OpValues& v) {
 
 std::vector<ValueId> expand_select(Builder& b, const Node& node) {
   const std::int64_t index = node.integer("index");
-  const Attr end = index == -1 ? Attr(None{}) : Attr(index + 1);
+  Attr end = None{};
+  if (index != -1) end = index + 1;
   const ValueId part = b("slice", {node.inputs[0]}, {{"dim", node.attr("dim")}, {"start", index}, {"end", end}});
   return {b("squeeze", {part}, {{"dim", node.attr("dim")}})};
 }
@@ -211,6 +213,31 @@ def chunk(x, chunks, dim=0):
     return jnp.split(x, list(range(size, x.shape[dim], size)), axis=dim)
 )py";
 
+void keras_split(KerasLowering& k, const Node& node) {
+  const ValueId x = node.inputs[0];
+  const Order order = k.order(x);
+  const std::size_t axis = axis_of(node, order.size());
+  const Type type = ordered(k.graph.type(x), order);
+  std::int64_t begin = 0;
+  for (std::size_t i = 0; i < node.outputs.size(); ++i) {
+    const std::int64_t size = k.graph.type(node.outputs[i]).shape[axis].size();
+    k.give(node.outputs[i], keras::slice(k, k.as_is(x), order[axis], begin, size, type), order);
+    begin += size;
+  }
+}
+
+void keras_unbind(KerasLowering& k, const Node& node) {
+  const ValueId x = node.inputs[0];
+  const Order order = k.order(x);
+  const std::size_t axis = axis_of(node, order.size());
+  const Order after = without_axes(order, {static_cast<int>(axis)});
+  const Type type = ordered(k.graph.type(x), order);
+  for (std::size_t i = 0; i < node.outputs.size(); ++i) {
+    const int part = keras::slice(k, k.as_is(x), order[axis], static_cast<std::int64_t>(i), 1, type);
+    k.give(node.outputs[i], keras::reshape(k, part, ordered(k.graph.type(node.outputs[i]), after)), after);
+  }
+}
+
 }  // namespace
 
 OpList split() {
@@ -232,6 +259,7 @@ OpList split() {
                  {"aten.split_with_sizes.default", "", 0, convert_split<"split_sizes">}},
        .tflite_in = {{"SPLIT", "", 0, convert_tflite_split}, {"SPLIT_V", "", 0, convert_tflite_split}},
        .tflite = {.lower = lower_split},
+       .keras = {.lower = keras_split},
        .source = {.torch = "torch.split({x}, {split_size_or_sections!}, dim={dim?})",
                   .jax = "split({x}, {split_size_or_sections!}, dim={dim?})",
                   .jax_helpers = {split_source}},
@@ -267,6 +295,7 @@ OpList split() {
        .torch = {{"aten.unbind.int", "x=self"}},
        .tflite_in = {{"UNPACK", "", 0, convert_tflite_unpack}},
        .tflite = {.lower = lower_unbind},
+       .keras = {.lower = keras_unbind},
        .source = {.torch = "torch.unbind({x}, dim={dim?})",
                   .keras = "keras.ops.unstack({x}, axis={dim})",
                   .jax = "list(jnp.moveaxis({x}, {dim}, 0))"},

@@ -68,7 +68,7 @@ std::map<std::string, int> count_builtins(const TflGraph& graph) {
   return counts;
 }
 
-std::vector<int> TflLowering::channels_last_order(int rank) {
+std::vector<int> LayoutLowering::channels_last_order(int rank) {
   std::vector<int> order(static_cast<std::size_t>(rank));
   std::iota(order.begin(), order.end(), 0);
   if (rank < 3) return order;

@@ -5,6 +5,12 @@ namespace wherry {
 
 namespace {
 
+// Keras takes no '.' in a layer's name: '-' stands for it.
+std::string framework_name(std::string name) {
+  std::replace(name.begin(), name.end(), '.', '-');
+  return name;
+}
+
 class PythonSide : public Side {
  public:
   PythonSide(const std::filesystem::path& file, const std::vector<NamedType>& like_inputs, const std::vector<NamedType>& like_outputs,
@@ -34,16 +40,18 @@ class PythonSide : public Side {
 
   std::vector<Layer> run_layers(const std::vector<Tensor>& inputs) override {
     const WorkerMessage found = worker_.call({{"call", "layers"}}, in_file_order(inputs, inputs_));
-    std::map<std::string, std::vector<int>> orders;
+    std::map<std::string, const Provenance::Layer*> known;  // by the name that the framework has for the layer
     if (provenance_)
-      for (const Provenance::Layer& layer : provenance_->layers) orders[layer.name] = layer.order;
+      for (const Provenance::Layer& layer : provenance_->layers) known[framework_name(layer.name)] = &layer;
     std::vector<Layer> layers;
     for (std::size_t i = 0; i < found.tensors.size(); ++i) {
       const Tensor& tensor = found.tensors[i];
       const std::string name = found.header.at("names").at(i);
-      const auto order = orders.find(name);
-      const bool turned = order != orders.end() && static_cast<int>(order->second.size()) == tensor.rank();
-      layers.push_back({name, turned ? tensor.permuted(order->second).contiguous() : tensor});
+      const auto layer = known.find(framework_name(name));
+      if (layer == known.end() || static_cast<int>(layer->second->order.size()) != tensor.rank())
+        layers.push_back({name, tensor});
+      else
+        layers.push_back({layer->second->name, tensor.permuted(layer->second->order).contiguous()});
     }
     return layers;
   }

@@ -30,7 +30,7 @@ def small(tmp_path):
     return tmp_path / "small.yaml"
 
 
-VERBS = ["import", "convert", "show", "check", "verify", "ops", "doctor"]
+VERBS = ["import", "convert", "show", "check", "verify", "compare", "ops", "doctor"]
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -126,6 +126,7 @@ def test_examples_of_the_documentation_run(tmp_path, monkeypatch):
     pytest.importorskip("torch")
     pytest.importorskip("jax")
     pytest.importorskip("optax")
+    pytest.importorskip("keras")
     root = pathlib.Path(__file__).resolve().parents[2]
     page = (root / "docs/frameworks.md").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)

@@ -1,9 +1,8 @@
 #include "export/tflite/model_metadata.h"
 
 #include "base/text.h"
+#include "export/stored_zip.h"
 #include "tflite_schema/metadata_generated.h"
-
-#include <libdeflate.h>
 
 namespace wherry {
 namespace {
@@ -53,49 +52,6 @@ Offset<tflite::TensorMetadata> output(FlatBufferBuilder& builder, const std::str
   return tflite::CreateTensorMetadataDirect(builder, name.c_str(), nullptr, nullptr, 0, nullptr, 0, &files);
 }
 
-// One stored entry of a ZIP archive; all times are the format's first.
-struct Entry {
-  std::string name, content;
-  std::size_t offset = 0;  // of its header in the file
-};
-
-std::string little_endian(std::initializer_list<std::pair<std::size_t, int>> numbers) {
-  std::string out;
-  for (auto [number, bytes] : numbers)
-    for (int i = 0; i < bytes; ++i) out += static_cast<char>(number >> (8 * i));
-  return out;
-}
-
-constexpr std::size_t version = 20, utf8_names = 0x800, stored = 0, midnight = 0, first_of_january_1980 = 0x21;
-
-// What the local and the central header have in common, from "version needed" on.
-std::string entry_fields(const Entry& entry) {
-  const std::size_t crc = libdeflate_crc32(0, entry.content.data(), entry.content.size()), size = entry.content.size();
-  return little_endian({{version, 2},
-                        {utf8_names, 2},
-                        {stored, 2},
-                        {midnight, 2},
-                        {first_of_january_1980, 2},
-                        {crc, 4},
-                        {size, 4},
-                        {size, 4},
-                        {entry.name.size(), 2},
-                        {0, 2}});
-}
-
-void append_zip(std::vector<Entry> entries, AtomicFile& file) {
-  for (Entry& entry : entries) {
-    entry.offset = file.size();
-    file.write(little_endian({{0x04034b50, 4}}) + entry_fields(entry) + entry.name + entry.content);
-  }
-  const std::size_t directory = file.size();
-  for (const Entry& entry : entries)
-    file.write(little_endian({{0x02014b50, 4}, {version, 2}}) + entry_fields(entry) +
-               little_endian({{0, 2}, {0, 2}, {0, 2}, {0, 4}, {entry.offset, 4}}) + entry.name);
-  const std::size_t size = file.size() - directory;
-  file.write(little_endian({{0x06054b50, 4}, {0, 2}, {0, 2}, {entries.size(), 2}, {entries.size(), 2}, {size, 4}, {directory, 4}, {0, 2}}));
-}
-
 }  // namespace
 
 std::string model_metadata(const TflGraph& graph, const TfliteMetadata& metadata) {
@@ -119,7 +75,9 @@ std::string model_metadata(const TflGraph& graph, const TfliteMetadata& metadata
 
 void append_associated_files(const TfliteMetadata& metadata, AtomicFile& file) {
   if (metadata.labels.empty()) return;
-  append_zip({{std::string(tflite_label_file), join(metadata.labels, "\n") + "\n"}}, file);
+  StoredZip zip(file);
+  zip.add(std::string(tflite_label_file), join(metadata.labels, "\n") + "\n");
+  zip.finish();
 }
 
 }  // namespace wherry

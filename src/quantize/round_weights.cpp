@@ -10,15 +10,15 @@ namespace wherry {
 
 namespace {
 
+float nearest_code(float weight, float scale, float limit) { return std::clamp(std::nearbyint(weight / scale), -limit, limit); }
+
+}  // namespace
+
 Matrix product(const Matrix& a, const Matrix& b) {
   Matrix out(a.rows(), b.cols());
   gemm(a.rows(), b.cols(), a.cols(), a.data(), columns_of(b.data(), b.rows(), b.cols()), nullptr, out.data());
   return out;
 }
-
-float nearest_code(float weight, float scale, float limit) { return std::clamp(std::nearbyint(weight / scale), -limit, limit); }
-
-}  // namespace
 
 Matrix round_nearest(const Matrix& weight, const Vector& scale, float limit) {
   Matrix codes(weight.rows(), weight.cols());
@@ -71,34 +71,6 @@ Matrix round_gptq(const Matrix& weight, const Vector& scale, const Matrix& momen
     if (last < d) {
       const Matrix rest = u.block(first, last, last - first, d - last);
       w.rightCols(d - last) -= product(errors, rest);
-    }
-  }
-  return codes;
-}
-
-Matrix round_adaptive(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit) {
-  // Coordinate descent on the same quadratic loss: each weight takes the better of its two neighbouring codes, given all others,
-  // until none changes. It ends in a minimum of the loss that the soft relaxation of the paper descends.
-  Matrix codes = round_gptq(weight, scale, moment, limit);
-  const Eigen::Index d = weight.cols();
-  for (Eigen::Index o = 0; o < weight.rows(); ++o) {
-    const float s = scale(o);
-    Vector difference(d);
-    for (Eigen::Index i = 0; i < d; ++i) difference(i) = s * codes(o, i) - weight(o, i);
-    Vector gradient = moment * difference;
-    for (int sweep = 0; sweep < 20; ++sweep) {
-      bool changed = false;
-      for (Eigen::Index i = 0; i < d; ++i)
-        for (const float step : {1.0F, -1.0F}) {
-          const float code = codes(o, i) + step;
-          if (std::abs(code) > limit || std::abs(s * code - weight(o, i)) > 1.5F * s) continue;
-          const float delta = step * s;
-          if (2 * delta * gradient(i) + delta * delta * moment(i, i) >= -1e-9F * moment(i, i) * s * s) continue;
-          codes(o, i) = code;
-          gradient += delta * moment.col(i);
-          changed = true;
-        }
-      if (!changed) break;
     }
   }
   return codes;

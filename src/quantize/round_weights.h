@@ -8,9 +8,12 @@ namespace wherry {
 // codes[o, i] in [-limit, limit] with scale[o]. `moment` = E[x xᵀ], [in, in]; damped by 1 % of its mean diagonal.
 // GPTQ (arXiv 2210.17323, algorithm 1), columns in order of their energy.
 Matrix round_gptq(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit);
-// AdaRound (arXiv 2004.10568) with the quadratic loss on the Gram matrix instead of on images.
+// AdaRound (arXiv 2004.10568): each weight goes up or down as a soft rounding decides that is trained on the Gram matrix instead of on
+// images, and then takes single steps as long as these help. Rows that GPTQ and such steps serve better have those.
 Matrix round_adaptive(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit);
 Matrix round_nearest(const Matrix& weight, const Vector& scale, float limit);
+
+Matrix product(const Matrix& a, const Matrix& b);
 
 // E|D x|² = tr(D M Dᵀ).
 double output_error(const Matrix& difference, const Matrix& moment);

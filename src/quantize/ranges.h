@@ -11,7 +11,8 @@ enum class RangeMethod {
   minmax,      // all of it
   percentile,  // but for the outermost 0.01 % of the values on each side
   mse,         // the least mean squared error after rounding and clipping (Choukroun et al. 2019, arXiv 1902.06822)
-  kl,          // the least Kullback-Leibler divergence of the rounded distribution (Migacz, GTC 2017), on the signed histogram
+  kl,          // the least Kullback-Leibler divergence of the rounded distribution (Migacz, GTC 2017), on the signed histogram; never more
+               // than one value of a thousand is clipped on a side
 };
 std::string_view name(RangeMethod method);
 

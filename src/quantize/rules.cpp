@@ -8,8 +8,8 @@ constexpr BuiltinRule rows[] = {
     {.builtins = "CONV_2D FULLY_CONNECTED", .kind = BuiltinRule::weighted, .weight = 1, .bias = 2},
     {.builtins = "DEPTHWISE_CONV_2D", .kind = BuiltinRule::weighted, .weight = 1, .bias = 2, .axis = 3},
     {.builtins = "TRANSPOSE_CONV", .kind = BuiltinRule::weighted, .input = 2, .weight = 1, .bias = 3},
-    {.builtins = "ADD SUB MUL SQUARED_DIFFERENCE MEAN RELU RELU6 LEAKY_RELU EXP LOG RSQRT ABS BATCH_MATMUL"},
-    {.builtins = "PRELU HARD_SWISH GELU ELU", .int16 = false},
+    {.builtins = "ADD SUB MUL MEAN RELU RELU6 LEAKY_RELU EXP LOG RSQRT ABS BATCH_MATMUL"},
+    {.builtins = "SQUARED_DIFFERENCE PRELU HARD_SWISH GELU ELU", .int16 = false},
     {.builtins = "LOGISTIC SOFTMAX",
      .kind = BuiltinRule::fixed,
      .output8 = {DType::int8, 1.0F / 256, -128},
@@ -35,6 +35,8 @@ bool names(std::string_view list, std::string_view wanted) {
 }
 
 }  // namespace
+
+std::span<const BuiltinRule> builtin_rules() { return rows; }
 
 const BuiltinRule* rule_of(std::string_view builtin) {
   for (const BuiltinRule& row : rows)

@@ -4,6 +4,8 @@
 #include "ops/tfl.h"
 #include "quantize/grid.h"
 
+#include <span>
+
 namespace wherry {
 
 struct BuiltinRule {
@@ -21,6 +23,7 @@ struct BuiltinRule {
   Grid output8 = {}, output16 = {};       // of fixed
 };
 
+std::span<const BuiltinRule> builtin_rules();
 // nullptr: no integer kernel.
 const BuiltinRule* rule_of(std::string_view builtin);
 

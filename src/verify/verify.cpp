@@ -46,8 +46,8 @@ std::vector<LayerReport> compare_layers(const std::vector<Side::Layer>& referenc
 // Integer files are judged by their SQNR and agreement; these bounds only tell a working file from a broken one.
 double tolerance_of(std::string_view precision) {
   if (precision == "float16" || precision == "int16x8") return 2e-2;
-  if (precision == "dynamic" || precision == "int8-weights" || precision == "int8") return 0.35;
-  if (precision == "int4") return 0.5;
+  if (precision == "int8-weights" || precision == "int8") return 0.35;
+  if (precision == "dynamic" || precision == "int4") return 0.6;
   return 1e-4;
 }
 

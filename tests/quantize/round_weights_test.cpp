@@ -1,0 +1,112 @@
+// Rounding that looks at the data against rounding that does not; equalization in LiteRT.
+#include "quantize/round_weights.h"
+
+#include "lower/lower_tfl.h"
+#include "passes/pipeline.h"
+#include "quantize/equalize.h"
+
+#include "../net.h"
+#include "litert_program.h"
+
+#include <numeric>
+#include <random>
+
+namespace wherry {
+namespace {
+
+Matrix random(Eigen::Index rows, Eigen::Index columns, unsigned seed) {
+  std::mt19937 engine(seed);
+  std::normal_distribution<float> values;
+  Matrix out(rows, columns);
+  for (Eigen::Index i = 0; i < out.size(); ++i) out.data()[i] = values(engine);
+  return out;
+}
+
+struct Problem {
+  Matrix weight, moment;
+  Vector scale;
+  float limit;
+  double error(const Matrix& codes) const { return output_error(scale.asDiagonal() * codes - weight, moment); }
+};
+
+// Inputs whose energy falls off by a hundred over their principal axes, as activations' does.
+Problem correlated(Eigen::Index depth, float limit, unsigned seed) {
+  Matrix independent = random(4 * depth, depth, seed);
+  for (Eigen::Index j = 0; j < depth; ++j) independent.col(j) *= std::pow(0.1F, static_cast<float>(j) / static_cast<float>(depth));
+  const Matrix x = independent * random(depth, depth, seed + 1);
+  Problem p{random(24, depth, seed + 2), x.transpose() * x / static_cast<float>(x.rows()), Vector(24), limit};
+  for (Eigen::Index o = 0; o < 24; ++o) p.scale(o) = p.weight.row(o).cwiseAbs().maxCoeff() / limit;
+  return p;
+}
+
+void expect_codes(const Matrix& codes, float limit) {
+  EXPECT_LE(codes.cwiseAbs().maxCoeff(), limit);
+  EXPECT_EQ((codes - codes.array().round().matrix()).cwiseAbs().maxCoeff(), 0);
+}
+
+TEST(Rounding, ByTheDataIsBetterThanNearest) {
+  for (const float limit : {7.0F, 127.0F})
+    for (const Eigen::Index depth : {9, 40, 130})
+      for (const unsigned seed : {1U, 2U, 3U}) {
+        const Problem p = correlated(depth, limit, seed);
+        const Matrix gptq = round_gptq(p.weight, p.scale, p.moment, limit), adaptive = round_adaptive(p.weight, p.scale, p.moment, limit);
+        expect_codes(gptq, limit);
+        expect_codes(adaptive, limit);
+        const double nearest = p.error(round_nearest(p.weight, p.scale, limit));
+        EXPECT_LE(p.error(gptq), 0.55 * nearest) << depth << " inputs, up to " << limit;
+        EXPECT_LE(p.error(adaptive), p.error(gptq) * (1 + 1e-4)) << depth << " inputs, up to " << limit;
+      }
+}
+
+// Without correlation nothing can be made up for.
+TEST(Rounding, OfIndependentInputsIsNearest) {
+  Problem p = correlated(40, 127, 1);
+  p.moment = Matrix::Identity(40, 40);
+  const Matrix nearest = round_nearest(p.weight, p.scale, 127);
+  EXPECT_LE((round_gptq(p.weight, p.scale, p.moment, 127) - nearest).cwiseAbs().maxCoeff(), 0);
+  EXPECT_LE(p.error(round_adaptive(p.weight, p.scale, p.moment, 127)), p.error(nearest) * (1 + 1e-4));
+}
+
+TEST(Rounding, TakesInputsThatAreAlwaysZero) {
+  Problem p = correlated(40, 127, 4);
+  for (const Eigen::Index dead : {0, 17, 39}) p.moment.row(dead).setZero(), p.moment.col(dead).setZero();
+  for (const Matrix& codes : {round_gptq(p.weight, p.scale, p.moment, 127), round_adaptive(p.weight, p.scale, p.moment, 127)}) {
+    expect_codes(codes, 127);
+    EXPECT_LT(p.error(codes), p.error(round_nearest(p.weight, p.scale, 127)));
+  }
+}
+
+// With the quantized inputs equal to the float ones nothing is to be made up for; with inputs halved, weights double.
+TEST(Refit, AnswersWhatTheInputsLost) {
+  const Problem p = correlated(20, 127, 5);
+  EXPECT_LT((refit(p.weight, p.moment, p.moment, 1e-3F) - p.weight).norm(), 1e-2F * p.weight.norm());
+  EXPECT_LT((refit(p.weight, p.moment / 4, p.moment / 2, 1e-6F) - 2 * p.weight).norm(), 2e-2F * p.weight.norm());
+}
+
+TEST(Equalize, ComputesTheSameInLiteRt) {
+  if (!find_litert()) GTEST_SKIP() << "ai-edge-litert is not installed";
+  Net n;
+  const ValueId x = n.input("x", "float32[1, 3, 12, 12]");
+  const ValueId a = n.node("relu1", "relu", {n.conv("a", x, 8, 3, {{"padding", Ints{1, 1}}})});
+  const ValueId b = n.node("relu2", "relu", {n.conv("b", a, 8, 3, {{"groups", std::int64_t{8}}, {"padding", Ints{1, 1}}})});
+  const ValueId c = n.conv("c", b, 8, 1);
+  const ValueId d = n.conv("d", n.node("sum", "add", {c, a}), 8, 1);
+  const ValueId six = n.node("relu6", "relu6", {d});
+  n.output("y", n.conv("e", six, 4, 1));
+  Diagnostics diagnostics;
+  std::vector<PassRecord> records;
+  const TflGraph graph = lower_to_tfl(run_passes(n.graph, all_ops(), {}, records), all_ops(), {.io = Io::nchw}, diagnostics).graph;
+  const std::vector<Tensor> inputs = seeded_tensors({n.graph.type(x)}, 3);
+  const Factors factors = equalizing_factors(graph, samples_like(inputs), litert(), 1, 1);
+  ASSERT_FALSE(factors.empty());
+  float least = 1;
+  for (const auto& [id, channels] : factors)
+    for (const float f : channels) least = std::min(least, f);
+  EXPECT_LT(least, 0.9F) << "nothing was scaled";
+  for (const auto& set : scalable_sets(graph))
+    for (const int id : set) EXPECT_EQ(graph.tensors[static_cast<std::size_t>(id)].name.find("relu6"), std::string::npos);
+  EXPECT_LE(difference(in_litert(graph, inputs), in_litert(equalized(graph, factors), inputs)), 1e-5);
+}
+
+}  // namespace
+}  // namespace wherry

@@ -9,6 +9,8 @@ namespace wherry {
 
 namespace {
 
+constexpr float least_nothing = 1e30F;
+
 // The activations that nodes make, as outputs of a copy of the graph.
 TflGraph tapped(const TflGraph& graph, std::vector<int>& taps) {
   TflGraph out = graph;
@@ -38,6 +40,29 @@ std::uint64_t content_hash(const std::vector<Tensor>& inputs) {
   return hash;
 }
 
+// Tensors padded with "nothing" (-infinity, or the lowest float, before a maximum): such values are no part of a range, and in
+// integers the lowest code stands for them.
+std::vector<bool> padded_with_nothing(const TflGraph& graph) {
+  std::vector<bool> out(graph.tensors.size(), false);
+  const auto nothing = [](float x) { return x <= -least_nothing; };
+  for (const TflNode& node : graph.nodes) {
+    const BuiltinRule* rule = rule_of(node.builtin);
+    if (!rule || rule->kind != BuiltinRule::same_scale || node.builtin == "SELECT_V2") continue;
+    bool found = std::ranges::any_of(node.inputs, [&](int id) { return id >= 0 && out[static_cast<std::size_t>(id)]; });
+    if (node.builtin == "PADV2")
+      found = found || nothing(tensor_at(graph, node.inputs[2])->constant.value_or(Tensor::scalar(0)).to_floats()[0]);
+    for (const int id : node.outputs) out[static_cast<std::size_t>(id)] = found;
+  }
+  return out;
+}
+
+void add_values(std::span<const float> values, bool padded, Histogram& to) {
+  if (!padded) return to.add(values);
+  std::vector<float> kept;
+  std::ranges::copy_if(values, std::back_inserter(kept), [](float x) { return !(x <= -least_nothing); });
+  to.add(kept);
+}
+
 void refuse_poison(const TflGraph& graph, const Statistics& statistics, Diagnostics& diagnostics) {
   const auto poisoned = [&](int id) { return id >= 0 && !statistics.tensors[static_cast<std::size_t>(id)].finite(); };
   for (const Port& port : graph.inputs)
@@ -59,6 +84,7 @@ Statistics calibrate(const TflGraph& graph, const Samples& samples, const Loader
   std::vector<int> taps;
   const TflGraph graph_with_taps = tapped(graph, taps);
   const auto workers = static_cast<std::size_t>(threads);
+  const std::vector<bool> padded = padded_with_nothing(graph);
   std::vector<std::unique_ptr<Program>> programs(workers);
   std::vector<std::vector<Histogram>> parts(workers, std::vector<Histogram>(graph.tensors.size()));
   std::vector<std::uint64_t> hashes(samples.count);
@@ -71,8 +97,10 @@ Statistics calibrate(const TflGraph& graph, const Samples& samples, const Loader
     for (std::size_t p = 0; p < inputs.size(); ++p)
       if (inputs[p].dtype() == DType::float32)
         parts[w][static_cast<std::size_t>(graph.inputs[p].value)].add(inputs[p].contiguous().as<float>());
-    programs[w]->run(inputs,
-                     [&](std::size_t t, const Tensor& value) { parts[w][static_cast<std::size_t>(taps[t])].add(value.as<float>()); });
+    programs[w]->run(inputs, [&](std::size_t t, const Tensor& value) {
+      const auto tensor = static_cast<std::size_t>(taps[t]);
+      add_values(value.as<float>(), padded[tensor], parts[w][tensor]);
+    });
     if (const std::size_t at = ++done; worker == 0 && progress)
       progress("calibrate", static_cast<double>(at), static_cast<double>(samples.count));
   });

@@ -1,5 +1,5 @@
 // E|(W' - W)(x - E x)|² of a model's layers after rounding by GPTQ and AdaRound, relative to nearest rounding, at 4 and 8 bits, for
-// bench/run.py rounding: MODEL DATA [COUNT [WEIGHTS]]; JSON on standard output.
+// bench/rounding.py: MODEL DATA COUNT WEIGHTS, or `synthetic`; JSON on standard output.
 // x are the windows that each layer sees in LiteRT in the int8 network whose weights before it are rounded to nearest. Three quarters of
 // the images make the moments that the methods see ("held_in"); the last quarter is judged too ("held_out").
 #include "cli/calibration.h"
@@ -13,6 +13,7 @@
 #include <cmath>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <random>
 
 namespace wherry {
 namespace {
@@ -44,7 +45,12 @@ std::vector<Group> groups_of(const TflGraph& graph, const TflNode& node, const W
   if (node.builtin == "DEPTHWISE_CONV_2D") {
     const std::int64_t size = w.kernel_h * w.kernel_w;
     if (original.sizes()[3] != w.channels) return groups;
-    const auto a = channel_moments(in, in, size, w.channels), b = channel_moments(out, out, size, w.channels);
+    const auto moments = [&](const std::vector<float>& rows) {
+      ChannelMoments sums(size, w.channels);
+      sums.add(rows, rows);
+      return sums.finish();
+    };
+    const std::vector<Moments> a = moments(in), b = moments(out);
     for (std::int64_t c = 0; c < w.channels; ++c) {
       Matrix weight(1, size);
       for (std::int64_t k = 0; k < size; ++k) weight(0, k) = values[static_cast<std::size_t>(k * w.channels + c)];
@@ -98,6 +104,39 @@ ordered_json report(const std::vector<Layer>& layers, const std::vector<Method>&
   return j;
 }
 
+std::vector<Method> all_methods() {
+  return {{"nearest", [](const Matrix& w, const Vector& s, const Matrix&, float l) { return round_nearest(w, s, l); }},
+          {"gptq", round_gptq},
+          {"adaround", round_adaptive}};
+}
+
+// Normal weights, and normal inputs mixed at random from axes whose deviations fall off tenfold.
+ordered_json measure_synthetic() {
+  std::vector<Method> methods = all_methods();
+  std::vector<Layer> layers;
+  std::mutex lock;
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  const auto matrix = [&](Eigen::Index rows, Eigen::Index columns) {
+    Matrix out(rows, columns);
+    for (Eigen::Index i = 0; i < out.size(); ++i) out.data()[i] = normal(random);
+    return out;
+  };
+  for (const int depth : {32, 128, 512}) {
+    const Matrix mix = matrix(depth, depth);
+    const auto moment = [&](int rows) -> Matrix {
+      Matrix axes = matrix(rows, depth);
+      for (Eigen::Index j = 0; j < depth; ++j) axes.col(j) *= std::pow(0.1F, static_cast<float>(j) / static_cast<float>(depth));
+      const Matrix x = axes * mix;
+      return x.transpose() * x / static_cast<float>(rows);
+    };
+    const Group group{matrix(64, depth), moment(6 * depth), moment(2 * depth)};
+    layers.push_back({fmt::format("synthetic.{}", depth), "synthetic", depth, {}});
+    measure(group, methods, layers.back(), lock);
+  }
+  return report(layers, methods);
+}
+
 ordered_json measure_model(const ConvertOptions& options) {
   Diagnostics diagnostics;
   const LoadedSource source = load_source(options.source, options.load);
@@ -114,10 +153,7 @@ ordered_json measure_model(const ConvertOptions& options) {
   const Samples samples{statistics.typical.size(), [&](std::size_t i) { return all.load(statistics.typical[i]); }};
   StepRun run(quantized.graph, samples, load, options.threads);
 
-  std::vector<Method> methods = {
-      {"nearest", [](const Matrix& w, const Vector& s, const Matrix&, float l) { return round_nearest(w, s, l); }},
-      {"gptq", round_gptq},
-      {"adaround", round_adaptive}};
+  std::vector<Method> methods = all_methods();
   std::vector<Layer> layers;
   std::mutex lock;
   for (std::size_t q = 0; q < quantized.graph.nodes.size(); ++q) {
@@ -157,13 +193,17 @@ ordered_json measure_model(const ConvertOptions& options) {
 
 int main(int argc, char** argv) {
   using namespace wherry;
-  if (argc < 3) return 2;
-  ConvertOptions options{.source = argv[1], .out = {}, .load = {}};
-  options.precision = Precision::int8;
-  options.calibrate = argv[2];
-  if (argc > 3) options.calibration_count = std::stoul(argv[3]);
-  if (argc > 4) options.load.weights = argv[4];
+  if (argc != 2 && argc != 5) return 2;
   try {
+    if (argc == 2) {
+      fmt::print("{}\n", measure_synthetic().dump(1));
+      return 0;
+    }
+    ConvertOptions options{.source = argv[1], .out = {}, .load = {}};
+    options.precision = Precision::int8;
+    options.calibrate = argv[2];
+    options.calibration_count = std::stoul(argv[3]);
+    options.load.weights = argv[4];
     fmt::print("{}\n", measure_model(options).dump(1));
   } catch (const Failure& failure) {
     fmt::print(stderr, "{}\n", failure.what());

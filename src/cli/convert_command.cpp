@@ -153,7 +153,7 @@ void add_convert(CLI::App& app, Session& session) {
           "Layout of images: nhwc (TFLite's, default) or nchw")
       ->check(CLI::IsMember({"nhwc", "nchw"}).description(""))
       ->type_name("NAME");
-  command->add_option("--to", options->to, "Framework of a .py: torch or jax")->type_name("NAME");
+  command->add_option("--to", options->to, "Framework of a .py: torch, jax or nnx")->type_name("NAME");
   command->add_flag_callback(
       "--no-verify", [options] { options->verify = false; }, "Do not run the result in LiteRT");
   command->add_option("--tolerance", options->tolerance, "Error allowed, of max|output| (1e-4; float16 2e-2)")->type_name("X");

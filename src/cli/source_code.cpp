@@ -16,6 +16,7 @@ struct Framework {
 constexpr Framework frameworks[] = {
     {"torch", source::write_torch},
     {"jax", source::write_jax},
+    {"nnx", source::write_nnx},
 };
 
 const Framework& framework_of(const std::string& name) {

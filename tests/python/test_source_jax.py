@@ -37,6 +37,28 @@ def test_all_that_a_text_may_say(tmp_path):
     lint(code)
 
 
+@pytest.mark.parametrize("name", ["mobilenet_v2", "forked"])
+def test_nnx_modules_compute_the_same(name, tmp_path):
+    nnx = pytest.importorskip("flax.nnx")
+    text = MODELS / f"{name}.yaml"
+    if name == "forked":
+        text = tmp_path / "forked.yaml"
+        text.write_text(FORKED)
+    model = wherry.load(text, seed=5)
+    code = wherry.convert(text, out=tmp_path / "code.py", to="nnx", seed=5, verify=False).output
+    lint(code)
+    names = {}
+    exec(compile(code.read_text(), "code.py", "exec"), names)
+    module = names["load_weights"](names[names["__all__"][0]](rngs=nnx.Rngs(0)), code.with_suffix(".safetensors"))
+    keys = {".".join(map(str, path)) for path, _ in nnx.to_flat_state(nnx.state(module))}
+    assert keys == set(model.weights())
+    shapes = [[int(size) for size in kind.split("[")[1].rstrip("]").split(", ")] for _, kind in model.inputs]
+    inputs = [np.random.default_rng(i).standard_normal(shape, dtype=np.float32) for i, shape in enumerate(shapes)]
+    found = nnx.jit(lambda module, *inputs: module(*inputs))(module, *inputs)
+    for ours, theirs in zip(model.run(inputs), found.values() if isinstance(found, dict) else [found], strict=True):
+        close(np.asarray(theirs), ours)
+
+
 def test_parameters_are_keyed_as_the_weights():
     model = wherry.load(MODELS / "resnet18.yaml", seed=5)
     _, params = model.to_jax()

@@ -61,6 +61,16 @@ class JaxRunner:
         return dict(zip([port["name"] for port in self.outputs], self.run(tensors), strict=True))
 
 
+class NnxRunner(JaxRunner):
+    def __init__(self, file: Path, names: Any) -> None:
+        import flax
+
+        model = getattr(names, names.__all__[0])(rngs=names.nnx.Rngs(0))
+        model = names.load_weights(model, weights(file, names))
+        self.params, self.apply = (), lambda _, *tensors: model(*tensors)
+        self.what = f"{file.name} in Flax {flax.__version__}"
+
+
 def outputs(found: Any) -> list[Any]:
     """Several outputs are a map in the text's order."""
     return list(found.values()) if isinstance(found, dict) else [found]
@@ -77,6 +87,9 @@ def open_file(file: Path, header: dict[str, Any]) -> Any:
     exec(compile(file.read_text(encoding="utf-8"), str(file), "exec"), names.__dict__)
     if not hasattr(names, "load_weights") or not hasattr(names, "__all__"):
         raise ValueError("this is not source code that Wherry wrote: it has no load_weights()")
-    runner = TorchRunner(file, names, header["threads"]) if hasattr(names, "nn") else JaxRunner(file, names)
+    if hasattr(names, "nn"):
+        runner: Any = TorchRunner(file, names, header["threads"])
+    else:
+        runner = (NnxRunner if hasattr(names, "nnx") else JaxRunner)(file, names)
     runner.inputs, runner.outputs = header["inputs"], header["outputs"]  # the source itself does not fix its types
     return runner

@@ -37,7 +37,10 @@ class JaxScope {
     report_missing();
   }
 
-  std::string write() {
+  std::string write() { return context_.nnx ? write_module() : write_function(); }
+
+ private:
+  std::string write_function() {
     PythonText apply = write_apply();  // first: it finds the weights that no layer owns
     PythonText out;
     std::vector<std::pair<std::string, std::string>> late;
@@ -54,7 +57,36 @@ class JaxScope {
     return out.text() + "\n" + apply.text() + "\n    return Block(init, apply)\n";
   }
 
- private:
+  std::string write_module() {
+    inside_call_ = true;
+    PythonText call = write_apply();  // first: it tells which parameters are kept, and finds the weights that no layer owns
+    inside_call_ = false;
+    PythonText out;
+    std::vector<std::pair<std::string, std::string>> late;
+    std::vector<std::string> parts = block_parameters(scope_, params_, late);
+    parts.insert(parts.begin(), "self");
+    parts.insert(parts.end(), {"*", "rngs"});
+    out.open(fmt::format("class {}(nnx.Module):", context_.functions[index_]));
+    docstring(out);
+    out.blank();
+    out.open(fmt::format("def __init__({}):", join(parts, ", ")));
+    for (const auto& [name, value] : late) {
+      out.open(fmt::format("if {} is None:", name));
+      out.statement(fmt::format("{} = {}", name, value));
+      out.close();
+    }
+    const std::string before = out.text();
+    for (const auto& [attribute, param] : kept_) out.statement(fmt::format("self.{} = {}", attribute, param));
+    for (std::size_t i = 0; i < scope_.steps.size(); ++i) write_attribute(out, i);
+    for (const auto& [name, written] : weights_) {
+      std::string key = "rngs.params()";
+      const auto [kind, value] = fresh_weight(*written, key);
+      write_assignment(out, python_string(name), name, fmt::format("nnx.{}({})", kind, value));
+    }
+    if (out.text() == before) out.statement("pass");
+    return out.text() + "\n" + call.text();
+  }
+
   void report_missing() const {
     for (std::size_t i = 0; i < scope_.steps.size(); ++i) {
       const Step& step = scope_.steps[i];
@@ -66,7 +98,66 @@ class JaxScope {
   }
 
   NameOf locals() const {
-    return [this](std::string_view param) { return param == "index" ? std::string("index") : params_.at(std::string(param)); };
+    return [this](std::string_view param) {
+      if (param == "index") return std::string("index");
+      const std::string& name = params_.at(std::string(param));
+      return inside_call_ ? "self." + keep(name) : name;
+    };
+  }
+
+  // What a module's __call__ needs of __init__'s parameters.
+  std::string keep(const std::string& param) const {
+    std::string attribute = param;
+    const auto is_layer = [&](const Step& step) { return step.layer->name == attribute; };
+    while (std::any_of(scope_.steps.begin(), scope_.steps.end(), is_layer)) attribute += "_";
+    kept_[attribute] = param;
+    return attribute;
+  }
+
+  // ---- modules of NNX -----------------------------------------------------------------------------------------------
+
+  static void write_assignment(PythonText& out, const std::string& quoted, const std::string& name, const std::string& value) {
+    out.statement(is_identifier(name) && !is_python_word(name) ? fmt::format("self.{} = {}", name, value)
+                                                               : fmt::format("setattr(self, {}, {})", quoted, value));
+  }
+
+  // The layer's module or weights: self.conv, getattr(self, "downsample.0").
+  static std::string attribute_of(const Step& step) {
+    const std::string& name = step.layer->name;
+    if (step.layer->repeat) return fmt::format("getattr(self, f\"{}.{{index}}\")", name);
+    return is_identifier(name) && !is_python_word(name) ? "self." + name : fmt::format("getattr(self, {})", python_string(name));
+  }
+
+  void write_attribute(PythonText& out, std::size_t i) const {
+    const Step& step = scope_.steps[i];
+    if (absent_from_body(step) || !has_entry(context_.program, step)) return;
+    const std::string guard = condition(step), &name = step.layer->name;
+    if (!guard.empty()) out.open(fmt::format("if {}:", guard));
+    if (step.layer->repeat) out.open(fmt::format("for index in range({}):", python_value(*step.layer->repeat, locals())));
+    const std::string quoted = step.layer->repeat ? fmt::format("f\"{}.{{index}}\"", name) : python_string(name);
+    std::string value;
+    if (step.block >= 0) {
+      const auto block = static_cast<std::size_t>(step.block);
+      const std::string given = block_arguments(context_.program.scopes[block], step, context_.params[block], locals());
+      value = fmt::format("{}({}{}rngs=rngs)", context_.functions[block], given, given.empty() ? "" : ", ");
+    } else {
+      std::string arrays = filled_text(step, slots_[i].jax_init, {{"key", "rngs.params()"}});
+      std::vector<std::string> others;
+      for (const Input& input : step.op->inputs)
+        if (is_weight(input) && !step.owns(input.name)) others.push_back(python_string(input.name));
+      value = fmt::format("Weights({}{}{})", arrays, others.empty() ? "" : ", ", join(others, ", "));
+    }
+    write_assignment(out, quoted, step.layer->repeat ? "" : name, value);
+    if (step.layer->repeat) out.close();
+    if (!guard.empty()) out.close();
+  }
+
+  // A weight that no layer owns: what kind of variable it is, and its first value.
+  static std::pair<std::string, std::string> fresh_weight(const TextValue& written, const std::string& key) {
+    const std::optional<Type> type = parse_type(written.find("type")->string_value);
+    const std::string sizes = python_literal(wherry::sizes(type->shape));
+    if (is_float(type->dtype)) return {"Param", fmt::format("0.02 * jax.random.normal({}, {})", key, sizes)};
+    return {"Variable", fmt::format("jnp.zeros({}, {})", sizes, type->dtype == DType::boolean ? "bool" : "int")};
   }
 
   bool absent_from_body(const Step& step) const { return !scope_.block && !step.on; }
@@ -111,12 +202,9 @@ class JaxScope {
     rows.indent(), rows.indent();
     for (std::size_t i = 0; i < scope_.steps.size(); ++i) write_entry(rows, i, keys);
     for (const auto& [name, written] : weights_) {
-      const std::optional<Type> type = parse_type(written->find("type")->string_value);
-      const std::string sizes = python_literal(wherry::sizes(type->shape));
-      const bool trained = is_float(type->dtype);
-      rows.statement(fmt::format("params[{}] = {}", python_string(name),
-                                 trained ? fmt::format("0.02 * jax.random.normal(keys[{}], {})", keys++, sizes)
-                                         : fmt::format("jnp.zeros({}, {})", sizes, type->dtype == DType::boolean ? "bool" : "int")));
+      const auto [kind, value] = fresh_weight(*written, fmt::format("keys[{}]", keys));
+      if (kind == "Param") ++keys;
+      rows.statement(fmt::format("params[{}] = {}", python_string(name), value));
     }
     if (keys > 0) out.statement(fmt::format("keys = jax.random.split(key, {})", keys));
     out.statement("params = {}");
@@ -177,14 +265,19 @@ class JaxScope {
         if (dot == std::string::npos) continue;
         entry += "." + rest.substr(0, dot), rest = rest.substr(dot + 1);
       }
-      const std::string inner = fmt::format("{}[{}]", access, python_string(entry));
+      const std::string inner = member(access, entry);
       if (step.block >= 0) return weight_access(context_.program.scopes[static_cast<std::size_t>(step.block)], inner, rest);
       const int input = step.op ? step.op->input_index(rest) : -1;
       if (input >= 0 && is_weight(step.op->inputs[static_cast<std::size_t>(input)]))
-        return fmt::format("{}[{}]", inner, python_string(rest));
+        return fmt::format("{}{}[{}]", inner, context_.nnx ? "()" : "", python_string(rest));
     }
-    return fmt::format("{}[{}]", access, python_string(key));
+    return member(access, key) + (context_.nnx ? "[...]" : "");
   }
+  std::string member(const std::string& access, const std::string& name) const {
+    if (!context_.nnx) return fmt::format("{}[{}]", access, python_string(name));
+    return is_identifier(name) && !is_python_word(name) ? access + "." + name : fmt::format("getattr({}, {})", access, python_string(name));
+  }
+  std::string root() const { return context_.nnx ? "self" : "params"; }
 
   std::string relative_key(const std::string& written, const Step& step) const {
     if (written.starts_with('.')) return written.substr(1);
@@ -198,15 +291,16 @@ class JaxScope {
 
   std::string named_weight(const Ref& ref, const Step& step) {
     const std::string key = relative_key(ref.value->find("weight")->string_value, step);
-    const std::string access = weight_access(scope_, "params", key);
-    if (access == fmt::format("params[{}]", python_string(key))) weights_.emplace(key, ref.value);
+    const std::string access = weight_access(scope_, root(), key);
+    const bool own = access == fmt::format("params[{}]", python_string(key)) || access.ends_with("[...]");
+    if (own) weights_.emplace(key, ref.value);
     return access;
   }
 
   // **params["conv"], weight=params["embed"]["weight"]
   std::string parameters(const Step& step, const std::map<std::string, std::string>& inputs) const {
     std::vector<std::string> parts;
-    if (step.owns_weights) parts.push_back("**" + entry_of(step));
+    if (step.owns_weights) parts.push_back("**" + (context_.nnx ? attribute_of(step) + "()" : entry_of(step)));
     for (const Input& input : step.op->inputs) {
       const std::string name(input.name);
       if (!is_weight(input) || step.owns(name)) continue;
@@ -218,7 +312,7 @@ class JaxScope {
       for (const auto& [key, where] : step.layer->weights)
         if ((key.empty() || key == name) && !missing)
           parts.push_back(fmt::format(
-              "{}={}", name, weight_access(scope_, "params", relative_key(where.string_value, step) + (key.empty() ? "." + name : ""))));
+              "{}={}", name, weight_access(scope_, root(), relative_key(where.string_value, step) + (key.empty() ? "." + name : ""))));
     }
     return join(parts, ", ");
   }
@@ -228,9 +322,9 @@ class JaxScope {
   PythonText write_apply() {
     PythonText out;
     out.indent();
-    std::vector<std::string> parts = {"params"};
+    std::vector<std::string> parts = {context_.nnx ? "self" : "params"};
     parts.insert(parts.end(), variables_.inputs.begin(), variables_.inputs.end());
-    out.open(fmt::format("def apply({}):", join(parts, ", ")));
+    out.open(fmt::format("def {}({}):", context_.nnx ? "__call__" : "apply", join(parts, ", ")));
     for (std::size_t i = 0; i < scope_.steps.size(); ++i) write_step(out, i);
     std::vector<std::string> results;
     for (const auto& [name, ref] : scope_.outputs) results.push_back(value(ref, nullptr));
@@ -294,9 +388,11 @@ class JaxScope {
 
   std::string call(const Step& step, std::size_t i, const std::string& first) {
     if (step.block >= 0) {
-      std::vector<std::string> inputs = {entry_of(step)};
+      std::vector<std::string> inputs;
+      if (!context_.nnx) inputs.push_back(entry_of(step));
       for (std::size_t k = 0; k < step.inputs.size(); ++k)
         inputs.push_back(k == 0 && !first.empty() ? first : value(step.inputs[k], &step));
+      if (context_.nnx) return fmt::format("{}({})", attribute_of(step), join(inputs, ", "));
       return fmt::format("{}.apply({})", step.layer->repeat ? "layer" : handles_[i], join(inputs, ", "));
     }
     std::map<std::string, std::string> inputs = inputs_of(step);
@@ -347,7 +443,7 @@ class JaxScope {
     const bool taken = takes_one_of(static_cast<int>(i));
     if (taken) out.statement(fmt::format("{}_all = []", result));
     const bool entry = has_entry(context_.program, step);
-    if (step.block >= 0)
+    if (step.block >= 0 && !context_.nnx)
       out.open(fmt::format("for index, layer in enumerate({}):", handles_[i]));
     else
       out.open(fmt::format("for {} in range({}):", entry ? "index" : "_", python_value(*step.layer->repeat, locals())));
@@ -371,6 +467,8 @@ class JaxScope {
   const Scope& scope_;
   const std::map<std::string, std::string>& params_;
   Names names_;
+  bool inside_call_ = false;                         // of a module: parameters are attributes
+  mutable std::map<std::string, std::string> kept_;  // attribute → parameter
   std::vector<std::string> handles_;
   Variables variables_;
   std::vector<SourceSlot> slots_;

@@ -1,4 +1,4 @@
-// One block as a function that gives init(key) and apply(params, x).
+// One block as a function that gives init(key) and apply(params, x), or as a module of Flax NNX.
 #pragma once
 
 #include "base/diagnostics.h"
@@ -11,6 +11,7 @@ struct JaxContext {
   const Program& program;
   Diagnostics& diagnostics;
   Names module_names = {};                                      // of the file
+  bool nnx = false;                                             // modules instead of functions
   std::vector<std::string> functions = {};                      // by scope
   std::vector<std::map<std::string, std::string>> params = {};  // by scope: text's name → Python's
 };

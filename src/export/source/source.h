@@ -25,4 +25,7 @@ SourceCode write_torch(const Model& model, const Graph& graph, const OpTable& op
 
 SourceCode write_jax(const Model& model, const Graph& graph, const OpTable& ops, const SourceOptions& options, Diagnostics& diagnostics);
 
+// The same as modules of Flax NNX.
+SourceCode write_nnx(const Model& model, const Graph& graph, const OpTable& ops, const SourceOptions& options, Diagnostics& diagnostics);
+
 }  // namespace wherry::source

@@ -59,6 +59,13 @@ def test_text_to_torch_and_back_is_the_identity(text, tmp_path):
     assert again.text() == wherry.load(first).text().replace(f"weights: {first.with_suffix('.safetensors').name}\n", "")
 
 
+@pytest.mark.parametrize("name", ["fbnet_a", "fbnet_b"])
+def test_archive_to_torch_and_back_is_the_identity(name, data):
+    source = wherry.load(data / f"{name}.pt2")
+    back = wherry.from_torch(source.to_torch(), (torch.from_numpy(image(source)),), name=name)
+    assert source.difference(back) == "" and source.text() == back.text()
+
+
 @names
 def test_blocks_keep_their_names(text):
     """Every block that the text uses more than once is a block again, in the same places."""

@@ -178,7 +178,7 @@ class Reconstruction {
   std::vector<std::vector<Moments>> moments(const Layer& layer, int input, const Grid& grid) {
     integers_.compute(input);
     reals_.compute(layer.input);
-    const std::int64_t wanted = std::max<std::int64_t>(layer.depthwise ? 1024 : 2048, 5 * layer.depth);
+    const std::int64_t wanted = std::max<std::int64_t>(layer.depthwise ? 768 : 2048, 5 * layer.depth);
     const auto images = static_cast<std::int64_t>(count_);
     const std::int64_t per_image = std::min((wanted + images - 1) / images, layer.windows.out_h * layer.windows.out_w);
     std::vector<std::vector<Moments>> out(static_cast<std::size_t>(layer.groups), std::vector<Moments>(parts));

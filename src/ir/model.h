@@ -29,7 +29,7 @@ struct TextValue {
   bool operator==(const TextValue& other) const;  // positions do not count
 };
 
-struct TextMember {                                // not a pair: a pair of an unfinished type is more than clang takes
+struct TextMember {  // not a pair: a pair of an unfinished type is more than clang takes
   std::string first;
   TextValue second;
   bool operator==(const TextMember&) const = default;
@@ -92,6 +92,7 @@ struct Model {
   std::string weights;                     // file beside the text; "" : none given
   std::vector<std::string> use;            // block libraries
   TextValue preprocess, labels, metadata;  // null when absent; read by data/ and the exporters
+  TextValue quantization;                  // null when absent; read by quantize/
   std::vector<Block> blocks;
   std::vector<ModelInput> inputs;
   std::vector<Layer> layers;

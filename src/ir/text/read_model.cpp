@@ -14,7 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> top_keys = {"wherry", "name", "weights", "use", "preprocess", "labels", "metadata", "blocks", "model"};
+const std::vector<std::string> top_keys = {"wherry", "name",     "weights",      "use",    "preprocess",
+                                           "labels", "metadata", "quantization", "blocks", "model"};
 const std::vector<std::string> library_keys = {"wherry", "blocks"};
 const std::vector<std::string> block_keys = {"doc", "params", "inputs", "layers", "outputs"};
 const std::vector<std::string> model_keys = {"inputs", "layers", "outputs"};
@@ -58,6 +59,7 @@ class ModelReader {
     if (const TextValue* v = root.find("preprocess")) model.preprocess = *v;
     if (const TextValue* v = root.find("labels")) model.labels = *v;
     if (const TextValue* v = root.find("metadata")) model.metadata = *v;
+    if (const TextValue* v = root.find("quantization"); v && is_map(*v, "quantization")) model.quantization = *v;
     if (const TextValue* v = root.find("blocks")) model.blocks = blocks(*v);
     const TextValue* body = root.find("model");
     if (!body) return missing("model", "a model's text", root);

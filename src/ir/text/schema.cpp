@@ -153,6 +153,29 @@ Json definitions(const OpTable& ops) {
   return defs;
 }
 
+Json quantization_schema() {
+  const Json word = {{"type", "string"}}, integer = {{"type", "integer"}};
+  const Json grid = object({{"scale", {{"type", "number"}, {"exclusiveMinimum", 0}}},
+                            {"zero_point", integer},
+                            {"by", {{"type", "string"}, {"description", "who decided; whoever edits may write their own name"}}},
+                            {"group", {{"type", "integer"}, {"description", "those with one number share the grid"}}},
+                            {"precision", {{"enum", {"int8", "int16"}}}}},
+                           {"scale", "zero_point"});
+  const Json layer =
+      object({{"granularity", {{"enum", {"channel", "tensor"}}}}, {"by", word}, {"precision", {{"enum", {"float32", "int8", "int16"}}}}});
+  Json schema = object({{"precision", {{"enum", {"int8", "int16x8"}}}},
+                        {"codes", {{"type", "string"}, {"description", "the integers' file beside the text"}}},
+                        {"by", {{"type", "object"}, {"description", "how it was made; kept, not read"}}},
+                        {"io", {{"enum", {"nhwc", "nchw"}}}},
+                        {"borders", {{"enum", {"float", "integer"}}, {"default", "float"}}},
+                        {"activations", map_of(".", {{"anyOf", {grid, list_of(grid)}}})},
+                        {"layers", map_of(".", layer)},
+                        {"requantized", map_of(".", list_of(integer))}},
+                       {"precision", "codes", "activations"});
+  schema["description"] = "the integers of a quantized model, by tensor of its TensorFlow Lite form";
+  return schema;
+}
+
 }  // namespace
 
 Json text_schema(const OpTable& ops) {
@@ -168,6 +191,7 @@ Json text_schema(const OpTable& ops) {
                         {"preprocess", {{"type", "array"}, {"items", {{"type", "object"}}}, {"description", "from an image to the input"}}},
                         {"labels", {{"description", "names of the classes: a list, a file, or a known set"}}},
                         {"metadata", Json::object()},
+                        {"quantization", quantization_schema()},
                         {"blocks", map_of(layer_name, refer_to("block"))},
                         {"model", body}},
                        {"wherry"}));

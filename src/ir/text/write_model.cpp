@@ -98,6 +98,7 @@ TextValue tree_of(const Model& model) {
   put(body, "layers", layer_rows(model.layers));
   put_outputs(body, model.outputs);
   put(root, "model", std::move(body));
+  if (model.quantization.kind != TextValue::null) put(root, "quantization", model.quantization);
   return root;
 }
 

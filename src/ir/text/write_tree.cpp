@@ -20,7 +20,8 @@ using Path = std::vector<std::string_view>;
 bool is_structure(const Path& path) {
   if (path.empty()) return true;
   const std::string_view top = path[0];
-  if (path.size() == 1) return top == "blocks" || top == "model" || top == "preprocess";
+  if (path.size() == 1) return top == "blocks" || top == "model" || top == "preprocess" || top == "quantization";
+  if (path.size() == 2 && top == "quantization") return path[1] == "activations" || path[1] == "layers";
   if (path.size() == 2) return top == "blocks" || (top == "model" && path[1] == "layers");
   return path.size() == 3 && top == "blocks" && path[2] == "layers";
 }

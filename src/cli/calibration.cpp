@@ -57,7 +57,8 @@ Samples source_samples(const LoadedSource& source, const ConvertOptions& options
 Samples calibration_samples(const LoadedSource& source, const TflGraph& graph, const ConvertOptions& options, Diagnostics& diagnostics) {
   if (options.calibrate.empty())
     fail({.code = "E801",
-          .message = fmt::format("--precision {} measures the activations' ranges, and has no data to do so", name(options.precision)),
+          .message =
+              fmt::format("--precision {} measures the activations' ranges, and has no data to do so", name(options.precision.value())),
           .next = "--calibrate DATA: 100 to 500 typical images, as a folder, a list, an .npy or .npz"});
   std::shared_ptr<const Dataset> dataset = Dataset::open(options.calibrate);
   if (options.calibration_count > 0) dataset = dataset->evenly(options.calibration_count);

@@ -3,7 +3,7 @@
 #include "base/files.h"
 #include "base/process.h"
 #include "base/text.h"
-#include "cli/stages.h"
+#include "cli/quantization.h"
 
 #include <nlohmann/json.hpp>
 
@@ -50,7 +50,7 @@ ConvertResult convert(const ConvertOptions& options) {
   stages.begin("import");
   LoadedSource source = load_source(options.source, options.load);
   result.warnings = source.warnings;
-  target.convert(source, options, result, stages);
+  target.convert(source, with_section(source, options), result, stages);
   std::error_code error;
   result.bytes = fs::file_size(options.out, error);
   if (error) result.bytes = 0;

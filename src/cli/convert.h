@@ -20,8 +20,8 @@ std::string_view name(Io io);
 struct ConvertOptions {
   std::filesystem::path source, out;
   LoadOptions load;
-  Precision precision = Precision::float32;
-  std::optional<Io> io;  // without: the target's convention (.tflite: nhwc)
+  std::optional<Precision> precision;  // without: the text's quantization's, else float32
+  std::optional<Io> io;                // without: the target's convention (.tflite: nhwc)
   QuantizeOptions quantize;
   std::filesystem::path calibrate;    // data: a folder of images, a list, .npy or .npz
   std::size_t calibration_count = 0;  // at most so many of it, evenly spread; 0: all
@@ -44,7 +44,8 @@ struct ConvertResult {
   std::optional<VerifyReport> verified;
   std::optional<AuditReport> audit;        // of integers
   std::optional<MixedResult> mixed;        // with an accuracy target
-  bool calibrated = false;                 // integers: verified on calibration data, by the angle between answers
+  bool calibrated = false;                 // integers: verified by the angle between answers
+  bool on_data = false;                    // on calibration data; else on made-up inputs
   std::string runtime = "LiteRT";          // where it was run: "Keras 3.15.1 on JAX"
   std::map<std::string, int> ops;          // by target operator; a text: by Wherry's operator
   std::vector<NamedType> inputs, outputs;  // as the file has them

@@ -48,8 +48,8 @@ std::string summary(const ConvertResult& r) {
     out += fmt::format("\n  audit     no faults, {} warnings, {} notes", r.audit->count(AuditSeverity::warning),
                        r.audit->count(AuditSeverity::note));
   if (r.verified && r.verified->match && r.calibrated)
-    out += fmt::format("\n  verified  in LiteRT on calibration data, at worst: cosine {:.4f}, SQNR {:.1f} dB", r.verified->worst.cosine,
-                       r.verified->worst.sqnr_db);
+    out += fmt::format("\n  verified  in LiteRT on {}, at worst: cosine {:.4f}, SQNR {:.1f} dB",
+                       r.on_data ? "calibration data" : "made-up inputs", r.verified->worst.cosine, r.verified->worst.sqnr_db);
   else if (r.verified && r.verified->match)
     out += fmt::format("\n  verified  in {}: max error {:.1e} of the output's scale (limit {:.0e}), SQNR {:.1f} dB", r.runtime,
                        r.verified->worst.relative(), r.verified->tolerance, r.verified->worst.sqnr_db);
@@ -95,7 +95,10 @@ void add_precision_options(CLI::App& command, ConvertOptions& options) {
   std::map<std::string, Precision> precisions;
   for (int p = 0; p <= static_cast<int>(Precision::int16x8); ++p)
     precisions.emplace(name(static_cast<Precision>(p)), static_cast<Precision>(p));
-  command.add_option("--precision", options.precision, "float32 (default), float16, dynamic, int8-weights, int4, int8 or int16x8")
+  command
+      .add_option_function<Precision>(
+          "--precision", [&options](Precision precision) { options.precision = precision; },
+          "float32 (default; of a text that has a quantization: its own), float16, dynamic, int8-weights, int4, int8 or int16x8")
       ->transform(CLI::CheckedTransformer(precisions, CLI::ignore_case).description(""))
       ->type_name("NAME");
   command.add_option("--calibrate", options.calibrate, "Data for int8 and int16x8: a folder of images, a list, .npy or .npz")

@@ -4,7 +4,7 @@
 #include "base/version.h"
 #include "cli/calibration.h"
 #include "cli/inputs.h"
-#include "cli/stages.h"
+#include "cli/quantization.h"
 #include "data/preprocess.h"
 #include "export/tflite/write_tflite.h"
 #include "ir/outline.h"
@@ -25,7 +25,7 @@ std::string provenance_of(const LoadedSource& source, const Lowered& lowered, co
   Provenance p{.generator = fmt::format("wherry {}", version),
                .source = options.source.filename().string(),
                .source_hash = hash_bytes(MappedFile::open(options.source)->text()),
-               .precision = std::string(name(options.precision)),
+               .precision = std::string(name(options.precision.value())),
                .io = std::string(name(options.io.value_or(Io::nhwc))),
                .ports = {},
                .layers = {}};
@@ -90,10 +90,14 @@ VerifyReport verify_file(const Graph& graph, const fs::path& file, const Convert
   const auto reference = evaluator_side(graph, all_ops(), "the source", [&](int done, int total) { stages.progress(done, total); });
   const auto written = litert_side(file, reference->inputs(), reference->outputs(), options.threads);
   const std::vector<Tensor> inputs = seeded_inputs(reference->inputs(), 0);
-  const double tolerance = options.tolerance.value_or(tolerance_of(name(options.precision)));
+  const double tolerance = options.tolerance.value_or(tolerance_of(name(options.precision.value())));
   VerifyReport report = verify_sides(*reference, *written, inputs, tolerance, false);
   if (!report.match) report = verify_sides(*reference, *written, inputs, tolerance, true);  // names the first layer that differs
   return report;
+}
+
+Samples made_up(std::vector<Tensor> inputs) {
+  return {.count = 1, .load = [inputs = std::move(inputs)](std::size_t) { return inputs; }};
 }
 
 // Integers are made for real data: those are what they are tried on, and the angle between the answers is what counts.
@@ -102,7 +106,8 @@ VerifyReport verify_integers(const LoadedSource& source, const fs::path& file, c
   constexpr std::size_t enough = 4;
   const auto reference = evaluator_side(source.graph, all_ops(), "the source");
   const auto written = litert_side(file, reference->inputs(), reference->outputs(), options.threads);
-  const Samples samples = source_samples(source, options, enough, diagnostics);
+  const bool has_data = !options.calibrate.empty();
+  const Samples samples = has_data ? source_samples(source, options, enough, diagnostics) : made_up(seeded_inputs(reference->inputs(), 0));
   VerifyReport report{.tolerance = least_cosine};
   for (std::size_t i = 0; i < samples.count; ++i) {
     stages.progress(static_cast<double>(i), static_cast<double>(samples.count));
@@ -110,6 +115,14 @@ VerifyReport verify_integers(const LoadedSource& source, const fs::path& file, c
     const VerifyReport one = verify_sides(*reference, *written, inputs, INFINITY, false);
     report.worst = i == 0 ? one.worst : worst(report.worst, one.worst);
     if (one.worst.cosine >= least_cosine || !report.match) continue;
+    if (!has_data) {
+      diagnostics.add(
+          {.code = "E703",
+           .message = fmt::format("on made-up inputs the integer model's answers are not the source's: cosine {:.3f}", one.worst.cosine),
+           .next = "--calibrate DATA, for the float text, verifies on real data",
+           .severity = Severity::warning});
+      continue;
+    }
     report.match = false;
     const VerifyReport layers = verify_sides(*reference, *written, inputs, INFINITY, true);
     for (const LayerReport& layer : layers.layers)
@@ -121,22 +134,13 @@ VerifyReport verify_integers(const LoadedSource& source, const fs::path& file, c
 // Replaces the float graph by its integer form; taps follow their tensors.
 void quantize_lowered(const LoadedSource& source, Lowered& lowered, const ConvertOptions& options, ConvertResult& out, Stages& stages,
                       Diagnostics& diagnostics) {
-  stages.begin("calibrate");
-  const Samples samples = calibration_samples(source, lowered.graph, options, diagnostics);
-  diagnostics.throw_if_errors();
-  QuantizeOptions quantize_options = options.quantize;
-  quantize_options.plan.activations = options.precision == Precision::int16x8 ? DType::int16 : DType::int8;
-  quantize_options.threads = quantize_options.plan.threads = options.threads;
-  std::string stage = "calibrate";
-  const auto progress = [&](std::string_view name, double done, double total) {
-    if (name != stage) stages.begin(stage = name);
-    stages.progress(done, total);
-  };
-  QuantizeResult result = quantize(lowered.graph, samples, quantize_options, litert_loader(), progress, diagnostics);
+  DecidedPlan result = decide_plan(source, lowered.graph, options, stages, diagnostics);
   for (TflTap& tap : lowered.taps) tap.tensor = result.quantized.tensors[static_cast<std::size_t>(tap.tensor)];
   std::erase_if(lowered.taps, [](const TflTap& tap) { return tap.tensor < 0; });
   out.mixed = std::move(result.mixed);
   out.audit = audit(result.quantized.graph);
+  if (uses_section(source, options) && out.audit->count(AuditSeverity::error) > 0)
+    fail({.code = "E811", .message = fmt::format("'{}' makes a file with faults:\n{}", options.source.string(), text(*out.audit))});
   WHERRY_CHECK(out.audit->count(AuditSeverity::error) == 0, "the integer graph has faults:\n{}", text(*out.audit));
   lowered.graph = std::move(result.quantized.graph);
 }
@@ -158,7 +162,7 @@ void convert_to_tflite(LoadedSource& source, const ConvertOptions& options, Conv
   if (options.precision == Precision::dynamic) to_dynamic_range(lowered.graph);
   if (options.precision == Precision::int8_weights) to_int8_weights(lowered.graph);
   if (options.precision == Precision::int4) to_int4_weights(lowered.graph);
-  if (is_calibrated(options.precision)) quantize_lowered(source, lowered, options, result, stages, diagnostics);
+  if (is_calibrated(options.precision.value())) quantize_lowered(source, lowered, options, result, stages, diagnostics);
 
   if (!options.dump.empty()) write_text(options.dump / "tflite.txt", text(lowered.graph));
 
@@ -170,14 +174,15 @@ void convert_to_tflite(LoadedSource& source, const ConvertOptions& options, Conv
 
   if (options.verify) {
     stages.begin("verify");
-    result.verified = is_calibrated(options.precision) ? verify_integers(source, file.temporary(), options, stages, diagnostics)
-                                                       : verify_file(source.graph, file.temporary(), options, stages);
+    result.verified = is_calibrated(options.precision.value()) ? verify_integers(source, file.temporary(), options, stages, diagnostics)
+                                                               : verify_file(source.graph, file.temporary(), options, stages);
   }
   if (!result.verified || result.verified->match) file.commit();
   stages.end();
 
   result.io = name(io);
-  result.calibrated = is_calibrated(options.precision);
+  result.calibrated = is_calibrated(options.precision.value());
+  result.on_data = !options.calibrate.empty();
   for (const TflNode& node : lowered.graph.nodes) ++result.ops[node.builtin];
   const auto port = [&](const Port& p) {
     const TflTensor& tensor = lowered.graph.tensors[static_cast<std::size_t>(p.value)];

@@ -9,8 +9,6 @@ namespace wherry {
 
 namespace {
 
-constexpr float least_scale = 1e-9F;  // far above the subnormal floats that XNNPACK refuses, far below any activation's step
-
 template <typename Code>
 void quantize_into(std::span<const float> reals, std::span<Code> codes, const Grid& grid) {
   const float inverse = 1.0F / grid.scale;

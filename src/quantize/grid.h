@@ -24,6 +24,8 @@ struct Grid {
 inline constexpr int lowest_code(DType dtype) { return dtype == DType::int16 ? -32768 : dtype == DType::int4 ? -8 : -128; }
 inline constexpr int highest_code(DType dtype) { return dtype == DType::int16 ? 32767 : dtype == DType::int4 ? 7 : 127; }
 
+inline constexpr float least_scale = 1e-9F;  // far above the subnormal floats that XNNPACK refuses, far below any activation's step
+
 // The grid of an activation: int8 with a zero point, so that zero is one of its reals; int16 symmetric. The scale is never so
 // small that a runtime would take it for zero.
 Grid activation_grid(Range range, DType dtype);

@@ -50,9 +50,11 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
   Statistics statistics = calibrate(source, samples, load, options.threads, most, progress, diagnostics);
   diagnostics.throw_if_errors();
   const Samples typical = kept(samples, statistics.typical, options.threads);
+  QuantizeResult result;
   TflGraph graph = source;
   if (options.equalize) {
-    TflGraph tried = equalized(source, equalizing_factors(source, typical, load, options.threads, 0.5F));
+    Factors factors = equalizing_factors(source, typical, load, options.threads, 0.5F);
+    TflGraph tried = equalized(source, factors);
     Statistics after = calibrate(tried, samples, load, options.threads, most, progress, diagnostics);
     const Judge judge(source, typical, {}, load, options.threads);
     const auto sqnr = [&](const TflGraph& candidate, const Statistics& measured) {
@@ -63,10 +65,10 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
     };
     if (sqnr(tried, after) > sqnr(source, statistics)) {
       graph = std::move(tried);
+      result.factors = std::move(factors);
       statistics = std::move(after);
     }
   }
-  QuantizeResult result;
   result.plan = make_plan(graph, statistics, options.plan, diagnostics);
   diagnostics.throw_if_errors();
   const auto weigh = [&](Plan& plan) {
@@ -77,6 +79,7 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
       correct_bias(graph, plan, typical, load, options.threads, progress);
   };
   weigh(result.plan);
+  if (options.rounding != Rounding::nearest || options.correct_bias) result.corrected_on = typical.count;
   if (options.target) {
     const Judge judge(graph, samples, {}, load, options.threads);
     result.mixed =

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "quantize/apply.h"
+#include "quantize/equalize.h"
 #include "quantize/mixed.h"
 #include "quantize/plan.h"
 #include "quantize/reconstruct.h"
@@ -22,8 +23,10 @@ struct QuantizeOptions {
 };
 
 struct QuantizeResult {
+  Factors factors;  // of equalised tensors; the plan is for the graph behind that
   Plan plan;
   Quantized quantized;
+  std::size_t corrected_on = 0;  // samples that weights and biases were adjusted with
   std::vector<LayerRounding> rounding;
   std::optional<MixedResult> mixed;  // with a target
 };

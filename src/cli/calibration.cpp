@@ -1,11 +1,17 @@
 #include "cli/calibration.h"
 
+#include "base/files.h"
+#include "base/version.h"
 #include "data/inputs.h"
 #include "export/tflite/write_tflite.h"
 #include "ir/text/read_model.h"
+#include "ir/text/write_tree.h"
 #include "runtime/litert.h"
+#include "verify/provenance.h"
 
 namespace wherry {
+
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -52,6 +58,41 @@ Samples source_samples(const LoadedSource& source, const ConvertOptions& options
   for (const Port& port : source.graph.inputs)
     ports.push_back({.name = port.name, .type = source.graph.type(port.value), .channels_last = false, .scale = {}});
   return samples_for(Dataset::open(options.calibrate)->evenly(count), std::move(ports), source, options, diagnostics);
+}
+
+namespace {
+
+fs::path cache_folder() {
+  const char *cache = std::getenv("XDG_CACHE_HOME"), *home = std::getenv("HOME");
+  if (cache && fs::path(cache).is_absolute()) return fs::path(cache) / "wherry";
+  return home && fs::path(home).is_absolute() ? fs::path(home) / ".cache" / "wherry" : fs::path();
+}
+
+// In the samples' order, which what is kept refers to.
+std::string identity(const Dataset& dataset) {
+  if (!dataset.all_arrays().empty()) return fmt::format("{} {}", hash_bytes(MappedFile::open(dataset.path())->text()), dataset.size());
+  std::string rows;
+  std::error_code error;
+  for (std::size_t i = 0; i < dataset.size(); ++i) {
+    const fs::path file = fs::absolute(dataset.sample(i).file, error);
+    rows +=
+        fmt::format("{} {} {}\n", file.string(), fs::file_size(file, error), fs::last_write_time(file, error).time_since_epoch().count());
+  }
+  return hash_bytes(rows);
+}
+
+}  // namespace
+
+std::shared_ptr<const StatisticsCache> statistics_cache(const LoadedSource& source, const ConvertOptions& options) {
+  const fs::path folder = cache_folder();
+  const std::optional<LiteRtLibrary> runtime = find_litert();
+  if (!options.cache || folder.empty() || !runtime || runtime->version.empty()) return nullptr;
+  std::string data = fmt::format("wherry {} litert {} {} of {}: ", version, runtime->version, identity(*Dataset::open(options.calibrate)),
+                                 options.calibration_count);
+  TextValue record;
+  record.kind = TextValue::map;
+  if (const std::optional<Model> text = describing_text(source, options)) record.members.emplace_back("preprocess", text->preprocess);
+  return std::make_shared<StatisticsCache>(folder, data + json_text(record));
 }
 
 Samples calibration_samples(const LoadedSource& source, const TflGraph& graph, const ConvertOptions& options, Diagnostics& diagnostics) {

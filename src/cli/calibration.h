@@ -14,6 +14,10 @@ std::optional<Model> describing_text(const LoadedSource& source, const ConvertOp
 // Inputs as the lowered float graph takes them. E80x where there are none, or where they are not what the text describes.
 Samples calibration_samples(const LoadedSource& source, const TflGraph& graph, const ConvertOptions& options, Diagnostics& diagnostics);
 
+// Where what calibration measured is kept: $XDG_CACHE_HOME/wherry, else ~/.cache/wherry. Images are known by their files' names,
+// sizes and times, arrays by their bytes. nullptr: nowhere.
+std::shared_ptr<const StatisticsCache> statistics_cache(const LoadedSource& source, const ConvertOptions& options);
+
 // Some of the same data as the source takes it.
 Samples source_samples(const LoadedSource& source, const ConvertOptions& options, std::size_t count, Diagnostics& diagnostics);
 

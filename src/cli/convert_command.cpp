@@ -104,6 +104,7 @@ void add_precision_options(CLI::App& command, ConvertOptions& options) {
   command.add_option("--calibrate", options.calibrate, "Data for int8 and int16x8: a folder of images, a list, .npy or .npz")
       ->type_name("DATA");
   command.add_option("--calibration-count", options.calibration_count, "Use at most so many of them, spread evenly")->type_name("N");
+  command.add_flag("!--no-cache", options.cache, "Measure anew, and keep nothing (else in ~/.cache/wherry)");
   command.add_option("--preprocess", options.preprocess, "A text whose preprocessing and labels hold, where the source has none")
       ->type_name("TEXT");
   const std::map<std::string, RangeMethod> methods = {

@@ -37,8 +37,8 @@ struct Section {
   std::string file;  // the integer model that is to come out of it
 };
 
-std::optional<Section> section_of(const LoadedSource& source, const ConvertOptions& options, const fs::path& codes_name, Stages& stages,
-                                  Diagnostics& diagnostics) {
+std::optional<Section> section_of(const LoadedSource& source, const ConvertOptions& options, const fs::path& codes_name,
+                                  ConvertResult& result, Stages& stages, Diagnostics& diagnostics) {
   if (options.precision == Precision::float32) return std::nullopt;
   if (!is_calibrated(options.precision.value()))
     fail({.code = "E901",
@@ -56,6 +56,7 @@ std::optional<Section> section_of(const LoadedSource& source, const ConvertOptio
     section.text = plan_to_text(lowered.graph, plan.written, plan.notes, codes_name.string());
   }
   section.file = tflite_bytes(plan.quantized.graph);
+  result.mixed = std::move(plan.mixed);
   return section;
 }
 
@@ -81,7 +82,7 @@ void convert_to_text(LoadedSource& source, const ConvertOptions& options, Conver
 
   Diagnostics diagnostics;
   const fs::path codes_file = fs::path(options.out).replace_extension(".codes.safetensors");
-  const std::optional<Section> section = section_of(source, options, codes_file.filename(), stages, diagnostics);
+  const std::optional<Section> section = section_of(source, options, codes_file.filename(), result, stages, diagnostics);
   model.quantization = section ? section->text : TextValue{};
 
   const std::string text = options.out.extension() == ".json" ? write_json(model) : write_yaml(model);

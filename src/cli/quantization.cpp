@@ -41,6 +41,7 @@ DecidedPlan by_data(const LoadedSource& source, const TflGraph& graph, const Con
   QuantizeOptions quantize_options = options.quantize;
   quantize_options.plan.activations = options.precision == Precision::int16x8 ? DType::int16 : DType::int8;
   quantize_options.threads = quantize_options.plan.threads = options.threads;
+  quantize_options.cache = statistics_cache(source, options);
   std::string stage = "calibrate";
   const auto progress = [&](std::string_view name, double done, double total) {
     if (name != stage) stages.begin(stage = name);

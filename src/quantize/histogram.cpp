@@ -3,6 +3,7 @@
 #include "base/simd.h"
 
 #include <cmath>
+#include <numeric>
 
 namespace wherry {
 
@@ -73,6 +74,18 @@ void Histogram::widen_to(float low, float high) {
   counts_ = std::move(counts);
   first_ = first;
   exponent_ = wanted;
+}
+
+Histogram Histogram::of(Parts parts) {
+  Histogram out;
+  out.exponent_ = parts.exponent;
+  out.first_ = parts.first;
+  out.low_ = parts.low;
+  out.high_ = parts.high;
+  out.finite_ = parts.finite;
+  out.counts_ = std::move(parts.counts);
+  out.count_ = std::accumulate(out.counts_.begin(), out.counts_.end(), std::int64_t{0});
+  return out;
 }
 
 void Histogram::add(std::span<const float> values) {

@@ -26,6 +26,17 @@ class Histogram {
   std::int64_t first() const { return first_; }  // the place of the first bin: it begins at first() * width()
   std::span<const std::int64_t> counts() const { return counts_; }
 
+  // All that it is, to be stored.
+  struct Parts {
+    int exponent = 0;
+    std::int64_t first = 0;
+    float low = 0, high = 0;
+    bool finite = true;
+    std::vector<std::int64_t> counts;
+  };
+  Parts parts() const { return {exponent_, first_, low_, high_, finite_, counts_}; }
+  static Histogram of(Parts parts);
+
  private:
   void widen_to(float low, float high);
   void count(std::span<const float> values);

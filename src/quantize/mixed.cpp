@@ -106,12 +106,22 @@ std::vector<std::vector<float>> Judge::run(const TflGraph& graph) const {
   return out;
 }
 
+namespace {
+
+double ordered_sum(std::vector<double> values) {
+  std::ranges::sort(values);
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
+
+}  // namespace
+
 Score Judge::score(const TflGraph& graph) const {
   const auto got = run(graph);
-  double signal = 0, noise = 0, same = 0, right = 0, float_right = 0, margin_noise = 0;
-  std::vector<double> margins;
+  double same = 0, right = 0, float_right = 0;
+  std::vector<double> signals, noises, margins, margin_noises;  // by sample
   for (std::size_t i = 0; i < got.size(); ++i) {
     const std::vector<float>&wanted = outputs_[i], &found = got[i];
+    double signal = 0, noise = 0;
     for (std::size_t k = 0; k < found.size(); ++k) {
       const double w = static_cast<double>(wanted[k]), error = static_cast<double>(found[k]) - w;
       signal += w * w;
@@ -120,15 +130,19 @@ Score Judge::score(const TflGraph& graph) const {
     const auto [top, second] = two_largest(wanted);
     margins.push_back(static_cast<double>(wanted[top]) - static_cast<double>(wanted[second]));
     const double margin_error = static_cast<double>(found[top]) - static_cast<double>(found[second]) - margins.back();
-    margin_noise += margin_error * margin_error;
+    signals.push_back(signal);
+    noises.push_back(noise);
+    margin_noises.push_back(margin_error * margin_error);
     same += largest_of(found) == top;
     if (labels_.empty() || labels_[i] < 0) continue;
     right += largest_of(found) == static_cast<std::size_t>(labels_[i]);
     float_right += top == static_cast<std::size_t>(labels_[i]);
   }
   const auto n = static_cast<double>(std::max<std::size_t>(got.size(), 1));
+  std::ranges::sort(margins);  // so that no order of the samples matters
+  const double signal = ordered_sum(std::move(signals)), noise = ordered_sum(std::move(noises));
   return {.agreement = same / n,
-          .expected = 1 - expected_flips(margins, std::sqrt(margin_noise / n)),
+          .expected = 1 - expected_flips(margins, std::sqrt(ordered_sum(std::move(margin_noises)) / n)),
           .sqnr_db = noise > 0 ? 10 * std::log10(signal / noise) : 200,
           .top1 = right / n,
           .float_top1 = float_right / n};

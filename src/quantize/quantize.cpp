@@ -47,7 +47,13 @@ Samples kept(const Samples& samples, const std::vector<std::size_t>& chosen, int
 QuantizeResult quantize(const TflGraph& source, const Samples& samples, const QuantizeOptions& options, const Loader& load,
                         const QuantizeProgress& progress, Diagnostics& diagnostics) {
   const std::size_t most = std::min(options.correction_samples, samples_within(source, 3e8));
-  Statistics statistics = calibrate(source, samples, load, options.threads, most, progress, diagnostics);
+  const auto measure = [&](const TflGraph& graph) {
+    if (std::optional<Statistics> known = options.cache ? options.cache->find(graph, most) : std::nullopt) return *std::move(known);
+    Statistics statistics = calibrate(graph, samples, load, options.threads, most, progress, diagnostics);
+    if (options.cache && !diagnostics.has_errors()) options.cache->keep(graph, most, statistics);
+    return statistics;
+  };
+  Statistics statistics = measure(source);
   diagnostics.throw_if_errors();
   const Samples typical = kept(samples, statistics.typical, options.threads);
   QuantizeResult result;
@@ -55,7 +61,7 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
   if (options.equalize) {
     Factors factors = equalizing_factors(source, typical, load, options.threads, 0.5F);
     TflGraph tried = equalized(source, factors);
-    Statistics after = calibrate(tried, samples, load, options.threads, most, progress, diagnostics);
+    Statistics after = measure(tried);
     const Judge judge(source, typical, {}, load, options.threads);
     const auto sqnr = [&](const TflGraph& candidate, const Statistics& measured) {
       Plan plan = make_plan(candidate, measured, options.plan, diagnostics);

@@ -6,6 +6,7 @@
 #include "quantize/mixed.h"
 #include "quantize/plan.h"
 #include "quantize/reconstruct.h"
+#include "quantize/statistics_cache.h"
 
 namespace wherry {
 
@@ -20,6 +21,7 @@ struct QuantizeOptions {
   bool equalize = false;  // scale channels, where the SQNR on the typical samples rises by it
   std::size_t correction_samples = 64;
   int threads = 2;
+  std::shared_ptr<const StatisticsCache> cache = nullptr;  // nullptr: everything is measured
 };
 
 struct QuantizeResult {

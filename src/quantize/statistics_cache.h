@@ -1,0 +1,29 @@
+// Statistics kept from one conversion to the next, by all that they depend on: the float graph with its weights, the data, the
+// runtime. A file that cannot be read or is damaged counts as absent, and one that cannot be written is left out.
+#pragma once
+
+#include "quantize/calibrate.h"
+
+#include <filesystem>
+
+namespace wherry {
+
+// Structure and every constant's bits.
+std::string fingerprint(const TflGraph& graph);
+
+class StatisticsCache {
+ public:
+  static constexpr std::size_t most_files = 20;  // the least recently used go
+
+  // `data` says what the samples are, in their order, and who runs the graph.
+  StatisticsCache(std::filesystem::path folder, std::string data) : folder_(std::move(folder)), data_(std::move(data)) {}
+  std::optional<Statistics> find(const TflGraph& graph, std::size_t typical_count) const;
+  void keep(const TflGraph& graph, std::size_t typical_count, const Statistics& statistics) const;
+
+ private:
+  std::filesystem::path file_of(const TflGraph& graph, std::size_t typical_count) const;
+  std::filesystem::path folder_;
+  std::string data_;
+};
+
+}  // namespace wherry

@@ -76,7 +76,7 @@ def peer(model):
 
 
 def integer(model, name, *options):
-    return convert(model, name, "--calibrate", FILES / "calibrate.txt", *options)
+    return convert(model, name, "--no-cache", "--calibrate", FILES / "calibrate.txt", *options)
 
 
 def interval(successes, count):

@@ -19,8 +19,8 @@ struct Target {
   void (*convert)(LoadedSource&, const ConvertOptions&, ConvertResult&, Stages&);
 };
 constexpr Target targets[] = {
-    {".tflite", convert_to_tflite}, {".yaml", convert_to_text}, {".yml", convert_to_text},
-    {".json", convert_to_text},     {".py", convert_to_source}, {".keras", convert_to_keras},
+    {".tflite", convert_to_tflite}, {".yaml", convert_to_text},   {".yml", convert_to_text},  {".json", convert_to_text},
+    {".py", convert_to_source},     {".keras", convert_to_keras}, {".onnx", convert_to_onnx},
 };
 
 const Target& target_of(const fs::path& out) {

@@ -30,7 +30,8 @@ struct ConvertOptions {
   bool verify = true;
   std::optional<double> tolerance;
   int threads = 2;
-  std::string to;  // .py: torch, keras or jax
+  std::optional<int> opset;  // .onnx: the version of its operators; without: the newest that ONNX Runtime runs
+  std::string to;            // .py: torch, keras or jax
   PassOptions passes;
   bool check_passes = false;   // compare the numbers before and after each pass; a difference is E703
   std::filesystem::path dump;  // a folder for the graph after each pass and the target's form, "" : none

@@ -146,10 +146,14 @@ void add_convert(CLI::App& app, Session& session) {
                                   "  wherry convert m.yaml --weights m.pth -o m.tflite --precision float16\n"
                                   "  wherry convert model.pt2 -o model.tflite --io nchw --dim batch=1 --json\n"
                                   "  wherry convert fbnet_a.yaml --to torch -o fbnet_a.py\n"
+                                  "  wherry convert model.onnx -o model.tflite --dim batch=1\n"
+                                  "  wherry convert model.yaml -o model.onnx --opset 18\n"
                                   "  wherry convert model.pt2 -o model.tflite --check-passes --dump passes/");
   auto options = std::make_shared<ConvertOptions>();
-  command->add_option("source", options->source, "A .pt2 archive or a text (.yaml, .json)")->required()->type_name("SRC");
-  command->add_option("-o,--output", options->out, "Written as .tflite, .yaml, .json or .py, as named")->required()->type_name("OUT");
+  command->add_option("source", options->source, "A .pt2 archive, an .onnx or a text (.yaml, .json)")->required()->type_name("SRC");
+  command->add_option("-o,--output", options->out, "Written as .tflite, .onnx, .yaml, .json or .py, as named")
+      ->required()
+      ->type_name("OUT");
   add_precision_options(*command, *options);
   command
       ->add_option_function<std::string>(
@@ -158,6 +162,7 @@ void add_convert(CLI::App& app, Session& session) {
       ->check(CLI::IsMember({"nhwc", "nchw"}).description(""))
       ->type_name("NAME");
   command->add_option("--to", options->to, "Framework of a .py: torch, jax or nnx")->type_name("NAME");
+  command->add_option("--opset", options->opset, "Opset of an .onnx: 13 to 28 (26)")->type_name("N");
   command->add_flag_callback(
       "--no-verify", [options] { options->verify = false; }, "Do not run the result in LiteRT");
   command->add_option("--tolerance", options->tolerance, "Error allowed, of max|output| (1e-4; float16 2e-2)")->type_name("X");
@@ -175,7 +180,7 @@ void add_import(CLI::App& app, Session& session) {
                                   "  wherry import fbnet_a.pt2 -o fbnet_a.yaml\n"
                                   "  wherry import fbnet_a.yaml --weights checkpoint.pth -o trained.json");
   auto options = std::make_shared<ConvertOptions>();
-  command->add_option("source", options->source, "A .pt2 archive or a text (.yaml, .json)")->required()->type_name("SRC");
+  command->add_option("source", options->source, "A .pt2 archive, an .onnx or a text (.yaml, .json)")->required()->type_name("SRC");
   command->add_option("-o,--output", options->out, "The text to write; weights go beside it")
       ->required()
       ->type_name("MODEL.yaml")

@@ -1,6 +1,7 @@
 #include "cli/load.h"
 
 #include "base/files.h"
+#include "import/onnx/read_onnx.h"
 #include "import/pickle/read_pth.h"
 #include "import/pt2/read_pt2.h"
 #include "import/safetensors/read_safetensors.h"
@@ -34,7 +35,7 @@ FileKind kind_of(const fs::path& file) {
   if (suffix == ".yaml" || suffix == ".yml" || suffix == ".json") return FileKind::text;
   fail({.code = "E107",
         .message = fmt::format("'{}' is of no kind that Wherry reads", file.string()),
-        .next = "give a .pt2 (torch.export.save), a .yaml or .json text, or a .tflite; weights alone are .safetensors or .pth"});
+        .next = "give a .pt2 (torch.export.save), an .onnx, a .yaml or .json text, or a .tflite; weights alone are .safetensors or .pth"});
 }
 
 std::vector<fs::path> library_folders() {
@@ -115,8 +116,8 @@ LoadedSource load_source(const fs::path& file, const LoadOptions& options) {
       fail({.code = "E107",
             .message = fmt::format("'{}' holds weights but no architecture", file.string()),
             .next = "convert the architecture's text with them: wherry convert MODEL.yaml --weights " + file.string() + " -o OUT"});
+    case FileKind::onnx: source.graph = read_onnx(file, all_ops(), options.dims, diagnostics); break;
     case FileKind::keras:
-    case FileKind::onnx:
     case FileKind::python:
       fail({.code = "E107",
             .message = fmt::format("'{}' can be verified against a source, but is no source to convert", file.string()),
@@ -126,7 +127,7 @@ LoadedSource load_source(const fs::path& file, const LoadOptions& options) {
   diagnostics.throw_if_errors();
   source.warnings = diagnostics.all();
   if (source.graph.name.empty()) source.graph.name = file.stem().string();
-  source.graph = bind_dims(source.graph, options.dims);
+  if (kind_of(file) != FileKind::onnx) source.graph = bind_dims(source.graph, options.dims);  // an .onnx needs them while it is read
   return source;
 }
 

@@ -37,6 +37,7 @@ class Stages {
 void convert_to_tflite(LoadedSource& source, const ConvertOptions& options, ConvertResult& result, Stages& stages);
 void convert_to_keras(LoadedSource& source, const ConvertOptions& options, ConvertResult& result, Stages& stages);
 void convert_to_text(LoadedSource& source, const ConvertOptions& options, ConvertResult& result, Stages& stages);
+void convert_to_onnx(LoadedSource& source, const ConvertOptions& options, ConvertResult& result, Stages& stages);
 void convert_to_source(LoadedSource& source, const ConvertOptions& options, ConvertResult& result, Stages& stages);
 
 }  // namespace wherry

@@ -6,6 +6,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
 namespace wherry::ops {
@@ -151,6 +152,49 @@ void keras_gelu(KerasLowering& k, const Node& node) {
   keras::lower_activation(k, node, "gelu");
 }
 
+// Before opset 20: x (1 + erf(x / sqrt 2)) / 2, or with the tanh of a cubic.
+void lower_onnx_gelu(OnnxLowering& l, const Node& node) {
+  const int x = l[node.inputs[0]];
+  const ValueId out = node.outputs[0];
+  const bool by_tanh = node.string("approximate") == "tanh";
+  if (l.opset >= 20) return l.give(out, l.add("Gelu", {x}, {{"approximate", node.attr("approximate")}}));
+  const auto number = [&](double value) { return l.scalar(value, l.graph.type(out).dtype); };
+  int inner = l.add("Mul", {x, number(std::sqrt(by_tanh ? 2 / std::numbers::pi : 0.5))});
+  if (by_tanh) {
+    const int cubic = l.add("Mul", {l.add("Mul", {x, x}), number(0.044715)});
+    inner = l.add("Mul", {inner, l.add("Add", {cubic, number(1)})});
+  }
+  const int share = l.add("Add", {l.add(by_tanh ? "Tanh" : "Erf", {inner}), number(1)});
+  l.give(out, l.add("Mul", {l.add("Mul", {x, share}), number(0.5)}));
+}
+
+// x itself where beta * x is above the threshold; ONNX's Softplus knows neither.
+void lower_onnx_softplus(OnnxLowering& l, const Node& node) {
+  const double beta = node.number("beta"), threshold = node.number("threshold");
+  const int x = l[node.inputs[0]];
+  const ValueId out = node.outputs[0];
+  const auto number = [&](double value) { return l.scalar(value, l.graph.type(out).dtype); };
+  if (beta == 1 && threshold >= 20) return l.give(out, l.add("Softplus", {x}));
+  const int scaled = l.add("Mul", {x, number(beta)});
+  const int bent = l.add("Div", {l.add("Softplus", {scaled}), number(beta)});
+  l.give(out, l.add("Where", {l.add("Greater", {scaled, number(threshold)}), x, bent}));
+}
+
+std::vector<ValueId> convert_onnx_swish(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  const double alpha = number(node, "alpha", 1);
+  if (alpha == 1) return {b("silu", {x})};
+  return {b("mul", {x, b("sigmoid", {b("mul", {x, b.scalar(alpha, b.type(x).dtype)})})})};
+}
+
+// Its alpha and gamma may be others than selu's own, which are those to the digits of a float.
+std::vector<ValueId> convert_onnx_selu(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  const double alpha = number(node, "alpha", selu_alpha), gamma = number(node, "gamma", selu_scale);
+  if (std::abs(alpha - selu_alpha) < 1e-6 && std::abs(gamma - selu_scale) < 1e-6) return {b("selu", {x})};
+  return {b("mul", {b("elu", {x}, {{"alpha", alpha}}), b.scalar(gamma, b.type(x).dtype)})};
+}
+
 }  // namespace
 
 OpList activation() {
@@ -163,8 +207,10 @@ OpList activation() {
        .eval = eval_elu,
        .layout = any,
        .torch = {{"aten.elu.default", "", 0, convert_elu}, {"aten.elu_.default", "", 0, convert_elu}},
+       .onnx = {{"Elu", "x=0"}},
        .tflite_in = {{"ELU", "x=0"}},
        .tflite = {.lower = lower_elu},
+       .onnx_out = {.op = "Elu", .attributes = "alpha=alpha"},
        .keras = {.layer = "ELU", .config = "alpha=alpha"},
        .source = {.torch = "F.elu({x}, alpha={alpha?})",
                   .keras = "keras.activations.elu({x}, alpha={alpha})",
@@ -183,6 +229,8 @@ OpList activation() {
        .expand = expand_selu,
        .layout = any,
        .torch = {{"aten.selu.default", "x=self"}, {"aten.selu_.default", "x=self"}},
+       .onnx = {{.target = "Selu", .convert = convert_onnx_selu}},
+       .onnx_out = {.op = "Selu"},
        .keras = {.layer = "Activation", .config = "activation=#selu"},
        .source = {.torch = "F.selu({x})", .keras = "keras.activations.selu({x})", .jax = "jax.nn.selu({x})", .torch_module = "nn.SELU()"},
        .quant = {QuantRule::own_range},
@@ -196,6 +244,8 @@ OpList activation() {
        .expand = expand_celu,
        .layout = any,
        .torch = {{"aten.celu.default", "x=self"}, {"aten.celu_.default", "x=self"}},
+       .onnx = {{"Celu", "x=0"}},
+       .onnx_out = {.op = "Celu", .attributes = "alpha=alpha"},
        .keras = {.layer = "ops.nn.Celu", .config = "alpha=alpha"},
        .source = {.torch = "F.celu({x}, alpha={alpha?})",
                   .keras = "keras.activations.celu({x}, alpha={alpha})",
@@ -211,8 +261,10 @@ OpList activation() {
        .eval = eval_gelu,
        .layout = any,
        .torch = {{"aten.gelu.default", "x=self"}, {"aten.gelu_.default", "x=self"}},
+       .onnx = {{"Gelu", "x=0", 20}},
        .tflite_in = {{"GELU", "", 0, convert_tflite_gelu}},
        .tflite = {.lower = lower_gelu},
+       .onnx_out = {.lower = lower_onnx_gelu},
        .keras = {.lower = keras_gelu},
        .source = {.torch = "F.gelu({x}, approximate={approximate?})",
                   .keras = "keras.activations.gelu({x}, approximate={approximate} == 'tanh')",
@@ -228,6 +280,8 @@ OpList activation() {
        .expand = expand_silu,
        .layout = any,
        .torch = {{"aten.silu.default", "x=self"}, {"aten.silu_.default", "x=self"}},
+       .onnx = {{.target = "Swish", .since = 24, .convert = convert_onnx_swish}},
+       .onnx_out = {.op = "Swish-24"},
        .keras = {.layer = "Activation", .config = "activation=#silu"},
        .source = {.torch = "F.silu({x})", .keras = "keras.activations.silu({x})", .jax = "jax.nn.silu({x})", .torch_module = "nn.SiLU()"},
        .quant = {QuantRule::own_range},
@@ -240,6 +294,8 @@ OpList activation() {
        .expand = expand_mish,
        .layout = any,
        .torch = {{"aten.mish.default", "x=self"}, {"aten.mish_.default", "x=self"}},
+       .onnx = {{"Mish", "x=0", 18}},
+       .onnx_out = {.op = "Mish-18"},
        .keras = {.layer = "Activation", .config = "activation=#mish"},
        .source = {.torch = "F.mish({x})",
                   .keras = "keras.activations.mish({x})",
@@ -268,7 +324,9 @@ OpList activation() {
        .eval = each_float<([](auto x) { return 1 / (1 + std::exp(-x)); })>,
        .layout = any,
        .torch = {{"aten.sigmoid.default", "x=self"}, {"aten.sigmoid_.default", "x=self"}},
+       .onnx = {{"Sigmoid", "x=0"}},
        .tflite = {.builtin = "LOGISTIC"},
+       .onnx_out = {.op = "Sigmoid"},
        .keras = {.layer = "Activation", .config = "activation=#sigmoid"},
        .source = {.torch = "torch.sigmoid({x})",
                   .keras = "keras.activations.sigmoid({x})",
@@ -298,7 +356,9 @@ OpList activation() {
        .eval = each_float<([](auto x) { return std::tanh(x); })>,
        .layout = any,
        .torch = {{"aten.tanh.default", "x=self"}, {"aten.tanh_.default", "x=self"}},
+       .onnx = {{"Tanh", "x=0"}},
        .tflite = {.builtin = "TANH"},
+       .onnx_out = {.op = "Tanh"},
        .keras = {.layer = "Activation", .config = "activation=#tanh"},
        .source = {.torch = "torch.tanh({x})", .keras = "keras.activations.tanh({x})", .jax = "jnp.tanh({x})", .torch_module = "nn.Tanh()"},
        .quant = {QuantRule::fixed, 1.0 / 128, 0},
@@ -313,6 +373,8 @@ OpList activation() {
        .expand = expand_softplus,
        .layout = any,
        .torch = {{"aten.softplus.default", "x=self"}},
+       .onnx = {{"Softplus", "x=0"}},
+       .onnx_out = {.lower = lower_onnx_softplus},
        .source = {.torch = "F.softplus({x}, beta={beta?}, threshold={threshold?})",
                   .keras = "keras.activations.softplus({x} * {beta}) / {beta}",
                   .jax = "softplus({x}, beta={beta?}, threshold={threshold?})",
@@ -328,6 +390,8 @@ OpList activation() {
        .expand = expand_softsign,
        .layout = any,
        .torch = {{"aten.softsign.default", "x=self"}},
+       .onnx = {{"Softsign", "x=0"}},
+       .onnx_out = {.op = "Softsign"},
        .keras = {.layer = "Activation", .config = "activation=#softsign"},
        .source = {.torch = "F.softsign({x})",
                   .keras = "keras.activations.softsign({x})",

@@ -3,6 +3,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/source_helpers.h"
 
 #include <fmt/format.h>
@@ -185,6 +186,56 @@ void keras_adaptive(KerasLowering& k, const Node& node) {
   k.give_channels_last(out, k.add(named("Adaptive"), {from}, type, {{"output_size", size}}));
 }
 
+// ---- ONNX ----
+
+// Over all places: the pooling to one, or a reduction where there are others than one or two axes.
+template <bool average>
+std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  const auto rank = onnx::rank(b, x);
+  if (rank == 3) return {b(average ? "adaptive_avg_pool1d" : "adaptive_max_pool1d", {x}, {{"output_size", Ints{1}}})};
+  if (rank == 4) return {b(average ? "adaptive_avg_pool2d" : "adaptive_max_pool2d", {x}, {{"output_size", Ints{1, 1}}})};
+  Ints axes;
+  for (std::int64_t i = 2; i < rank; ++i) axes.push_back(i);
+  return {b(average ? "mean" : "amax", {x}, {{"dim", axes}, {"keepdim", true}})};
+}
+
+// One axis after the other, each window sliced out and reduced by itself.
+int onnx_uneven(OnnxLowering& l, int x, std::string_view reduce, const Ints& in, const Ints& out) {
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    const int axis = l.ints({static_cast<std::int64_t>(i) + 2}, "axis");
+    std::vector<int> parts;
+    for (std::int64_t o = 0; o < out[i]; ++o) {
+      const Span span = span_of(o, in[i], out[i]);
+      const int part = l.add("Slice", {x, l.ints({span.begin}, "start"), l.ints({span.begin + span.size}, "end"), axis});
+      parts.push_back(l.opset < 18 ? l.add(reduce, {part}, {{"axes", Ints{static_cast<std::int64_t>(i) + 2}}})
+                                   : l.add(reduce, {part, axis}));
+    }
+    x = l.add("Concat", parts, {{"axis", static_cast<std::int64_t>(i) + 2}});
+  }
+  return x;
+}
+
+template <bool average>
+void lower_onnx(OnnxLowering& l, const Node& node) {
+  const Shape& shape = l.graph.type(node.inputs[0]).shape;
+  const Ints out = infer::per_axis(node, "output_size", static_cast<int>(shape.size()) - 2);
+  const int x = l[node.inputs[0]];
+  if (std::all_of(out.begin(), out.end(), [](std::int64_t size) { return size == 1; }))
+    return l.give(node.outputs[0], l.add(average ? "GlobalAveragePool" : "GlobalMaxPool", {x}));
+  Ints in, windows;
+  bool divides = true;
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    if (!shape[i + 2].known()) l.refuse(node, fmt::format("its input is {}; give the open sizes with --dim NAME=SIZE", text(shape)));
+    in.push_back(shape[i + 2].size());
+    windows.push_back(in[i] / out[i]);
+    divides = divides && in[i] % out[i] == 0;
+  }
+  if (divides)
+    return l.give(node.outputs[0], l.add(average ? "AveragePool" : "MaxPool", {x}, {{"kernel_shape", windows}, {"strides", windows}}));
+  l.give(node.outputs[0], onnx_uneven(l, x, average ? "ReduceMean" : "ReduceMax", in, out));
+}
+
 }  // namespace
 
 OpList adaptive_pool() {
@@ -199,6 +250,7 @@ OpList adaptive_pool() {
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.adaptive_avg_pool1d.default", "x=self"}},
        .tflite = {.lower = lower_average},
+       .onnx_out = {.lower = lower_onnx<true>},
        .keras = {.lower = keras_adaptive},
        .source = {.torch = "F.adaptive_avg_pool1d({x}, {output_size})",
                   .jax = "adaptive_pool({x}, {output_size}, jnp.mean)",
@@ -216,7 +268,9 @@ OpList adaptive_pool() {
        .flops = flops,
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.adaptive_avg_pool2d.default", "x=self"}},
+       .onnx = {{.target = "GlobalAveragePool", .convert = convert_onnx<true>}},
        .tflite = {.lower = lower_average},
+       .onnx_out = {.lower = lower_onnx<true>},
        .keras = {.lower = keras_adaptive},
        .source = {.torch = "F.adaptive_avg_pool2d({x}, {output_size})",
                   .keras = "keras.layers.AdaptiveAveragePooling2D({output_size})({x})",
@@ -238,6 +292,7 @@ OpList adaptive_pool() {
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.adaptive_max_pool1d.default", "x=self"}},
        .tflite = {.lower = lower_max},
+       .onnx_out = {.lower = lower_onnx<false>},
        .keras = {.lower = keras_adaptive},
        .source = {.torch = "F.adaptive_max_pool1d({x}, {output_size})",
                   .jax = "adaptive_pool({x}, {output_size}, jnp.max)",
@@ -255,7 +310,9 @@ OpList adaptive_pool() {
        .flops = flops,
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.adaptive_max_pool2d.default", "x=self"}},
+       .onnx = {{.target = "GlobalMaxPool", .convert = convert_onnx<false>}},
        .tflite = {.lower = lower_max},
+       .onnx_out = {.lower = lower_onnx<false>},
        .keras = {.lower = keras_adaptive},
        .source = {.torch = "F.adaptive_max_pool2d({x}, {output_size})",
                   .keras = "keras.layers.AdaptiveMaxPooling2D({output_size})({x})",

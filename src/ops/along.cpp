@@ -6,6 +6,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
 namespace wherry::ops {
@@ -174,6 +175,47 @@ void keras_cumsum(KerasLowering& k, const Node& node) {
   keras::lower_each(k, node, "ops.numpy.Cumsum", {{"axis", std::int64_t{axis}}});
 }
 
+// The last of equal ones is the first from behind.
+template <Word op>
+std::vector<ValueId> convert_onnx_arg(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  const std::int64_t axis = integer(node, "axis", 0);
+  const bool keepdim = flag(node, "keepdims", true);
+  if (integer(node, "select_last_index", 0) == 0) return {b(op, {x}, {{"dim", axis}, {"keepdim", keepdim}})};
+  const Shape shape = b.type(x).shape;
+  const Dim size = shape[static_cast<std::size_t>(infer::axis(axis, static_cast<int>(shape.size())))];
+  if (!size.known()) refuse(node, "select_last_index needs an axis whose size is known");
+  const ValueId behind = b(op, {b("flip", {x}, {{"dims", Ints{axis}}})}, {{"dim", axis}, {"keepdim", keepdim}});
+  return {b("sub", {b.scalar(static_cast<double>(size.size() - 1), DType::int64), behind})};
+}
+
+std::vector<ValueId> convert_onnx_cumsum(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  const auto axis = static_cast<std::int64_t>(onnx::fixed_number(b, node, 1, "axis").value_or(0));
+  const bool reverse = flag(node, "reverse", false);
+  const auto turned = [&](ValueId v) { return reverse ? b("flip", {v}, {{"dims", Ints{axis}}}) : v; };
+  const ValueId sum = turned(b("cumsum", {turned(x)}, {{"dim", axis}}));
+  return {flag(node, "exclusive", false) ? b("sub", {sum, x}) : sum};
+}
+
+// Without an axis: of all elements in a row.
+template <Word op>
+void lower_onnx_arg(OnnxLowering& l, const Node& node) {
+  const ValueId out = node.outputs[0];
+  int x = l[node.inputs[0]];
+  const bool all = node.is_none("dim");
+  if (all) x = l.add("Reshape", {x, l.ints({-1}, "shape")});
+  const std::int64_t axis = all ? 0 : node.integer("dim");
+  const int y = l.add(op, {x}, {{"axis", axis}, {"keepdims", std::int64_t{!all && node.flag("keepdim")}}});
+  if (!all || !node.flag("keepdim")) return l.give(out, y);
+  l.give(out, l.add("Reshape", {y, l.ints(Ints(l.graph.type(out).shape.size(), 1), "result")}));
+}
+
+void lower_onnx_cumsum(OnnxLowering& l, const Node& node) {
+  const int axis = l.constant(Tensor::scalar(static_cast<double>(node.integer("dim")), DType::int64), "axis");
+  l.give(node.outputs[0], l.add("CumSum", {l[node.inputs[0]], axis}));
+}
+
 }  // namespace
 
 OpList along() {
@@ -186,8 +228,10 @@ OpList along() {
        .eval = eval_arg<([](auto a, auto b) { return a > b || (a != a && b == b); })>,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.argmax.default", "", 0, convert_arg<"argmax">}},
+       .onnx = {{.target = "ArgMax", .convert = convert_onnx_arg<"argmax">}},
        .tflite_in = {{"ARG_MAX", "", 0, convert_tflite_arg<"argmax">}},
        .tflite = {.builtin = "ARG_MAX", .lower = lower_arg},
+       .onnx_out = {.lower = lower_onnx_arg<"ArgMax">},
        .keras = {.layer = "ops.numpy.Argmax", .lower = keras_arg},
        .source = {.torch = "torch.argmax({x}, dim={dim}, keepdim={keepdim?})",
                   .keras = "keras.ops.argmax({x}, axis={dim}, keepdims={keepdim})",
@@ -202,8 +246,10 @@ OpList along() {
        .eval = eval_arg<([](auto a, auto b) { return a < b || (a != a && b == b); })>,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.argmin.default", "", 0, convert_arg<"argmin">}},
+       .onnx = {{.target = "ArgMin", .convert = convert_onnx_arg<"argmin">}},
        .tflite_in = {{"ARG_MIN", "", 0, convert_tflite_arg<"argmin">}},
        .tflite = {.builtin = "ARG_MIN", .lower = lower_arg},
+       .onnx_out = {.lower = lower_onnx_arg<"ArgMin">},
        .keras = {.layer = "ops.numpy.Argmin", .lower = keras_arg},
        .source = {.torch = "torch.argmin({x}, dim={dim}, keepdim={keepdim?})",
                   .keras = "keras.ops.argmin({x}, axis={dim}, keepdims={keepdim})",
@@ -218,8 +264,10 @@ OpList along() {
        .eval = eval_cumsum,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.cumsum.default", "", 0, convert_cumsum}},
+       .onnx = {{.target = "CumSum", .convert = convert_onnx_cumsum}},
        .tflite_in = {{"CUMSUM", "", 0, convert_tflite_cumsum}},
        .tflite = {.lower = lower_cumsum},
+       .onnx_out = {.lower = lower_onnx_cumsum},
        .keras = {.lower = keras_cumsum},
        .source = {.torch = "torch.cumsum({x}, dim={dim})",
                   .keras = "keras.ops.cumsum({x}, axis={dim})",

@@ -5,6 +5,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
+#include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
 namespace wherry::ops {
@@ -187,6 +188,65 @@ void keras_div(KerasLowering& k, const Node& node) {
   k.give(node.outputs[0], out, order);
 }
 
+// ---- ONNX: both sides are of one type ----
+
+template <Word op>
+std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& node) {
+  return {b(op, {onnx::required(node, 0), onnx::required(node, 1)})};
+}
+
+// Integers are divided towards zero.
+std::vector<ValueId> convert_onnx_div(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0), y = onnx::required(node, 1);
+  if (is_float(b.type(x).dtype)) return {b("div", {x, y})};
+  return {b("div", {x, y}, {{"rounding_mode", "trunc"}})};
+}
+
+// fmod 1: what is left has the sign of x.
+std::vector<ValueId> convert_onnx_mod(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0), y = onnx::required(node, 1);
+  if (integer(node, "fmod", 0) == 0) return {b("remainder", {x, y})};
+  return {b("sub", {x, b("mul", {b("div", {x, y}, {{"rounding_mode", "trunc"}}), y})})};
+}
+
+// The result is of the base's type, the exponent of any.
+std::vector<ValueId> convert_onnx_pow(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0), y = onnx::required(node, 1);
+  const DType type = b.type(x).dtype;
+  if (is_float(type) || !is_float(b.type(y).dtype)) return {b("pow", {x, cast(b, y, type)})};
+  return {cast(b, b("pow", {cast(b, x, b.type(y).dtype), y}), type)};
+}
+
+std::vector<ValueId> convert_onnx_mean(Builder& b, const ForeignNode& node) {
+  const ValueId sum = onnx::convert_chain<"add">(b, node)[0];
+  return {b("div", {sum, b.scalar(static_cast<double>(onnx::inputs(node).size()), b.type(sum).dtype)})};
+}
+
+template <Word op>
+void lower_onnx(OnnxLowering& l, const Node& node) {
+  l.give(node.outputs[0], l.add(op, l.same_type(node.inputs)));
+}
+
+void lower_onnx_div(OnnxLowering& l, const Node& node) {
+  const std::vector<int> xy = l.same_type(node.inputs);
+  const char mode = rounding(node);
+  const ValueId out = node.outputs[0];
+  const bool floats = is_float(l.graph.type(out).dtype);
+  if (mode == ' ' || (mode == 't' && !floats)) return l.give(out, l.add("Div", xy));
+  if (mode == 'f' && !floats) return l.give(out, l.add("Div", {l.add("Sub", {xy[0], l.add("Mod", xy)}), xy[1]}));
+  const int q = l.add("Div", xy);
+  if (mode == 'f') return l.give(out, l.add("Floor", {q}));
+  l.give(out, l.add("Mul", {l.add("Sign", {q}), l.add("Floor", {l.add("Abs", {q})})}));
+}
+
+// For floats ONNX knows only C's fmod: fmod(fmod(x, y) + y, y) has the sign of y.
+void lower_onnx_remainder(OnnxLowering& l, const Node& node) {
+  const std::vector<int> xy = l.same_type(node.inputs);
+  if (!is_float(l.graph.type(node.outputs[0]).dtype)) return l.give(node.outputs[0], l.add("Mod", xy));
+  const OnnxLowering::Attributes as_c = {{"fmod", std::int64_t{1}}};
+  l.give(node.outputs[0], l.add("Mod", {l.add("Add", {l.add("Mod", xy, as_c), xy[1]}), xy[1]}, as_c));
+}
+
 }  // namespace
 
 OpList binary() {
@@ -201,8 +261,12 @@ OpList binary() {
                  {"aten.add.Scalar", "", 0, convert_sum<"add", false>},
                  {"aten.add_.Tensor", "", 0, convert_sum<"add", false>},
                  {"aten.add_.Scalar", "", 0, convert_sum<"add", false>}},
+       .onnx = {{.target = "Add", .convert = convert_onnx<"add">},
+                {.target = "Sum", .convert = onnx::convert_chain<"add">},
+                {.target = "Mean", .convert = convert_onnx_mean}},
        .tflite_in = {{"ADD", "x=0 y=1 =pot_scale_int16"}, {"ADD_N", "", 0, convert_tflite_add_n}},
        .tflite = {.builtin = "ADD", .options = "fused_activation_function=#NONE"},
+       .onnx_out = {.lower = lower_onnx<"Add">},
        .keras = {.layer = "Add"},
        .source = {"{x} + {y}", "keras.ops.add({x}, {y})", "{x} + {y}"},
        .quant = {QuantRule::own_range},
@@ -220,8 +284,10 @@ OpList binary() {
                  {"aten.sub_.Scalar", "", 0, convert_sum<"sub", false>},
                  {"aten.rsub.Tensor", "", 0, convert_sum<"sub", true>},
                  {"aten.rsub.Scalar", "", 0, convert_sum<"sub", true>}},
+       .onnx = {{.target = "Sub", .convert = convert_onnx<"sub">}},
        .tflite_in = {{"SUB", "x=0 y=1 =pot_scale_int16"}, {"SQUARED_DIFFERENCE", "", 0, convert_tflite_squared_difference}},
        .tflite = {.builtin = "SUB", .options = "fused_activation_function=#NONE"},
+       .onnx_out = {.lower = lower_onnx<"Sub">},
        .keras = {.layer = "Subtract"},
        .source = {"{x} - {y}", "keras.ops.subtract({x}, {y})", "{x} - {y}"},
        .quant = {QuantRule::own_range},
@@ -242,7 +308,9 @@ OpList binary() {
                  {"aten.mul_.Tensor", "", 0, convert_pair<"mul">},
                  {"aten.mul_.Scalar", "", 0, convert_pair<"mul">},
                  {"aten.multiply.Tensor", "", 0, convert_pair<"mul">}},
+       .onnx = {{.target = "Mul", .convert = convert_onnx<"mul">}},
        .tflite = {.builtin = "MUL", .options = "fused_activation_function=#NONE"},
+       .onnx_out = {.lower = lower_onnx<"Mul">},
        .keras = {.layer = "Multiply"},
        .source = {"{x} * {y}", "keras.ops.multiply({x}, {y})", "{x} * {y}"},
        .quant = {QuantRule::own_range},
@@ -270,8 +338,10 @@ OpList binary() {
                  {"aten.true_divide.Tensor", "", 0, convert_div<"">},
                  {"aten.floor_divide.default", "", 0, convert_div<"floor">},
                  {"aten.floor_divide.Scalar", "", 0, convert_div<"floor">}},
+       .onnx = {{.target = "Div", .convert = convert_onnx_div}},
        .tflite_in = {{"DIV", "x=0 y=1"}, {"FLOOR_DIV", "", 0, convert_tflite_floor_div}},
        .tflite = {.lower = lower_div},
+       .onnx_out = {.lower = lower_onnx_div},
        .keras = {.lower = keras_div},
        .source = {.torch = "{x} / {y}", .keras = "keras.ops.divide({x}, {y})", .jax = "{x} / {y}"},
        .source_for = source_of_div,
@@ -285,7 +355,9 @@ OpList binary() {
        .eval = pairs<([](auto x, auto y) { return floor_mod(x, static_cast<decltype(x)>(y)); })>,
        .layout = any,
        .torch = {{"aten.remainder.Tensor", "", 0, convert_pair<"remainder">}, {"aten.remainder.Scalar", "", 0, convert_pair<"remainder">}},
+       .onnx = {{.target = "Mod", .convert = convert_onnx_mod}},
        .tflite = {.builtin = "FLOOR_MOD"},
+       .onnx_out = {.lower = lower_onnx_remainder},
        .keras = {.layer = "ops.numpy.Mod"},
        .source = {"torch.remainder({x}, {y})", "keras.ops.mod({x}, {y})", "jnp.mod({x}, {y})"},
        .examples = {"remainder(x: float32[2, 3], y: 0.7)", "remainder(x: int64[6], y: 4)"}},
@@ -296,7 +368,9 @@ OpList binary() {
        .eval = pairs<([](auto x, auto y) { return x > y || x != x ? x : y; })>,
        .layout = any,
        .torch = {{"aten.maximum.default", "", 0, convert_pair<"maximum">}, {"aten.max.other", "", 0, convert_pair<"maximum">}},
+       .onnx = {{.target = "Max", .convert = onnx::convert_chain<"maximum">}},
        .tflite = {.builtin = "MAXIMUM"},
+       .onnx_out = {.lower = lower_onnx<"Max">},
        .keras = {.layer = "Maximum"},
        .source = {.torch = "torch.maximum({x}, {y})", .keras = "keras.ops.maximum({x}, {y})", .jax = "jnp.maximum({x}, {y})"},
        .source_for = source_of_extreme<true>,
@@ -309,7 +383,9 @@ OpList binary() {
        .eval = pairs<([](auto x, auto y) { return x < y || x != x ? x : y; })>,
        .layout = any,
        .torch = {{"aten.minimum.default", "", 0, convert_pair<"minimum">}, {"aten.min.other", "", 0, convert_pair<"minimum">}},
+       .onnx = {{.target = "Min", .convert = onnx::convert_chain<"minimum">}},
        .tflite = {.builtin = "MINIMUM"},
+       .onnx_out = {.lower = lower_onnx<"Min">},
        .keras = {.layer = "Minimum"},
        .source = {.torch = "torch.minimum({x}, {y})", .keras = "keras.ops.minimum({x}, {y})", .jax = "jnp.minimum({x}, {y})"},
        .source_for = source_of_extreme<false>,
@@ -325,8 +401,10 @@ OpList binary() {
                  {"aten.pow.Tensor_Tensor", "", 0, convert_pow},
                  {"aten.pow.Scalar", "", 0, convert_pow},
                  {"aten.pow_.Scalar", "", 0, convert_pow}},
+       .onnx = {{.target = "Pow", .convert = convert_onnx_pow}},
        .tflite_in = {{"POW", "x=0 y=1"}},
        .tflite = {.lower = lower_pow},
+       .onnx_out = {.lower = lower_onnx<"Pow">},
        .keras = {.layer = "ops.numpy.Power"},
        .source = {"{x}**{y}", "keras.ops.power({x}, {y})", "{x}**{y}"},
        .quant = {QuantRule::own_range},

@@ -5,6 +5,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
+#include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
 #include <cstring>
@@ -47,6 +48,14 @@ void keras_cast(KerasLowering& k, const Node& node) {
   keras::lower_each(k, node, "ops.core.Cast", {{"dtype", k.graph.type(out).dtype}});
 }
 
+std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& node) {
+  return {cast(b, onnx::required(node, 0), onnx::dtype(node, "to"))};
+}
+
+std::vector<ValueId> convert_onnx_like(Builder& b, const ForeignNode& node) {
+  return {cast(b, onnx::required(node, 0), b.type(onnx::required(node, 1)).dtype)};
+}
+
 }  // namespace
 
 OpList cast() {
@@ -64,8 +73,10 @@ OpList cast() {
                  {"aten.to.other", "", 0, convert<"other">},
                  {"aten._to_copy.default", "", 0, convert<"">},
                  {"aten.type_as.default", "", 0, convert<"other">}},
+       .onnx = {{.target = "Cast", .convert = convert_onnx}, {.target = "CastLike", .since = 15, .convert = convert_onnx_like}},
        .tflite_in = {{"CAST", "", 0, convert_tflite}},
        .tflite = {.lower = lower_cast},
+       .onnx_out = {.op = "Cast", .attributes = "to=dtype"},
        .keras = {.lower = keras_cast},
        .source = {.torch = "{x}.to({dtype})", .keras = "keras.ops.cast({x}, '{dtype}')", .jax = "{x}.astype({dtype})"},
        .examples = {"cast(x: float32[2, 3], dtype: int32)", "cast(x: int64[4], dtype: float32)", "cast(x: bool[4], dtype: float32)"}},

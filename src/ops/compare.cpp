@@ -5,6 +5,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
+#include "ops/onnx.h"
 
 namespace wherry::ops {
 
@@ -166,6 +167,39 @@ void keras_where(KerasLowering& k, const Node& node) {
          order);
 }
 
+// ---- ONNX ----
+
+template <Word op>
+void lower_onnx(OnnxLowering& l, const Node& node) {
+  l.give(node.outputs[0], l.add(op, l.same_type(node.inputs)));
+}
+
+void lower_onnx_ne(OnnxLowering& l, const Node& node) { l.give(node.outputs[0], l.add("Not", {l.add("Equal", l.same_type(node.inputs))})); }
+
+template <Word op>
+void lower_onnx_logical(OnnxLowering& l, const Node& node) {
+  std::vector<int> xy;
+  for (const ValueId v : node.inputs)
+    xy.push_back(l.graph.type(v).dtype == DType::boolean ? l[v] : l.add("Cast", {l[v]}, {{"to", DType::boolean}}));
+  l.give(node.outputs[0], l.add(op, xy));
+}
+
+void lower_onnx_where(OnnxLowering& l, const Node& node) {
+  const std::vector<int> xy = l.same_type({node.inputs[1], node.inputs[2]});
+  l.give(node.outputs[0], l.add("Where", {l[node.inputs[0]], xy[0], xy[1]}));
+}
+
+template <int upper>
+void lower_onnx_triangle(OnnxLowering& l, const Node& node) {
+  const int k = l.constant(Tensor::scalar(static_cast<double>(node.integer("diagonal")), DType::int64), "diagonal");
+  l.give(node.outputs[0], l.add("Trilu", {l[node.inputs[0]], k}, {{"upper", std::int64_t{upper}}}));
+}
+
+std::vector<ValueId> convert_onnx_triangle(Builder& b, const ForeignNode& node) {
+  const auto diagonal = static_cast<std::int64_t>(onnx::fixed_number(b, node, 1, "diagonal").value_or(0));
+  return {b(integer(node, "upper", 1) ? "triu" : "tril", {onnx::required(node, 0)}, {{"diagonal", diagonal}})};
+}
+
 }  // namespace
 
 OpList compare() {
@@ -177,7 +211,9 @@ OpList compare() {
        .eval = answers<([](auto x, auto y) { return x == y; })>,
        .layout = any,
        .torch = {{"aten.eq.Tensor", "", 0, convert_pair<"eq">}, {"aten.eq.Scalar", "", 0, convert_pair<"eq">}},
+       .onnx = {{"Equal", "x=0 y=1"}},
        .tflite = {.builtin = "EQUAL"},
+       .onnx_out = {.lower = lower_onnx<"Equal">},
        .keras = {.layer = "ops.numpy.Equal"},
        .source = {"{x} == {y}", "keras.ops.equal({x}, {y})", "{x} == {y}"},
        .examples = {"eq(x: int64[2, 3] in 0..2, y: 1)"}},
@@ -190,6 +226,7 @@ OpList compare() {
        .torch = {{"aten.ne.Tensor", "", 0, convert_pair<"ne">}, {"aten.ne.Scalar", "", 0, convert_pair<"ne">}},
        .tflite_in = {{"NOT_EQUAL", "x=0 y=1"}},
        .tflite = {.builtin = "NOT_EQUAL"},
+       .onnx_out = {.lower = lower_onnx_ne},
        .keras = {.layer = "ops.numpy.NotEqual"},
        .source = {"{x} != {y}", "keras.ops.not_equal({x}, {y})", "{x} != {y}"},
        .examples = {"ne(x: int64[2, 3] in 0..2, y: int64[3] in 0..2)"}},
@@ -200,7 +237,9 @@ OpList compare() {
        .eval = answers<([](auto x, auto y) { return x < y; })>,
        .layout = any,
        .torch = {{"aten.lt.Tensor", "", 0, convert_pair<"lt">}, {"aten.lt.Scalar", "", 0, convert_pair<"lt">}},
+       .onnx = {{"Less", "x=0 y=1"}},
        .tflite = {.builtin = "LESS"},
+       .onnx_out = {.lower = lower_onnx<"Less">},
        .keras = {.layer = "ops.numpy.Less"},
        .source = {"{x} < {y}", "keras.ops.less({x}, {y})", "{x} < {y}"},
        .examples = {"lt(x: float32[1, 4, 3, 3], y: float32[4, 1, 1])"}},
@@ -211,7 +250,9 @@ OpList compare() {
        .eval = answers<([](auto x, auto y) { return x <= y; })>,
        .layout = any,
        .torch = {{"aten.le.Tensor", "", 0, convert_pair<"le">}, {"aten.le.Scalar", "", 0, convert_pair<"le">}},
+       .onnx = {{"LessOrEqual", "x=0 y=1", 12}},
        .tflite = {.builtin = "LESS_EQUAL"},
+       .onnx_out = {.lower = lower_onnx<"LessOrEqual">},
        .keras = {.layer = "ops.numpy.LessEqual"},
        .source = {"{x} <= {y}", "keras.ops.less_equal({x}, {y})", "{x} <= {y}"},
        .examples = {"le(x: float32[2, 3], y: 0.5)"}},
@@ -222,7 +263,9 @@ OpList compare() {
        .eval = answers<([](auto x, auto y) { return x > y; })>,
        .layout = any,
        .torch = {{"aten.gt.Tensor", "", 0, convert_pair<"gt">}, {"aten.gt.Scalar", "", 0, convert_pair<"gt">}},
+       .onnx = {{"Greater", "x=0 y=1"}},
        .tflite = {.builtin = "GREATER"},
+       .onnx_out = {.lower = lower_onnx<"Greater">},
        .keras = {.layer = "ops.numpy.Greater"},
        .source = {"{x} > {y}", "keras.ops.greater({x}, {y})", "{x} > {y}"},
        .examples = {"gt(x: float32[2, 3], y: 0.5)"}},
@@ -233,7 +276,9 @@ OpList compare() {
        .eval = answers<([](auto x, auto y) { return x >= y; })>,
        .layout = any,
        .torch = {{"aten.ge.Tensor", "", 0, convert_pair<"ge">}, {"aten.ge.Scalar", "", 0, convert_pair<"ge">}},
+       .onnx = {{"GreaterOrEqual", "x=0 y=1", 12}},
        .tflite = {.builtin = "GREATER_EQUAL"},
+       .onnx_out = {.lower = lower_onnx<"GreaterOrEqual">},
        .keras = {.layer = "ops.numpy.GreaterEqual"},
        .source = {"{x} >= {y}", "keras.ops.greater_equal({x}, {y})", "{x} >= {y}"},
        .examples = {"ge(x: float32[2, 3], y: float32[3])"}},
@@ -246,7 +291,9 @@ OpList compare() {
        .torch = {{"aten.logical_and.default", "", 0, convert_logical<"logical_and">},
                  {"aten.bitwise_and.Tensor", "", 0, convert_logical<"logical_and">},
                  {"aten.__and__.Tensor", "", 0, convert_logical<"logical_and">}},
+       .onnx = {{"And", "x=0 y=1"}},
        .tflite = {.builtin = "LOGICAL_AND"},
+       .onnx_out = {.lower = lower_onnx_logical<"And">},
        .keras = {.layer = "ops.numpy.LogicalAnd"},
        .source = {"torch.logical_and({x}, {y})", "keras.ops.logical_and({x}, {y})", "jnp.logical_and({x}, {y})"},
        .examples = {"logical_and(x: bool[2, 5], y: bool[5])"}},
@@ -259,7 +306,9 @@ OpList compare() {
        .torch = {{"aten.logical_or.default", "", 0, convert_logical<"logical_or">},
                  {"aten.bitwise_or.Tensor", "", 0, convert_logical<"logical_or">},
                  {"aten.__or__.Tensor", "", 0, convert_logical<"logical_or">}},
+       .onnx = {{"Or", "x=0 y=1"}},
        .tflite = {.builtin = "LOGICAL_OR"},
+       .onnx_out = {.lower = lower_onnx_logical<"Or">},
        .keras = {.layer = "ops.numpy.LogicalOr"},
        .source = {"torch.logical_or({x}, {y})", "keras.ops.logical_or({x}, {y})", "jnp.logical_or({x}, {y})"},
        .examples = {"logical_or(x: bool[2, 5], y: bool[5])"}},
@@ -272,7 +321,9 @@ OpList compare() {
        .torch = {{"aten.logical_xor.default", "", 0, convert_logical<"logical_xor">},
                  {"aten.bitwise_xor.Tensor", "", 0, convert_logical<"logical_xor">},
                  {"aten.__xor__.Tensor", "", 0, convert_logical<"logical_xor">}},
+       .onnx = {{"Xor", "x=0 y=1"}},
        .tflite = {.builtin = "NOT_EQUAL"},
+       .onnx_out = {.lower = lower_onnx_logical<"Xor">},
        .keras = {.layer = "ops.numpy.LogicalXor"},
        .source = {"torch.logical_xor({x}, {y})", "keras.ops.logical_xor({x}, {y})", "jnp.logical_xor({x}, {y})"},
        .examples = {"logical_xor(x: bool[2, 5], y: bool[5])"}},
@@ -289,8 +340,10 @@ OpList compare() {
                  {"aten.masked_fill.Scalar", "", 0, convert_masked_fill},
                  {"aten.masked_fill.Tensor", "", 0, convert_masked_fill},
                  {"aten.masked_fill_.Scalar", "", 0, convert_masked_fill}},
+       .onnx = {{"Where", "condition=0 x=1 y=2"}},
        .tflite_in = {{"SELECT", "condition=0 x=1 y=2"}, {"SELECT_V2", "condition=0 x=1 y=2"}},
        .tflite = {.lower = lower_where},
+       .onnx_out = {.lower = lower_onnx_where},
        .keras = {.lower = keras_where},
        .source = {"torch.where({condition}, {x}, {y})", "keras.ops.where({condition}, {x}, {y})", "jnp.where({condition}, {x}, {y})"},
        .quant = {QuantRule::same_scale},
@@ -304,6 +357,8 @@ OpList compare() {
        .eval = eval_triangle,
        .expand = expand_triangle,
        .torch = {{"aten.tril.default", "x=self"}},
+       .onnx = {{.target = "Trilu", .since = 14, .convert = convert_onnx_triangle}},
+       .onnx_out = {.op = "Trilu-14", .lower = lower_onnx_triangle<0>},
        .source = {.torch = "torch.tril({x}, diagonal={diagonal?})",
                   .keras = "keras.ops.tril({x}, {diagonal})",
                   .jax = "jnp.tril({x}, k={diagonal?})"},
@@ -317,6 +372,7 @@ OpList compare() {
        .eval = eval_triangle,
        .expand = expand_triangle,
        .torch = {{"aten.triu.default", "x=self"}},
+       .onnx_out = {.op = "Trilu-14", .lower = lower_onnx_triangle<1>},
        .source = {.torch = "torch.triu({x}, diagonal={diagonal?})",
                   .keras = "keras.ops.triu({x}, {diagonal})",
                   .jax = "jnp.triu({x}, k={diagonal?})"},

@@ -5,6 +5,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/source_helpers.h"
 #include "ops/spatial.h"
 #include "ops/tflite_in.h"
@@ -371,6 +372,45 @@ void source_of_conv(SourceSlot& slot, const Graph&, std::span<const Node* const>
                            "groups={groups?})";
 }
 
+// ---- ONNX ----
+
+std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& n) {
+  const ValueId x = onnx::required(n, 0), w = onnx::required(n, 1);
+  const Shape shape = b.type(w).shape;
+  if (shape.size() != 3 && shape.size() != 4)
+    refuse(n, fmt::format("'Conv' over {} axes is not known, only 1 and 2", static_cast<int>(shape.size()) - 2));
+  const std::size_t axes = shape.size() - 2;
+  Ints kernel;
+  for (std::size_t i = 2; i < shape.size(); ++i) kernel.push_back(shape[i].size());
+  const Ints stride = ints(n, "strides", Ints(axes, 1)), dilation = ints(n, "dilations", Ints(axes, 1));
+  if (stride.size() != axes || dilation.size() != axes) refuse(n, "'Conv' has strides or dilations of the wrong number");
+  Ints even, ends;
+  for (const auto& [before, after] : onnx::padding(b, n, kernel, stride, dilation)) {
+    even.push_back(before);
+    ends.insert(ends.end(), {before, after});
+  }
+  bool symmetric = true;
+  for (std::size_t i = 0; i < axes; ++i) symmetric = symmetric && ends[2 * i] == ends[2 * i + 1];
+  return {b(axes == 1 ? "conv1d" : "conv2d", {x, w, onnx::in(n, 2)},
+            {{"stride", stride}, {"padding", symmetric ? even : ends}, {"dilation", dilation}, {"groups", integer(n, "group", 1)}})};
+}
+
+void lower_onnx(OnnxLowering& l, const Node& node) {
+  const Shape& w = l.graph.type(node.inputs[1]).shape;
+  Ints kernel, before, after;
+  for (std::size_t i = 2; i < w.size(); ++i) kernel.push_back(w[i].size());
+  for (const auto& [b, a] :
+       infer::padding(node.attr("padding"), static_cast<int>(kernel.size()), kernel, node.ints("stride"), node.ints("dilation")))
+    before.push_back(b), after.push_back(a);
+  before.insert(before.end(), after.begin(), after.end());
+  l.give(node.outputs[0], l.add("Conv", {l[node.inputs[0]], l[node.inputs[1]], has_input(node, "bias") ? l[node.inputs[2]] : -1},
+                                {{"kernel_shape", kernel},
+                                 {"strides", node.attr("stride")},
+                                 {"pads", before},
+                                 {"dilations", node.attr("dilation")},
+                                 {"group", node.attr("groups")}}));
+}
+
 }  // namespace
 
 OpList conv() {
@@ -389,6 +429,7 @@ OpList conv() {
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.conv1d.default", "x=input"}, {"aten.conv1d.padding", "x=input"}},
        .tflite = {.lower = lower},
+       .onnx_out = {.lower = lower_onnx},
        .keras = {.lower = keras_conv},
        .source = {.torch = "F.conv1d({x}, {weight}, {bias}, stride={stride?}, padding={padding?}, dilation={dilation?}, groups={groups?})",
                   .keras = "keras.ops.conv({x}, {weight}, strides={stride}, dilation_rate={dilation})",
@@ -415,8 +456,10 @@ OpList conv() {
        .hyper_of = hyper_of,
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.conv2d.default", "x=input"}, {"aten.conv2d.padding", "x=input"}},
+       .onnx = {{.target = "Conv", .convert = convert_onnx}},
        .tflite_in = {{"CONV_2D", "", 0, convert_tflite<false>}, {"DEPTHWISE_CONV_2D", "", 0, convert_tflite<true>}},
        .tflite = {.lower = lower},
+       .onnx_out = {.lower = lower_onnx},
        .keras = {.lower = keras_conv},
        .source = {.torch = "F.conv2d({x}, {weight}, {bias}, stride={stride?}, padding={padding?}, dilation={dilation?}, groups={groups?})",
                   .keras = "keras.ops.conv({x}, {weight}, strides={stride}, dilation_rate={dilation})",

@@ -4,6 +4,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/source_helpers.h"
 #include "ops/tflite_in.h"
 
@@ -342,6 +343,83 @@ void keras_transposed(KerasLowering& k, const Node& node) {
   k.give_channels_last(node.outputs[0], y);
 }
 
+// ---- ONNX ----
+
+// What is cut off before and behind each axis, and added behind.
+struct OnnxEnds {
+  Ints before, after, extra;
+};
+
+OnnxEnds onnx_ends(Builder& b, const ForeignNode& n, const Ints& kernel, const Ints& stride, const Ints& dilation) {
+  const std::size_t axes = kernel.size();
+  OnnxEnds ends{Ints(axes, 0), Ints(axes, 0), ints(n, "output_padding", Ints(axes, 0))};
+  const std::string mode = word(n, "auto_pad", "NOTSET");
+  Ints shape = ints(n, "output_shape", Ints{});
+  if (shape.size() > axes) shape.erase(shape.begin(), shape.end() - static_cast<std::ptrdiff_t>(axes));
+  if (shape.empty() && mode.starts_with("SAME")) {
+    const Sizes in = onnx::static_shape(b, n, onnx::required(n, 0));
+    for (std::size_t i = 0; i < axes; ++i) shape.push_back(in[i + 2] * stride[i]);
+  }
+  if (shape.empty()) {
+    const Ints pads = ints(n, "pads", Ints(2 * axes, 0));
+    if (pads.size() != 2 * axes) refuse(n, fmt::format("'ConvTranspose' has {} pads for {} axes", pads.size(), axes));
+    ends.before.assign(pads.begin(), pads.begin() + static_cast<std::ptrdiff_t>(axes));
+    ends.after.assign(pads.begin() + static_cast<std::ptrdiff_t>(axes), pads.end());
+    return ends;
+  }
+  const Sizes in = onnx::static_shape(b, n, onnx::required(n, 0));
+  for (std::size_t i = 0; i < axes; ++i) {
+    const std::int64_t whole = stride[i] * (in[i + 2] - 1) + ends.extra[i] + dilation[i] * (kernel[i] - 1) + 1, cut = whole - shape[i];
+    if (cut < 0) {
+      ends.extra[i] -= cut;
+      continue;
+    }
+    const std::int64_t half = cut / 2;
+    ends.before[i] = mode == "SAME_UPPER" ? half : cut - half;
+    ends.after[i] = cut - ends.before[i];
+  }
+  return ends;
+}
+
+// Uneven ends are cut off the whole result.
+std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& n) {
+  const ValueId x = onnx::required(n, 0), w = onnx::required(n, 1);
+  const Shape shape = b.type(w).shape;
+  if (shape.size() != 3 && shape.size() != 4)
+    refuse(n, fmt::format("'ConvTranspose' over {} axes is not known, only 1 and 2", static_cast<int>(shape.size()) - 2));
+  const std::size_t axes = shape.size() - 2;
+  Ints kernel;
+  for (std::size_t i = 2; i < shape.size(); ++i) kernel.push_back(shape[i].size());
+  const Ints stride = ints(n, "strides", Ints(axes, 1)), dilation = ints(n, "dilations", Ints(axes, 1));
+  if (stride.size() != axes || dilation.size() != axes) refuse(n, "'ConvTranspose' has strides or dilations of the wrong number");
+  const OnnxEnds ends = onnx_ends(b, n, kernel, stride, dilation);
+  const bool even = ends.before == ends.after;
+  const ValueId y = b(axes == 1 ? "conv_transpose1d" : "conv_transpose2d", {x, w, onnx::in(n, 2)},
+                      {{"stride", stride},
+                       {"padding", even ? ends.before : Ints(axes, 0)},
+                       {"output_padding", ends.extra},
+                       {"groups", integer(n, "group", 1)},
+                       {"dilation", dilation}});
+  if (even) return {y};
+  Ints cut;
+  for (std::size_t i = axes; i-- > 0;) cut.insert(cut.end(), {-ends.before[i], -ends.after[i]});
+  return {b("pad", {y}, {{"pad", cut}})};
+}
+
+void lower_onnx(OnnxLowering& l, const Node& node) {
+  const Shape& w = l.graph.type(node.inputs[1]).shape;
+  Ints kernel, pads = node.ints("padding");
+  for (std::size_t i = 2; i < w.size(); ++i) kernel.push_back(w[i].size());
+  pads.insert(pads.end(), node.ints("padding").begin(), node.ints("padding").end());
+  l.give(node.outputs[0], l.add("ConvTranspose", {l[node.inputs[0]], l[node.inputs[1]], has_input(node, "bias") ? l[node.inputs[2]] : -1},
+                                {{"kernel_shape", kernel},
+                                 {"strides", node.attr("stride")},
+                                 {"pads", pads},
+                                 {"output_padding", node.attr("output_padding")},
+                                 {"dilations", node.attr("dilation")},
+                                 {"group", node.attr("groups")}}));
+}
+
 OpDef transposed(std::string_view name, std::size_t axes, ForeignMap map) {
   const AttrKind kind = axes == 1 ? AttrKind::ints1 : AttrKind::ints2;
   return {
@@ -370,6 +448,7 @@ OpDef transposed(std::string_view name, std::size_t axes, ForeignMap map) {
       .layout = {LayoutRule::spatial},
       .torch = {map},
       .tflite = {.lower = lower},
+      .onnx_out = {.lower = lower_onnx},
       .keras = {.lower = keras_transposed},
       .source = {.torch = axes == 1
                               ? "F.conv_transpose1d({x}, {weight}, {bias}, {stride}, {padding}, {output_padding}, {groups}, {dilation})"
@@ -390,6 +469,7 @@ std::vector<OpDef> both() {
   std::vector<OpDef> defs = {transposed("conv_transpose1d", 1, {"aten.conv_transpose1d.default", "x=input"}),
                              transposed("conv_transpose2d", 2, {"aten.conv_transpose2d.input", "x=input"})};
   defs[1].tflite_in = {{"TRANSPOSE_CONV", "", 0, convert_tflite}};
+  defs[1].onnx = {{.target = "ConvTranspose", .convert = convert_onnx}};
   defs[0].examples = {"conv_transpose1d(x: float32[2, 3, 7], in: 3, out: 4, kernel_size: 3, stride: 2, padding: 1, output_padding: 1)",
                       "conv_transpose1d(x: float32[1, 4, 5], in: 4, out: 4, kernel_size: 4, stride: 2, padding: 1, groups: 2)"};
   defs[1].examples = {

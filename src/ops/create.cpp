@@ -5,6 +5,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
 #include <limits>
@@ -109,6 +110,59 @@ std::vector<ValueId> convert_tflite_shape(Builder& b, const ForeignNode& node) {
   return {b.constant(Tensor::from<std::int64_t>(shape, {static_cast<std::int64_t>(shape.size())}).cast(node.output_types.at(0).dtype))};
 }
 
+// ---- ONNX: what the model is told when it is read ----
+
+std::vector<ValueId> convert_onnx_full(Builder& b, const ForeignNode& node) {
+  const Tensor* size = onnx::fixed(b, node, 0, "shape");
+  if (!size) refuse(node, "'ConstantOfShape' lacks its shape");
+  double fill = 0;
+  DType type = DType::float32;
+  if (const ForeignArg* value = node.find("value")) {
+    const Tensor& tensor = *b.graph()[std::get<ValueId>(value->value)].constant;
+    if (tensor.count() != 1) refuse(node, fmt::format("the value of 'ConstantOfShape' has {} elements, expected one", tensor.count()));
+    fill = tensor.item(), type = tensor.dtype();
+  }
+  return {b("full", {}, {{"size", size->to_ints()}, {"fill_value", fill}, {"dtype", type}})};
+}
+
+// The sizes from start to end (opset 15), as they are when the model is read.
+std::vector<ValueId> convert_onnx_shape(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  const std::int64_t rank = onnx::rank(b, x);
+  const auto bounded = [&](std::int64_t at) { return std::clamp<std::int64_t>(at < 0 ? at + rank : at, 0, rank); };
+  const std::int64_t start = bounded(integer(node, "start", 0)), end = std::max(start, bounded(integer(node, "end", rank)));
+  const Shape& shape = b.type(x).shape;
+  const Shape part(shape.begin() + start, shape.begin() + end);
+  return {b.ints(is_static(part) ? sizes(part) : onnx::static_shape(b, node, x))};
+}
+
+std::vector<ValueId> convert_onnx_size(Builder& b, const ForeignNode& node) {
+  const std::int64_t count = element_count(onnx::static_shape(b, node, onnx::required(node, 0)));
+  return {b.scalar(static_cast<double>(count), DType::int64)};
+}
+
+std::vector<ValueId> convert_onnx_range(Builder& b, const ForeignNode& node) {
+  const auto end = [&](int index, std::string_view name) {
+    const std::optional<double> value = onnx::fixed_number(b, node, index, name);
+    if (!value) refuse(node, fmt::format("'Range' lacks its {}", name));
+    return *value;
+  };
+  const double start = end(0, "start"), step = end(2, "delta");
+  double limit = end(1, "limit");
+  if ((limit - start) * step < 0) limit = start;  // nothing
+  return {b("arange", {}, {{"start", start}, {"end", limit}, {"step", step}, {"dtype", b.type(onnx::required(node, 0)).dtype}})};
+}
+
+// A weight of the file: ONNX makes such tensors from others only.
+template <EvalFn eval>
+void lower_onnx(OnnxLowering& l, const Node& node) {
+  const Type& type = l.graph.type(node.outputs[0]);
+  std::vector<Tensor> out{Tensor::allocate(is_float(type.dtype) ? DType::float32 : type.dtype, sizes(type.shape))};
+  OpValues values{node, {}, out};
+  eval(values);
+  l.give(node.outputs[0], l.constant(out[0].cast(type.dtype), "value"));
+}
+
 }  // namespace
 
 OpList create() {
@@ -129,8 +183,12 @@ OpList create() {
                  {"aten.ones_like.default", "", 0, convert_full<"1">},
                  {"aten.new_ones.default", "", 0, convert_full<"1">},
                  {"aten.scalar_tensor.default", "", 0, convert_scalar_tensor}},
+       .onnx = {{.target = "ConstantOfShape", .since = 9, .convert = convert_onnx_full},
+                {.target = "Shape", .convert = convert_onnx_shape},
+                {.target = "Size", .convert = convert_onnx_size}},
        .tflite_in = {{"SHAPE", "", 0, convert_tflite_shape}},
        .tflite = {.lower = lower<eval_full, TflLowering>},
+       .onnx_out = {.lower = lower_onnx<eval_full>},
        .keras = {.lower = lower<eval_full, KerasLowering>},
        .source = {.torch = "torch.full({size}, {fill_value}, dtype={dtype})",
                   .keras = "keras.ops.full({size}, {fill_value})",
@@ -148,7 +206,9 @@ OpList create() {
        .torch = {{"aten.arange.default", "", 0, convert_arange},
                  {"aten.arange.start", "", 0, convert_arange},
                  {"aten.arange.start_step", "", 0, convert_arange}},
+       .onnx = {{.target = "Range", .since = 11, .convert = convert_onnx_range}},
        .tflite = {.lower = lower<eval_arange, TflLowering>},
+       .onnx_out = {.lower = lower_onnx<eval_arange>},
        .keras = {.lower = lower<eval_arange, KerasLowering>},
        .source = {.torch = "torch.arange({start}, {end}, {step}, dtype={dtype})",
                   .keras = "keras.ops.arange({start}, {end}, {step})",

@@ -64,7 +64,11 @@ double number(const ForeignNode& node, std::string_view name, std::optional<doub
 std::int64_t integer(const ForeignNode& node, std::string_view name, std::optional<std::int64_t> fallback) {
   return read<std::int64_t>(node, name, AttrKind::integer, fallback);
 }
-bool flag(const ForeignNode& node, std::string_view name, bool fallback) { return read<bool>(node, name, AttrKind::boolean, fallback); }
+bool flag(const ForeignNode& node, std::string_view name, bool fallback) {
+  if (const Attr* attr = find(node, name))  // ONNX says it as 0 or 1
+    if (const auto* number = std::get_if<std::int64_t>(attr); number && (*number == 0 || *number == 1)) return *number == 1;
+  return read<bool>(node, name, AttrKind::boolean, fallback);
+}
 std::string word(const ForeignNode& node, std::string_view name, std::string fallback) {
   return read<std::string>(node, name, AttrKind::string, std::move(fallback));
 }

@@ -3,6 +3,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/onnx.h"
 
 #include <cstring>
 
@@ -19,6 +20,33 @@ std::vector<ValueId> nothing(Builder&, const Node& node) { return {node.inputs[0
 std::vector<ValueId> convert_dropout(Builder& b, const ForeignNode& node) {
   if (flag(node, "train", false)) refuse(node, fmt::format("'{}' drops at random: export the model in eval mode", node.target));
   return {b("dropout", {node.value("input")}, {{"p", number(node, "p", 0.5)}})};
+}
+
+// ---- ONNX ----
+
+std::vector<ValueId> convert_onnx_dropout(Builder& b, const ForeignNode& node) {
+  if (const std::optional<double> training = onnx::fixed_number(b, node, 2, "training_mode"); training && *training != 0)
+    refuse(node, "'Dropout' drops at random: export the model in eval mode");
+  const ValueId x = onnx::required(node, 0);
+  std::vector<ValueId> out = {b("dropout", {x}, {{"p", onnx::fixed_number(b, node, 1, "ratio").value_or(0.5)}})};
+  if (node.output_count > 1)  // which elements stay: all
+    out.push_back(b("full", {}, {{"size", onnx::static_shape(b, node, x)}, {"fill_value", 1.0}, {"dtype", DType::boolean}}));
+  return out;
+}
+
+// A tensor, or numbers (opset 12).
+std::vector<ValueId> convert_onnx_constant(Builder& b, const ForeignNode& node) {
+  if (const ForeignArg* value = node.find("value")) return {std::get<ValueId>(value->value)};
+  for (const char* name : {"value_float", "value_floats"})
+    if (const Attr* attr = node.attr(name)) {
+      const Floats numbers = std::get<Floats>(*coerce(*attr, AttrKind::numbers));
+      const std::vector<float> values(numbers.begin(), numbers.end());
+      const bool list = std::holds_alternative<Floats>(*attr);
+      return {b.constant(Tensor::from(values, list ? Sizes{static_cast<std::int64_t>(values.size())} : Sizes{}))};
+    }
+  if (const Attr* attr = node.attr("value_int")) return {b.constant(Tensor::from<std::int64_t>({std::get<std::int64_t>(*attr)}, {}))};
+  if (given(node, "value_ints")) return {b.ints(ints(node, "value_ints"))};
+  refuse(node, "'Constant' holds neither a tensor nor numbers");
 }
 
 }  // namespace
@@ -39,6 +67,7 @@ OpList identity() {
                  {"aten.feature_dropout_.default", "", 0, convert_dropout},
                  {"aten.alpha_dropout.default", "", 0, convert_dropout},
                  {"aten.feature_alpha_dropout.default", "", 0, convert_dropout}},
+       .onnx = {{.target = "Dropout", .convert = convert_onnx_dropout}},
        .keras = {.layer = "Dropout", .config = "rate=p"},
        .source = {.torch = "F.dropout({x}, p={p?}, training=False)",
                   .keras = "keras.layers.Dropout({p})({x}, training=False)",
@@ -63,6 +92,7 @@ OpList identity() {
                  {"aten.positive.default", "x=self"},
                  {"aten.resolve_conj.default", "x=self"},
                  {"aten.resolve_neg.default", "x=self"}},
+       .onnx = {{"Identity", "x=0"}, {.target = "Constant", .convert = convert_onnx_constant}},
        .source = {.torch = "{x}", .keras = "{x}", .jax = "{x}", .torch_module = "nn.Identity()"},
        .quant = {QuantRule::same_scale},
        .examples = {"identity(x: float32[2, 3])", "identity(x: bool[4])"}},

@@ -6,6 +6,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
 #include <cstring>
@@ -279,6 +280,36 @@ void keras_embedding(KerasLowering& k, const Node& node) {
                                              {{"input_dim", table.view[0]}, {"output_dim", table.view[1]}}, {table}));
 }
 
+// ---- ONNX ----
+
+// Rows of a matrix of floats by computed numbers: embedding. Else positions of any shape, which may count from the end.
+std::vector<ValueId> convert_onnx_gather(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  ValueId index = onnx::required(node, 1);
+  const Type type = b.type(x);
+  const Shape picked = b.type(index).shape;
+  const auto axis = static_cast<std::int64_t>(infer::axis(integer(node, "axis", 0), static_cast<int>(type.shape.size())));
+  if (axis == 0 && b.graph().is_constant(x) && !b.graph().is_constant(index) && type.shape.size() == 2 && is_float(type.dtype))
+    return {b("embedding", {index, x})};
+  index = cast(b, from_start(b, node, index, type.shape[static_cast<std::size_t>(axis)]), DType::int64);
+  if (picked.size() != 1) index = b("reshape", {index}, {{"shape", Ints{-1}}});
+  const ValueId y = b("index_select", {x, index}, {{"dim", axis}});
+  if (picked.size() == 1) return {y};
+  if (picked.empty()) return {b("squeeze", {y}, {{"dim", axis}})};
+  return {b("unflatten", {y}, {{"dim", axis}, {"sizes", onnx::static_shape(b, node, onnx::required(node, 1))}})};
+}
+
+std::vector<ValueId> convert_onnx_elements(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  const auto axis = static_cast<std::int64_t>(infer::axis(integer(node, "axis", 0), static_cast<int>(onnx::rank(b, x))));
+  const ValueId index = from_start(b, node, onnx::required(node, 1), b.type(x).shape[static_cast<std::size_t>(axis)]);
+  return {b("gather", {x, cast(b, index, DType::int64)}, {{"dim", axis}})};
+}
+
+void lower_onnx_embedding(OnnxLowering& l, const Node& node) {
+  l.give(node.outputs[0], l.add("Gather", {l[node.inputs[1]], l[node.inputs[0]]}, {{"axis", std::int64_t{0}}}));
+}
+
 }  // namespace
 
 OpList index() {
@@ -291,8 +322,10 @@ OpList index() {
        .eval = eval_index_select,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.index_select.default", "x=self"}, {"aten.index.Tensor", "", 0, convert_index}},
+       .onnx = {{.target = "Gather", .convert = convert_onnx_gather}},
        .tflite_in = {{"GATHER", "", 0, convert_tflite_gather}, {"GATHER_ND", "", 0, convert_tflite_gather_nd}},
        .tflite = {.lower = lower_index_select},
+       .onnx_out = {.op = "Gather", .attributes = "axis=dim"},
        .keras = {.lower = keras_index_select},
        .source = {.torch = "torch.index_select({x}, {dim}, {index})",
                   .keras = "keras.ops.take({x}, {index}, axis={dim})",
@@ -307,7 +340,9 @@ OpList index() {
        .infer = infer_gather,
        .eval = eval_gather,
        .torch = {{"aten.gather.default", "x=self =sparse_grad"}},
+       .onnx = {{.target = "GatherElements", .since = 11, .convert = convert_onnx_elements}},
        .tflite = {.lower = lower_gather},
+       .onnx_out = {.op = "GatherElements", .attributes = "axis=dim"},
        .keras = {.lower = keras_gather},
        .source = {.torch = "torch.gather({x}, {dim}, {index})",
                   .keras = "keras.ops.take_along_axis({x}, {index}, axis={dim})",
@@ -332,6 +367,7 @@ OpList index() {
        },
        .torch = {{"aten.embedding.default", "", 0, convert_embedding}},
        .tflite = {.lower = lower_embedding},
+       .onnx_out = {.lower = lower_onnx_embedding},
        .keras = {.lower = keras_embedding},
        .source = {.torch = "F.embedding({x}, {weight})",
                   .keras = "keras.ops.take({weight}, {x}, axis=0)",

@@ -4,6 +4,8 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
+#include "ops/onnx_resize.h"
 #include "ops/source_helpers.h"
 #include "ops/tflite_in.h"
 
@@ -324,6 +326,30 @@ void keras_interpolate(KerasLowering& k, const Node& node) {
   k.give_channels_last(out, x);
 }
 
+// ---- ONNX ----
+
+void lower_onnx(OnnxLowering& l, const Node& node) {
+  const Shape &from = l.graph.type(node.inputs[0]).shape, &to = l.graph.type(node.outputs[0]).shape;
+  const bool nearest = node.string("mode") == "nearest", aligned = node.flag("align_corners");
+  Ints size;
+  std::vector<float> scales = {1, 1};
+  bool by_scale = !node.is_none("scale_factor");
+  for (std::size_t i = 0; i < to.size(); ++i) size.push_back(to[i].known() ? to[i].size() : -1);
+  for (std::size_t i = 2; i < to.size(); ++i) {
+    by_scale = by_scale && to[i].known() && from[i].known();
+    if (by_scale) scales.push_back(static_cast<float>(*factor(node, i - 2)));
+    by_scale = by_scale && static_cast<std::int64_t>(std::floor(static_cast<float>(from[i].size()) * scales.back())) == to[i].size();
+  }
+  if (!by_scale && std::count(size.begin(), size.end(), -1)) l.refuse(node, "its sizes are open; give them with --dim NAME=SIZE");
+  const int scale = by_scale ? l.constant(Tensor::from(scales, {static_cast<std::int64_t>(scales.size())}), "scales") : -1;
+  l.give(node.outputs[0], l.add("Resize", {l[node.inputs[0]], -1, scale, by_scale ? -1 : l.ints(size, "sizes")},
+                                {{"mode", std::string(nearest ? "nearest" : "linear")},
+                                 {"nearest_mode", nearest ? Attr(std::string("floor")) : Attr(None{})},
+                                 {"coordinate_transformation_mode", std::string(nearest   ? "asymmetric"
+                                                                                : aligned ? "align_corners"
+                                                                                          : "half_pixel")}}));
+}
+
 }  // namespace
 
 OpList interpolate() {
@@ -348,8 +374,10 @@ OpList interpolate() {
                  {.target = "aten.upsample_linear1d.default", .convert = convert_linear},
                  {.target = "aten.upsample_bilinear2d.vec", .convert = convert_bilinear},
                  {.target = "aten.upsample_bilinear2d.default", .convert = convert_bilinear}},
+       .onnx = onnx_resize::maps(),
        .tflite_in = {{"RESIZE_BILINEAR", "", 0, convert_tflite}, {"RESIZE_NEAREST_NEIGHBOR", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
+       .onnx_out = {.lower = lower_onnx},
        .keras = {.lower = keras_interpolate},
        .source = {.torch = "F.interpolate({x}, size={size?}, scale_factor={scale_factor!?}, mode={mode?}, align_corners={align_corners?})",
                   .jax = "interpolate({x}, size={size?}, scale_factor={scale_factor!?}, mode={mode?}, align_corners={align_corners?})",

@@ -5,6 +5,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
+#include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
 #include <cstring>
@@ -151,6 +152,18 @@ void keras_stack(KerasLowering& k, const Node& node) {
   k.give_source_order(node.outputs[0], k.add("ops.numpy.Stack", {parts}, type, {{"axis", std::int64_t{axis}}}));
 }
 
+std::vector<ValueId> convert_onnx_cat(Builder& b, const ForeignNode& node) {
+  return {b("cat", onnx::inputs(node), {{"dim", integer(node, "axis")}})};
+}
+
+void lower_onnx_stack(OnnxLowering& l, const Node& node) {
+  const int axis = infer::axis(node.integer("dim"), static_cast<int>(l.graph.type(node.outputs[0]).shape.size()));
+  const int axes = l.ints({axis}, "axis");
+  std::vector<int> parts;
+  for (const ValueId v : node.inputs) parts.push_back(l.add("Unsqueeze", {l[v], axes}));
+  l.give(node.outputs[0], l.add("Concat", parts, {{"axis", std::int64_t{axis}}}));
+}
+
 }  // namespace
 
 OpList join() {
@@ -167,8 +180,10 @@ OpList join() {
                  {"aten.concatenate.default", "", 0, convert_cat},
                  {"aten.hstack.default", "", 0, convert_xstack<1>},
                  {"aten.vstack.default", "", 0, convert_xstack<0>}},
+       .onnx = {{.target = "Concat", .convert = convert_onnx_cat}},
        .tflite_in = {{"CONCATENATION", "", 0, convert_tflite<"cat">}},
        .tflite = {.lower = lower_cat},
+       .onnx_out = {.op = "Concat", .attributes = "axis=dim"},
        .keras = {.lower = keras_cat},
        .source = {"torch.cat({xs}, dim={dim})", "keras.ops.concatenate({xs}, axis={dim})", "jnp.concatenate({xs}, axis={dim})"},
        .quant = {QuantRule::same_scale},
@@ -184,6 +199,7 @@ OpList join() {
        .torch = {{"aten.stack.default", "", 0, convert_stack}},
        .tflite_in = {{"PACK", "", 0, convert_tflite<"stack">}},
        .tflite = {.lower = lower_stack},
+       .onnx_out = {.lower = lower_onnx_stack},
        .keras = {.lower = keras_stack},
        .source = {"torch.stack({xs}, dim={dim})", "keras.ops.stack({xs}, axis={dim})", "jnp.stack({xs}, axis={dim})"},
        .quant = {QuantRule::same_scale},

@@ -4,6 +4,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/source_helpers.h"
 #include "ops/tflite_in.h"
 
@@ -139,6 +140,35 @@ void keras_dense(KerasLowering& k, const Node& node) {
   k.give_source_order(node.outputs[0], keras::reshape(k, y, out));
 }
 
+// ---- ONNX ----
+
+ValueId turned(Builder& b, ValueId x) { return b("transpose", {x}, {{"dim0", std::int64_t{0}}, {"dim1", std::int64_t{1}}}); }
+
+// alpha * A' * B' + beta * C. With a weight for B and a vector for C that is linear.
+std::vector<ValueId> convert_onnx_gemm(Builder& b, const ForeignNode& node) {
+  ValueId x = onnx::required(node, 0), w = onnx::required(node, 1), c = onnx::in(node, 2);
+  const double alpha = number(node, "alpha", 1), beta = number(node, "beta", 1);
+  const bool turn = flag(node, "transB", false);
+  if (flag(node, "transA", false)) x = turned(b, x);
+  const Shape shape = b.type(w).shape;
+  if (shape.size() != 2 || onnx::rank(b, x) != 2) refuse(node, fmt::format("'Gemm' of {} and {}", text(b.type(x)), text(b.type(w))));
+  const Dim out = shape[turn ? 0 : 1];
+  const auto scaled = [&](ValueId v, double by) { return by == 1 ? v : b("mul", {v, b.scalar(by, b.type(v).dtype)}); };
+  const bool vector = c == absent || (b.graph().is_constant(c) && b.type(c).shape == Shape{out} && beta == 1);
+  if (b.graph().is_constant(w) && vector && alpha == 1 && is_float(b.type(x).dtype)) return {b("linear", {x, turn ? w : turned(b, w), c})};
+  const ValueId product = scaled(b("matmul", {x, turn ? turned(b, w) : w}), alpha);
+  return {c == absent || beta == 0 ? product : b("add", {product, scaled(c, beta)})};
+}
+
+// Gemm is for matrices; MatMul takes any rank.
+void lower_onnx(OnnxLowering& l, const Node& node) {
+  const int x = l[node.inputs[0]], w = l[node.inputs[1]], bias = has_input(node, "bias") ? l[node.inputs[2]] : -1;
+  const ValueId out = node.outputs[0];
+  if (l.graph.type(node.inputs[0]).shape.size() == 2) return l.give(out, l.add("Gemm", {x, w, bias}, {{"transB", std::int64_t{1}}}));
+  const int y = l.add("MatMul", {x, l.add("Transpose", {w}, {{"perm", Ints{1, 0}}})});
+  l.give(out, bias < 0 ? y : l.add("Add", {y, bias}));
+}
+
 }  // namespace
 
 OpList linear() {
@@ -157,8 +187,10 @@ OpList linear() {
        .hyper_of = hyper_of,
        .layout = {LayoutRule::fixed},
        .torch = {{"aten.linear.default", "x=input"}},
+       .onnx = {{.target = "Gemm", .convert = convert_onnx_gemm}},
        .tflite_in = {{"FULLY_CONNECTED", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
+       .onnx_out = {.lower = lower_onnx},
        .keras = {.lower = keras_dense},
        .source = {.torch = "F.linear({x}, {weight}, {bias})",
                   .keras = "keras.ops.matmul({x}, keras.ops.transpose({weight})) + {bias}",

@@ -6,6 +6,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/source_helpers.h"
 #include "ops/spatial.h"
 
@@ -268,6 +269,139 @@ std::vector<ValueId> convert_instance_norm(Builder& b, const ForeignNode& n) {
   return {b("batch_norm", {n.value("input"), n.value("weight"), n.value("bias"), n.value("running_mean"), n.value("running_var")}, eps)};
 }
 
+// ---- ONNX ----
+
+std::vector<ValueId> convert_onnx_batch_norm(Builder& b, const ForeignNode& n) {
+  if (integer(n, "training_mode", 0) != 0 || integer(n, "spatial", 1) != 1)
+    refuse(n, "'BatchNormalization' with training_mode 1 or spatial 0 is not known: export the model in eval mode");
+  std::vector<ValueId> inputs;
+  for (int i = 0; i < 5; ++i) inputs.push_back(onnx::required(n, i));
+  return {b("batch_norm", inputs, {{"eps", number(n, "epsilon", 1e-5)}})};
+}
+
+std::vector<ValueId> convert_onnx_instance_norm(Builder& b, const ForeignNode& n) {
+  return {b("instance_norm", {onnx::required(n, 0), onnx::required(n, 1), onnx::required(n, 2)}, {{"eps", number(n, "epsilon", 1e-5)}})};
+}
+
+// Scale and offset that are not of the normalised shape are multiplied and added behind.
+std::vector<ValueId> convert_onnx_layer_norm(Builder& b, const ForeignNode& n) {
+  const ValueId x = onnx::required(n, 0), scale = onnx::in(n, 1), shift = onnx::in(n, 2);
+  const Sizes shape = onnx::static_shape(b, n, x);
+  const int axis = infer::axis(integer(n, "axis", -1), static_cast<int>(shape.size()));
+  const Ints last(shape.begin() + axis, shape.end());
+  const double eps = number(n, "epsilon", 1e-5);
+  const std::vector<NamedAttr> attrs = {{"normalized_shape", last}, {"eps", eps}};
+  const auto fits = [&](ValueId v) { return v == absent || b.type(v).shape == to_shape(last); };
+  std::vector<ValueId> out;
+  if (fits(scale) && fits(shift) && scale != absent) {
+    out = {b("layer_norm", {x, scale, shift}, attrs)};
+  } else {
+    ValueId y = b("layer_norm", {x}, attrs);
+    if (scale != absent) y = b("mul", {y, scale});
+    out = {shift == absent ? y : b("add", {y, shift})};
+  }
+  if (n.output_count < 2) return out;
+  Ints axes;  // the statistics too: the mean, and one over the deviation
+  for (std::size_t i = static_cast<std::size_t>(axis); i < shape.size(); ++i) axes.push_back(static_cast<std::int64_t>(i));
+  out.push_back(b("mean", {x}, {{"dim", axes}, {"keepdim", true}}));
+  const ValueId variance = b("var", {x}, {{"dim", axes}, {"correction", 0.0}, {"keepdim", true}});
+  out.push_back(b("rsqrt", {b("add", {variance, b.scalar(eps, b.type(x).dtype)})}));
+  return out;
+}
+
+// Scale and offset for each channel; before opset 21 for each group.
+template <bool by_group>
+std::vector<ValueId> convert_onnx_group_norm(Builder& b, const ForeignNode& n) {
+  const ValueId x = onnx::required(n, 0);
+  ValueId scale = onnx::required(n, 1), shift = onnx::required(n, 2);
+  const std::int64_t groups = integer(n, "num_groups");
+  if (by_group) {
+    const Dim channels = b.type(x).shape.at(1);
+    if (!channels.known() || groups <= 0) refuse(n, "'GroupNormalization' needs a known number of channels");
+    const auto each = [&](ValueId v) {
+      return b("repeat_interleave", {v}, {{"repeats", channels.size() / groups}, {"dim", std::int64_t{0}}});
+    };
+    scale = each(scale), shift = each(shift);
+  }
+  return {b("group_norm", {x, scale, shift}, {{"num_groups", groups}, {"eps", number(n, "epsilon", 1e-5)}})};
+}
+
+// Scale and offset that ONNX wants and the layer lacks.
+int onnx_vector(OnnxLowering& l, const Node& node, std::string_view input, std::int64_t size, double fill) {
+  if (has_input(node, input)) return l[node.inputs[static_cast<std::size_t>(node.op->input_index(input))]];
+  Tensor t = Tensor::allocate(DType::float32, {size});
+  for (float& f : t.mutable_as<float>()) f = static_cast<float>(fill);
+  return l.constant(t.cast(l.graph.type(node.inputs[0]).dtype), input);
+}
+
+void lower_onnx_batch_norm(OnnxLowering& l, const Node& node) {
+  const std::int64_t channels = l.graph.type(node.inputs[3]).shape[0].size();
+  const int scale = onnx_vector(l, node, "weight", channels, 1), shift = onnx_vector(l, node, "bias", channels, 0);
+  l.give(node.outputs[0], l.add("BatchNormalization", {l[node.inputs[0]], scale, shift, l[node.inputs[3]], l[node.inputs[4]]},
+                                {{"epsilon", node.attr("eps")}}));
+}
+
+// x normalised over `axes`, in single operators.
+int onnx_statistics(OnnxLowering& l, const Node& node, int x, const Ints& axes) {
+  const auto mean = [&](int v) {
+    return l.opset < 18 ? l.add("ReduceMean", {v}, {{"axes", axes}}) : l.add("ReduceMean", {v, l.ints(axes, "axes")});
+  };
+  const DType type = l.graph.type(node.inputs[0]).dtype;
+  const int centred = l.add("Sub", {x, mean(x)});
+  const int variance = l.add("Add", {mean(l.add("Mul", {centred, centred})), l.scalar(node.number("eps"), type)});
+  return l.add("Div", {centred, l.add("Sqrt", {variance})});
+}
+
+void lower_onnx_layer_norm(OnnxLowering& l, const Node& node) {
+  const Ints& last = node.ints("normalized_shape");
+  const auto rank = static_cast<std::int64_t>(l.graph.type(node.inputs[0]).shape.size()),
+             axis = rank - static_cast<std::int64_t>(last.size());
+  const int x = l[node.inputs[0]];
+  const bool affine = has_input(node, "weight"), shifted = has_input(node, "bias");
+  if (l.opset >= 17) {
+    int scale = affine ? l[node.inputs[1]] : -1;
+    if (!affine) {
+      Tensor ones = Tensor::allocate(DType::float32, last);
+      for (float& f : ones.mutable_as<float>()) f = 1;
+      scale = l.constant(ones.cast(l.graph.type(node.inputs[0]).dtype), "weight");
+    }
+    return l.give(node.outputs[0], l.add("LayerNormalization", {x, scale, shifted ? l[node.inputs[2]] : -1},
+                                         {{"axis", axis}, {"epsilon", node.attr("eps")}}));
+  }
+  Ints axes;
+  for (std::int64_t i = axis; i < rank; ++i) axes.push_back(i);
+  int y = onnx_statistics(l, node, x, axes);
+  if (affine) y = l.add("Mul", {y, l[node.inputs[1]]});
+  l.give(node.outputs[0], shifted ? l.add("Add", {y, l[node.inputs[2]]}) : y);
+}
+
+// The groups as channels of an instance norm; then each channel's own scale and offset.
+void lower_onnx_group_norm(OnnxLowering& l, const Node& node) {
+  const Shape& shape = l.graph.type(node.inputs[0]).shape;
+  const std::int64_t groups = node.integer("num_groups");
+  Tensor ones = Tensor::allocate(DType::float32, {groups});
+  for (float& f : ones.mutable_as<float>()) f = 1;
+  const DType type = l.graph.type(node.inputs[0]).dtype;
+  const int scale = l.constant(ones.cast(type), "ones"), shift = l.constant(Tensor::allocate(type, {groups}), "zeros");
+  const int split = l.add("Reshape", {l[node.inputs[0]], l.ints({0, groups, -1}, "split")});
+  const int normal = l.add("InstanceNormalization", {split, scale, shift}, {{"epsilon", node.attr("eps")}});
+  Ints merged;
+  for (const Dim& d : shape) merged.push_back(d.known() ? d.size() : -1);
+  if (std::count(merged.begin(), merged.end(), -1) > 1) l.refuse(node, "it has more than one open size; give them with --dim NAME=SIZE");
+  int y = l.add("Reshape", {normal, l.ints(merged, "merged")});
+  Ints column(shape.size() - 1, 1);
+  column[0] = -1;
+  const auto each = [&](int v) { return column.size() == 1 ? v : l.add("Reshape", {v, l.ints(column, "column")}); };
+  if (has_input(node, "weight")) y = l.add("Mul", {y, each(l[node.inputs[1]])});
+  l.give(node.outputs[0], has_input(node, "bias") ? l.add("Add", {y, each(l[node.inputs[2]])}) : y);
+}
+
+void lower_onnx_instance_norm(OnnxLowering& l, const Node& node) {
+  const std::int64_t channels = l.graph.type(node.inputs[0]).shape[1].size();
+  const int scale = onnx_vector(l, node, "weight", channels, 1), shift = onnx_vector(l, node, "bias", channels, 0);
+  l.give(node.outputs[0], l.add("InstanceNormalization", {l[node.inputs[0]], scale, shift}, {{"epsilon", node.attr("eps")}}));
+}
+
 std::vector<Input> norm_inputs(std::string_view x, std::string_view size) {
   return {{"x", x}, {"weight", size, Role::optional_parameter}, {"bias", size, Role::optional_parameter}};
 }
@@ -434,7 +568,9 @@ OpDef batch_norm_def() {
       .layout = {LayoutRule::spatial},
       .torch = {{"aten.batch_norm.default", "x=input =momentum =cudnn_enabled =training:false"},
                 {"aten._native_batch_norm_legit_no_training.default", "x=input =momentum"}},
+      .onnx = {{.target = "BatchNormalization", .convert = convert_onnx_batch_norm}},
       .tflite = {.lower = lower_batch_norm},
+      .onnx_out = {.lower = lower_onnx_batch_norm},
       .keras = {.lower = keras_batch_norm},
       .source = {.torch = "F.batch_norm({x}, {running_mean}, {running_var}, {weight}, {bias}, eps={eps})",
                  .keras = "keras.ops.batch_normalization({x}, {running_mean}, {running_var}, -1, {bias}, {weight}, {eps})",
@@ -463,7 +599,9 @@ OpDef layer_norm_def() {
           .hyper_of = [](const Graph&, const Node& node) { return learned_of(node); },
           .layout = {LayoutRule::fixed},
           .torch = {{"aten.layer_norm.default", "x=input =cudnn_enable"}},
+          .onnx = {{.target = "LayerNormalization", .since = 17, .convert = convert_onnx_layer_norm}},
           .tflite = {.lower = lower_layer_norm},
+          .onnx_out = {.lower = lower_onnx_layer_norm},
           .keras = {.lower = keras_layer_norm},
           .source = {.torch = "F.layer_norm({x}, {normalized_shape}, {weight}, {bias}, {eps})",
                      .jax = "layer_norm({x}, {normalized_shape}, {parameters}, eps={eps?})",
@@ -490,7 +628,10 @@ OpDef group_norm_def() {
           .hyper_of = channel_norm_hyper<channels_word>,
           .layout = {LayoutRule::spatial},
           .torch = {{"aten.group_norm.default", "x=input =cudnn_enabled"}},
+          .onnx = {{.target = "GroupNormalization", .since = 18, .convert = convert_onnx_group_norm<true>},
+                   {.target = "GroupNormalization", .since = 21, .convert = convert_onnx_group_norm<false>}},
           .tflite = {.lower = lower_group_norm},
+          .onnx_out = {.lower = lower_onnx_group_norm},
           .keras = {.lower = keras_group_norm},
           .source = {.torch = "F.group_norm({x}, {num_groups}, {weight}, {bias}, {eps})",
                      .jax = "group_norm({x}, {num_groups}, {parameters}, eps={eps?})",
@@ -519,7 +660,9 @@ OpDef instance_norm_def() {
       .hyper_of = channel_norm_hyper<features_word>,
       .layout = {LayoutRule::spatial},
       .torch = {{.target = "aten.instance_norm.default", .convert = convert_instance_norm}},
+      .onnx = {{.target = "InstanceNormalization", .convert = convert_onnx_instance_norm}},
       .tflite = {.lower = lower_instance_norm},
+      .onnx_out = {.lower = lower_onnx_instance_norm},
       .keras = {.lower = keras_group_norm},
       .source = {.torch = "F.instance_norm({x}, None, None, {weight}, {bias}, True, 0.1, {eps})",
                  .jax = "instance_norm({x}, {parameters}, eps={eps?})",

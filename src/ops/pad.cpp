@@ -4,6 +4,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/spatial.h"
 #include "ops/tflite_in.h"
 
@@ -286,6 +287,44 @@ void keras_pad(KerasLowering& k, const Node& node) {
   k.give(node.outputs[0], x, order);
 }
 
+// ---- ONNX: all that stands before the axes, then all that stands behind, first axis first ----
+
+std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& n) {
+  const ValueId x = onnx::required(n, 0);
+  const std::int64_t rank = onnx::rank(b, x);
+  const std::optional<Ints> pads = onnx::fixed_ints(b, n, 1, "pads");
+  if (!pads) refuse(n, "'Pad' lacks its pads");
+  Ints every;
+  for (std::int64_t i = 0; i < rank; ++i) every.push_back(i);
+  const Ints axes = onnx::fixed_ints(b, n, 3, "axes").value_or(every);
+  if (pads->size() != 2 * axes.size()) refuse(n, fmt::format("'Pad' has {} pads for {} axes", pads->size(), axes.size()));
+  Ints pad(static_cast<std::size_t>(2 * rank), 0);
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    const auto from_last = static_cast<std::size_t>(rank - 1 - infer::axis(axes[i], static_cast<int>(rank)));
+    pad[2 * from_last] = (*pads)[i];
+    pad[2 * from_last + 1] = (*pads)[i + axes.size()];
+  }
+  while (pad.size() > 2 && pad.back() == 0 && pad[pad.size() - 2] == 0) pad.resize(pad.size() - 2);
+  const std::string mode = word(n, "mode", "constant");
+  const std::string ours = mode == "edge" ? "replicate" : mode == "wrap" ? "circular" : mode;
+  if (ours != "constant" && ours != "reflect" && mode != "edge" && mode != "wrap")
+    refuse(n, fmt::format("mode '{}' of 'Pad' is not known", mode));
+  return {b("pad", {x}, {{"pad", pad}, {"mode", ours}, {"value", onnx::fixed_number(b, n, 2, "value").value_or(0)}})};
+}
+
+void lower_onnx(OnnxLowering& l, const Node& node) {
+  const std::size_t rank = l.graph.type(node.inputs[0]).shape.size();
+  Ints pads;
+  const std::vector<Ends> ends = ends_of(node, rank);
+  for (const Ends& e : ends) pads.push_back(e.before);
+  for (const Ends& e : ends) pads.push_back(e.after);
+  const std::string& mode = node.string("mode");
+  if (mode == "circular" && l.opset < 19) l.refuse(node, "mode circular needs opset 19");
+  const std::string theirs = mode == "replicate" ? "edge" : mode == "circular" ? "wrap" : mode;
+  const int value = mode == "constant" ? l.scalar(node.number("value"), l.graph.type(node.inputs[0]).dtype) : -1;
+  l.give(node.outputs[0], l.add("Pad", {l[node.inputs[0]], l.ints(pads, "pads"), value}, {{"mode", theirs}}));
+}
+
 }  // namespace
 
 OpList pad() {
@@ -305,8 +344,10 @@ OpList pad() {
                  {.target = "aten.reflection_pad2d.default", .convert = convert_reflection},
                  {.target = "aten.replication_pad1d.default", .convert = convert_replication},
                  {.target = "aten.replication_pad2d.default", .convert = convert_replication}},
+       .onnx = {{.target = "Pad", .convert = convert_onnx}},
        .tflite_in = {{"PAD", "", 0, convert_tflite}, {"PADV2", "", 0, convert_tflite}, {"MIRROR_PAD", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
+       .onnx_out = {.lower = lower_onnx},
        .keras = {.lower = keras_pad},
        .source = {.torch = "F.pad({x}, {pad}, mode={mode?}, value={value?})",
                   .jax = "pad({x}, {pad}, mode={mode?}, value={value?})",

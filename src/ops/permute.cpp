@@ -5,6 +5,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
+#include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
 namespace wherry::ops {
@@ -104,6 +105,20 @@ std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
   return {b("permute", {tfl_in::input(node, 0)}, {{"dims", tfl_in::constant_ints(b, node, 1)}})};
 }
 
+std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  Ints reversed;
+  for (std::int64_t i = onnx::rank(b, x); i-- > 0;) reversed.push_back(i);
+  return {b("permute", {x}, {{"dims", ints(node, "perm", reversed)}})};
+}
+
+void lower_onnx(OnnxLowering& l, const Node& node) {
+  const auto rank = static_cast<std::int64_t>(l.graph.type(node.inputs[0]).shape.size());
+  Ints perm = node.ints("dims");
+  for (std::int64_t& axis : perm) axis += axis < 0 ? rank : 0;
+  l.give(node.outputs[0], l.add("Transpose", {l[node.inputs[0]]}, {{"perm", perm}}));
+}
+
 }  // namespace
 
 OpList permute() {
@@ -117,8 +132,10 @@ OpList permute() {
        .torch = {{"aten.permute.default", "x=self"},
                  {"aten.movedim.int", "", 0, convert_movedim},
                  {"aten.movedim.intlist", "", 0, convert_movedim}},
+       .onnx = {{.target = "Transpose", .convert = convert_onnx}},
        .tflite_in = {{"TRANSPOSE", "", 0, convert_tflite}},
        .tflite = {.lower = lower_permute},
+       .onnx_out = {.lower = lower_onnx},
        .keras = {.lower = lower_permute},
        .source = {"torch.permute({x}, {dims})", "keras.ops.transpose({x}, {dims})", "jnp.transpose({x}, {dims})"},
        .quant = {QuantRule::same_scale},

@@ -5,6 +5,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/source_helpers.h"
 #include "ops/tflite_in.h"
 
@@ -252,6 +253,111 @@ std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
   return {tfl_in::channels_last(b, b(average ? "avg_pool2d" : "max_pool2d", {tfl_in::channels_first(b, tfl_in::input(node, 0))}, attrs))};
 }
 
+// ---- ONNX ----
+
+struct OnnxWindows {
+  Ints kernel, stride, dilation;
+  std::vector<std::pair<std::int64_t, std::int64_t>> pads;
+  bool ceil;
+  // Our own pooling pads both ends alike and at most by half of the window.
+  bool even() const {
+    for (std::size_t i = 0; i < kernel.size(); ++i)
+      if (pads[i].first != pads[i].second || 2 * pads[i].first > dilation[i] * (kernel[i] - 1) + 1) return false;
+    return true;
+  }
+  Ints padding() const {
+    Ints out;
+    for (const auto& [before, after] : pads) out.push_back(before);
+    return out;
+  }
+};
+
+OnnxWindows onnx_windows(Builder& b, const ForeignNode& n) {
+  OnnxWindows w{ints(n, "kernel_shape"), {}, {}, {}, flag(n, "ceil_mode", false)};
+  const std::size_t axes = w.kernel.size();
+  if (axes != 1 && axes != 2) refuse(n, fmt::format("'{}' over {} axes is not known, only 1 and 2", n.target, axes));
+  w.stride = ints(n, "strides", Ints(axes, 1));
+  w.dilation = ints(n, "dilations", Ints(axes, 1));
+  if (w.stride.size() != axes || w.dilation.size() != axes)
+    refuse(n, fmt::format("'{}' has strides or dilations of the wrong number", n.target));
+  w.pads = onnx::padding(b, n, w.kernel, w.stride, w.dilation);
+  if (word(n, "auto_pad", "NOTSET") != "NOTSET") w.ceil = false;
+  return w;
+}
+
+// Padding of its own before the window: the last axis first.
+ValueId padded(Builder& b, ValueId x, const OnnxWindows& w, double fill) {
+  Ints pad;
+  for (std::size_t i = w.pads.size(); i-- > 0;) pad.insert(pad.end(), {w.pads[i].first, w.pads[i].second});
+  return b("pad", {x}, {{"pad", pad}, {"value", fill}});
+}
+
+std::vector<ValueId> convert_onnx_max(Builder& b, const ForeignNode& n) {
+  ValueId x = onnx::required(n, 0);
+  OnnxWindows w = onnx_windows(b, n);
+  const DType type = b.type(x).dtype;
+  if (!is_float(type)) x = cast(b, x, DType::float32);  // integers of 8 bits
+  if (!w.even()) {
+    x = padded(b, x, w, -std::numeric_limits<double>::infinity());
+    w.pads.assign(w.pads.size(), {0, 0});
+  }
+  const ValueId y =
+      b(w.kernel.size() == 1 ? max1 : max2, {x},
+        {{"kernel_size", w.kernel}, {"stride", w.stride}, {"padding", w.padding()}, {"dilation", w.dilation}, {"ceil_mode", w.ceil}});
+  return {cast(b, y, type)};
+}
+
+// With uneven padding the sum is divided by what lies under the window: by the average of ones.
+std::vector<ValueId> convert_onnx_average(Builder& b, const ForeignNode& n) {
+  const ValueId x = onnx::required(n, 0);
+  const OnnxWindows w = onnx_windows(b, n);
+  for (const std::int64_t d : w.dilation)
+    if (d != 1) refuse(n, "'AveragePool' with dilations is not known");
+  const bool counts = flag(n, "count_include_pad", false);
+  const char* op = w.kernel.size() == 1 ? avg1 : avg2;
+  if (w.even())
+    return {b(
+        op, {x},
+        {{"kernel_size", w.kernel}, {"stride", w.stride}, {"padding", w.padding()}, {"ceil_mode", w.ceil}, {"count_include_pad", counts}})};
+  const auto average = [&](ValueId v) {
+    return b(op, {padded(b, v, w, 0)}, {{"kernel_size", w.kernel}, {"stride", w.stride}, {"ceil_mode", w.ceil}});
+  };
+  if (counts) return {average(x)};
+  Sizes one = onnx::static_shape(b, n, x);
+  one[0] = one[1] = 1;
+  const ValueId share = average(b("full", {}, {{"size", one}, {"fill_value", 1.0}, {"dtype", b.type(x).dtype}}));
+  return {b("div", {average(x), share})};
+}
+
+OnnxLowering::Attributes onnx_attributes(const Node& node) {
+  Ints pads = node.ints("padding");
+  pads.insert(pads.end(), node.ints("padding").begin(), node.ints("padding").end());
+  return {{"kernel_shape", node.attr("kernel_size")},
+          {"strides", node.is_none("stride") ? node.attr("kernel_size") : node.attr("stride")},
+          {"pads", pads},
+          {"ceil_mode", std::int64_t{node.flag("ceil_mode")}}};
+}
+
+void lower_onnx_max(OnnxLowering& l, const Node& node) {
+  OnnxLowering::Attributes attributes = onnx_attributes(node);
+  attributes.emplace_back("dilations", node.attr("dilation"));
+  l.give(node.outputs[0], l.add("MaxPool", {l[node.inputs[0]]}, attributes));
+}
+
+// Before opset 19 ONNX Runtime counts padding behind a ceiled window: there the zeros are padded explicitly.
+void lower_onnx_average(OnnxLowering& l, const Node& node) {
+  OnnxLowering::Attributes attributes = onnx_attributes(node);
+  const std::optional<std::int64_t> divisor = override_of(node);
+  attributes.emplace_back("count_include_pad", std::int64_t{divisor || node.flag("count_include_pad")});
+  int y = l.add("AveragePool", {l[node.inputs[0]]}, attributes);
+  if (divisor) {
+    double window = 1;
+    for (const std::int64_t k : node.ints("kernel_size")) window *= static_cast<double>(k);
+    y = l.add("Mul", {y, l.scalar(window / static_cast<double>(*divisor), l.graph.type(node.outputs[0]).dtype)});
+  }
+  l.give(node.outputs[0], y);
+}
+
 std::vector<AttrDef> window_attrs(AttrKind kind, std::size_t axes) {
   return {
       {.name = "kernel_size", .kind = kind, .doc = "size of the window"},
@@ -399,6 +505,7 @@ OpDef max_pool(std::string_view name, int axes, ForeignMap map, std::string_view
           .layout = {LayoutRule::spatial},
           .torch = {map},
           .tflite = {.lower = lower_max},
+          .onnx_out = {.lower = lower_onnx_max},
           .keras = {.lower = keras_max},
           .source =
               {.torch = axes == 1 ? "F.max_pool1d({x}, {kernel_size}, {stride}, {padding}, {dilation}, {ceil_mode})"
@@ -432,6 +539,7 @@ OpDef avg_pool(std::string_view name, int axes, ForeignMap map, std::string_view
       .layout = {LayoutRule::spatial},
       .torch = {map},
       .tflite = {.lower = lower_average},
+      .onnx_out = {.lower = lower_onnx_average},
       .keras = {.lower = keras_average},
       .source = {.torch =
                      axes == 1
@@ -462,6 +570,8 @@ std::vector<OpDef> pools() {
   defs[1].torch.push_back({.target = "aten.max_pool2d_with_indices.default", .convert = convert<max2>});
   defs[1].tflite_in = {{"MAX_POOL_2D", "", 0, convert_tflite}};
   defs[3].tflite_in = {{"AVERAGE_POOL_2D", "", 0, convert_tflite}};
+  defs[1].onnx = {{.target = "MaxPool", .convert = convert_onnx_max}};
+  defs[3].onnx = {{.target = "AveragePool", .convert = convert_onnx_average}};
   defs[0].examples = {"max_pool1d(x: float32[2, 3, 10], kernel_size: 3, stride: 2, padding: 1)",
                       "max_pool1d(x: float32[1, 3, 11], kernel_size: 2, ceil_mode: true)",
                       "max_pool1d(x: float32[1, 3, 11], kernel_size: 3, stride: 1, dilation: 2)"};

@@ -4,6 +4,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
 namespace wherry::ops {
@@ -86,6 +87,28 @@ void keras_prelu(KerasLowering& k, const Node& node) {
                                   {k.weight(node, "weight", "alpha", {}, view)}));
 }
 
+// One slope, or one for each channel as [C, 1, …]: prelu. Any other shape broadcasts.
+std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0), slope = onnx::required(node, 1);
+  const Shape shape = b.type(slope).shape, &from = b.type(x).shape;
+  const Dim count = element_count(shape);
+  const bool channels = from.size() >= 2 && shape.size() + 1 == from.size() && shape[0] == from[1] && count == shape[0];
+  if (b.graph().is_constant(slope) && is_float(b.type(x).dtype) && (channels || count == Dim(1)))
+    return {b("prelu", {x, shape.size() == 1 ? slope : b("reshape", {slope}, {{"shape", Ints{-1}}})})};
+  return {b("where", {b("lt", {x, b.scalar(0, b.type(x).dtype)}), b("mul", {x, slope}), x})};
+}
+
+void lower_onnx(OnnxLowering& l, const Node& node) {
+  const std::size_t rank = l.graph.type(node.inputs[0]).shape.size();
+  int slope = l[node.inputs[1]];
+  if (!(l.graph.type(node.inputs[1]).shape[0] == Dim(1)) && rank > 2) {
+    Ints shape(rank - 1, 1);
+    shape[0] = -1;
+    slope = l.add("Reshape", {slope, l.ints(shape, "shape")});
+  }
+  l.give(node.outputs[0], l.add("PRelu", {l[node.inputs[0]], slope}));
+}
+
 }  // namespace
 
 OpList prelu() {
@@ -103,8 +126,10 @@ OpList prelu() {
        },
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.prelu.default", "x=self"}},
+       .onnx = {{.target = "PRelu", .convert = convert_onnx}},
        .tflite_in = {{"PRELU", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
+       .onnx_out = {.lower = lower_onnx},
        .keras = {.lower = keras_prelu},
        .source = {.torch = "F.prelu({x}, {weight})",
                   .keras = "keras.layers.PReLU(shared_axes=[1, 2])({x})",

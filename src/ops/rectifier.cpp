@@ -5,6 +5,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
+#include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
 #include <limits>
@@ -120,6 +121,59 @@ void keras_limits(KerasLowering& k, const Node& node) {
   k.give(node.outputs[0], x, order);
 }
 
+// Clip's ends are inputs; an end that does not limit is left out.
+void lower_onnx_limits(OnnxLowering& l, const Node& node, const Attr& least, const Attr& most) {
+  const DType type = l.graph.type(node.outputs[0]).dtype;
+  const auto end = [&](const Attr& attr) { return std::holds_alternative<None>(attr) ? -1 : l.scalar(std::get<double>(attr), type); };
+  const int low = end(least), high = end(most);
+  l.give(node.outputs[0], l.add("Clip", {l[node.inputs[0]], low, high}));
+}
+
+void lower_onnx_relu6(OnnxLowering& l, const Node& node) { lower_onnx_limits(l, node, 0.0, 6.0); }
+void lower_onnx_hardtanh(OnnxLowering& l, const Node& node) { lower_onnx_limits(l, node, node.attr("min_val"), node.attr("max_val")); }
+void lower_onnx_clamp(OnnxLowering& l, const Node& node) { lower_onnx_limits(l, node, node.attr("min"), node.attr("max")); }
+
+void lower_onnx_hardsigmoid(OnnxLowering& l, const Node& node) {
+  l.give(node.outputs[0], l.add("HardSigmoid", {l[node.inputs[0]]}, {{"alpha", 1.0 / 6}, {"beta", 0.5}}));
+}
+
+void lower_onnx_hardswish(OnnxLowering& l, const Node& node) {
+  const int x = l[node.inputs[0]];
+  if (l.opset >= 14) return l.give(node.outputs[0], l.add("HardSwish", {x}));
+  l.give(node.outputs[0], l.add("Mul", {x, l.add("HardSigmoid", {x}, {{"alpha", 1.0 / 6}, {"beta", 0.5}})}));
+}
+
+// Ends as attributes (opset 6) or inputs (11), where they may be computed.
+std::vector<ValueId> convert_onnx_clip(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0), low = onnx::in(node, 1), high = onnx::in(node, 2);
+  const auto computed = [&](ValueId v) { return v != absent && !b.graph().is_constant(v); };
+  if (computed(low) || computed(high)) {
+    ValueId y = x;
+    if (low != absent) y = b("maximum", {y, low});
+    return {high == absent ? y : b("minimum", {y, high})};
+  }
+  const auto end = [](const std::optional<double>& value) { return value && std::abs(*value) < 3e38 ? Attr(*value) : Attr(None{}); };
+  const Attr least = end(onnx::fixed_number(b, node, 1, "min")), most = end(onnx::fixed_number(b, node, 2, "max"));
+  if (least == Attr(0.0) && most == Attr(6.0) && is_float(b.type(x).dtype)) return {b("relu6", {x})};
+  return {b("clamp", {x}, {{"min", least}, {"max", most}})};
+}
+
+std::vector<ValueId> convert_onnx_hardsigmoid(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  const double alpha = number(node, "alpha", 0.2), beta = number(node, "beta", 0.5);
+  if (std::abs(alpha - 1.0 / 6) < 1e-6 && beta == 0.5) return {b("hardsigmoid", {x})};
+  const DType type = b.type(x).dtype;
+  const ValueId line = b("add", {b("mul", {x, b.scalar(alpha, type)}), b.scalar(beta, type)});
+  return {b("clamp", {line}, {{"min", 0.0}, {"max", 1.0}})};
+}
+
+// x above alpha, else zero.
+std::vector<ValueId> convert_onnx_thresholded(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  const DType type = b.type(x).dtype;
+  return {b("where", {b("gt", {x, b.scalar(number(node, "alpha", 1), type)}), x, b.scalar(0, type)})};
+}
+
 }  // namespace
 
 OpList rectifier() {
@@ -131,7 +185,9 @@ OpList rectifier() {
        .eval = each_number<([](auto x) { return x > 0 || x != x ? x : decltype(x){0}; })>,
        .layout = any,
        .torch = {{"aten.relu.default", "x=self"}, {"aten.relu_.default", "x=self"}},
+       .onnx = {{"Relu", "x=0"}, {.target = "ThresholdedRelu", .convert = convert_onnx_thresholded}},
        .tflite = {.builtin = "RELU"},
+       .onnx_out = {.op = "Relu"},
        .keras = {.layer = "ReLU"},
        .source = {.torch = "F.relu({x})", .keras = "keras.activations.relu({x})", .jax = "jax.nn.relu({x})", .torch_module = "nn.ReLU()"},
        .quant = {QuantRule::same_scale},
@@ -146,6 +202,7 @@ OpList rectifier() {
        .layout = any,
        .torch = {{"aten.relu6.default", "x=self"}, {"aten.relu6_.default", "x=self"}},
        .tflite = {.builtin = "RELU6"},
+       .onnx_out = {.lower = lower_onnx_relu6},
        .keras = {.layer = "ReLU", .config = "max_value=#6"},
        .source =
            {.torch = "F.relu6({x})", .keras = "keras.activations.relu6({x})", .jax = "jax.nn.relu6({x})", .torch_module = "nn.ReLU6()"},
@@ -161,6 +218,7 @@ OpList rectifier() {
        .torch = {{"aten.hardtanh.default", "", 0, convert_hardtanh}, {"aten.hardtanh_.default", "", 0, convert_hardtanh}},
        .tflite_in = {{"RELU_N1_TO_1", "x=0"}, {"RELU_0_TO_1", "", 0, convert_tflite_relu_0_to_1}},
        .tflite = {.lower = lower_limits},
+       .onnx_out = {.lower = lower_onnx_hardtanh},
        .keras = {.lower = keras_limits},
        .source = {.torch = "F.hardtanh({x}, min_val={min_val?}, max_val={max_val?})",
                   .keras = "keras.ops.clip({x}, {min_val}, {max_val})",
@@ -185,7 +243,9 @@ OpList rectifier() {
                  {"aten.clamp_max.default", "", 0, convert_clamp},
                  {"aten.clamp_max_.default", "", 0, convert_clamp},
                  {"aten.clamp.Tensor", "", 0, convert_clamp_tensor}},
+       .onnx = {{.target = "Clip", .convert = convert_onnx_clip}},
        .tflite = {.lower = lower_limits},
+       .onnx_out = {.lower = lower_onnx_clamp},
        .keras = {.lower = keras_limits},
        .source = {.torch = "torch.clamp({x}, min={min?}, max={max?})",
                   .keras = "keras.ops.clip({x}, {min}, {max})",
@@ -202,7 +262,9 @@ OpList rectifier() {
        .eval = eval_leaky,
        .layout = any,
        .torch = {{"aten.leaky_relu.default", "x=self"}, {"aten.leaky_relu_.default", "x=self"}},
+       .onnx = {{"LeakyRelu", "x=0 negative_slope=alpha"}},
        .tflite = {.builtin = "LEAKY_RELU", .options = "alpha=negative_slope"},
+       .onnx_out = {.op = "LeakyRelu", .attributes = "alpha=negative_slope"},
        .keras = {.layer = "LeakyReLU", .config = "negative_slope=negative_slope"},
        .source = {.torch = "F.leaky_relu({x}, negative_slope={negative_slope?})",
                   .keras = "keras.activations.leaky_relu({x}, negative_slope={negative_slope})",
@@ -219,7 +281,9 @@ OpList rectifier() {
                                                         : x * (x + 3) / 6; })>,
        .layout = any,
        .torch = {{"aten.hardswish.default", "x=self"}, {"aten.hardswish_.default", "x=self"}},
+       .onnx = {{"HardSwish", "x=0", 14}},
        .tflite = {.builtin = "HARD_SWISH"},
+       .onnx_out = {.lower = lower_onnx_hardswish},
        .keras = {.layer = "Activation", .config = "activation=#hard_silu"},
        .source = {.torch = "F.hardswish({x})",
                   .keras = "keras.activations.hard_silu({x})",
@@ -237,6 +301,8 @@ OpList rectifier() {
        .expand = expand_hardsigmoid,
        .layout = any,
        .torch = {{"aten.hardsigmoid.default", "x=self"}, {"aten.hardsigmoid_.default", "x=self"}},
+       .onnx = {{.target = "HardSigmoid", .convert = convert_onnx_hardsigmoid}},
+       .onnx_out = {.lower = lower_onnx_hardsigmoid},
        .keras = {.layer = "Activation", .config = "activation=#hard_sigmoid"},
        .source = {.torch = "F.hardsigmoid({x})",
                   .keras = "keras.activations.hard_sigmoid({x})",

@@ -6,6 +6,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
 namespace wherry::ops {
@@ -274,6 +275,78 @@ void keras_reduce(KerasLowering& k, const Node& node) {
   k.give(out, k.add(node.op->keras.layer, {KerasRef{k.as_is(x)}}, type, {{"axis", placed}, {"keepdims", keep}}), after);
 }
 
+// ---- ONNX: axes are an attribute, since opset 18 (ReduceSum: 13) an input ----
+
+struct OnnxAxes {
+  Attr dim;               // None: all
+  bool keepdim, nothing;  // nothing: no axes, and none is meant
+};
+
+OnnxAxes onnx_axes(Builder& b, const ForeignNode& node) {
+  const Ints axes = onnx::fixed_ints(b, node, 1, "axes").value_or(Ints{});
+  const bool none = axes.empty() && flag(node, "noop_with_empty_axes", false);
+  return {axes.empty() ? Attr(None{}) : Attr(axes), flag(node, "keepdims", true), none};
+}
+
+ValueId reduced_onnx(Builder& b, const ForeignNode& node, std::string_view op, ValueId x, std::optional<bool> keepdim = {}) {
+  const OnnxAxes axes = onnx_axes(b, node);
+  return axes.nothing ? x : b(op, {x}, {{"dim", axes.dim}, {"keepdim", keepdim.value_or(axes.keepdim)}});
+}
+
+template <Word op>
+std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0), y = reduced_onnx(b, node, op, x);
+  return {y == x ? b("identity", {x}) : y};
+}
+
+// Of no elements: what any other would win against.
+template <Word op, int sign>
+std::vector<ValueId> convert_onnx_extreme(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  const Type type = b.type(x);
+  const bool floats = is_float(type.dtype), bools = type.dtype == DType::boolean;
+  if (!(element_count(type.shape) == Dim(0)) || !(floats || bools)) return convert_onnx<op>(b, node);
+  const ValueId empty = reduced_onnx(b, node, "sum", x);  // of the shape wanted
+  if (bools) return {b("full", {}, {{"size", sizes(b.type(empty).shape)}, {"fill_value", sign > 0 ? 1.0 : 0.0}, {"dtype", type.dtype}})};
+  return {b("full", {},
+            {{"size", sizes(b.type(empty).shape)}, {"fill_value", sign * std::numeric_limits<double>::infinity()}, {"dtype", type.dtype}})};
+}
+
+// sum(before(x)), then `after`: norms and logarithms of sums.
+template <Word before, Word after>
+std::vector<ValueId> convert_onnx_sum(Builder& b, const ForeignNode& node) {
+  ValueId y = onnx::required(node, 0);
+  if (!std::string_view(before).empty()) y = b(before, {y});
+  y = reduced_onnx(b, node, "sum", y);
+  const DType type = b.type(y).dtype;
+  if (!std::string_view(after).empty()) y = cast(b, b(after, {cast(b, y, is_float(type) ? type : DType::float32)}), type);
+  return {y};
+}
+
+// log(sum(exp(x - m))) + m with the greatest m, so that nothing overflows.
+std::vector<ValueId> convert_onnx_log_sum_exp(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  if (!is_float(b.type(x).dtype) || element_count(b.type(x).shape) == Dim(0)) return convert_onnx_sum<"exp", "log">(b, node);
+  const OnnxAxes axes = onnx_axes(b, node);
+  if (axes.nothing) return {b("identity", {x})};
+  const ValueId greatest = b("amax", {x}, {{"dim", axes.dim}, {"keepdim", true}});
+  const ValueId sum = b("sum", {b("exp", {b("sub", {x, greatest})})}, {{"dim", axes.dim}, {"keepdim", axes.keepdim}});
+  const ValueId shift = axes.keepdim ? greatest : b("amax", {x}, {{"dim", axes.dim}});
+  return {b("add", {b("log", {sum}), shift})};
+}
+
+template <Word op, int since>
+void lower_onnx(OnnxLowering& l, const Node& node) {
+  const ValueId x = node.inputs[0];
+  Ints axes;
+  for (const int axis : reduced(node, static_cast<int>(l.graph.type(x).shape.size()))) axes.push_back(axis);
+  if (axes.empty()) return l.give(node.outputs[0], l.add("Identity", {l[x]}));
+  const Attr keep = std::int64_t{node.flag("keepdim")};
+  const int y = l.opset < since ? l.add(op, {l[x]}, {{"axes", axes}, {"keepdims", keep}})
+                                : l.add(op, {l[x], l.ints(axes, "axes")}, {{"keepdims", keep}});
+  l.give(node.outputs[0], y);
+}
+
 }  // namespace
 
 OpList reduce() {
@@ -286,8 +359,10 @@ OpList reduce() {
        .eval = eval_sum<true>,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.mean.dim", "", 0, convert<"mean", false>}, {"aten.mean.default", "", 0, convert<"mean", false>}},
+       .onnx = {{.target = "ReduceMean", .convert = convert_onnx<"mean">}},
        .tflite_in = {{"MEAN", "", 0, convert_tflite<"mean">}},
        .tflite = {.builtin = "MEAN", .lower = lower_reduce},
+       .onnx_out = {.lower = lower_onnx<"ReduceMean", 18>},
        .keras = {.layer = "ops.numpy.Mean", .lower = keras_reduce},
        .source = {.torch = "torch.mean({x}, dim={dim!}, keepdim={keepdim?})",
                   .keras = "keras.ops.mean({x}, axis={dim}, keepdims={keepdim})",
@@ -306,8 +381,15 @@ OpList reduce() {
                  {"aten.sum.default", "", 0, convert<"sum", true>},
                  {"aten.linalg_vector_norm.default", "", 0, convert_norm<"ord">},
                  {"aten.norm.ScalarOpt_dim", "", 0, convert_norm<"p">}},
+       .onnx = {{.target = "ReduceSum", .convert = convert_onnx<"sum">},
+                {.target = "ReduceL1", .convert = convert_onnx_sum<"abs", "">},
+                {.target = "ReduceL2", .convert = convert_onnx_sum<"square", "sqrt">},
+                {.target = "ReduceSumSquare", .convert = convert_onnx_sum<"square", "">},
+                {.target = "ReduceLogSum", .convert = convert_onnx_sum<"", "log">},
+                {.target = "ReduceLogSumExp", .convert = convert_onnx_log_sum_exp}},
        .tflite_in = {{"SUM", "", 0, convert_tflite<"sum">}},
        .tflite = {.builtin = "SUM", .lower = lower_reduce},
+       .onnx_out = {.lower = lower_onnx<"ReduceSum", 13>},
        .keras = {.layer = "ops.numpy.Sum", .lower = keras_reduce},
        .source = {.torch = "torch.sum({x}, dim={dim!}, keepdim={keepdim?})",
                   .keras = "keras.ops.sum({x}, axis={dim}, keepdims={keepdim})",
@@ -324,8 +406,10 @@ OpList reduce() {
        .torch = {{"aten.amax.default", "", 0, convert<"amax", false>},
                  {"aten.max.default", "", 0, convert<"amax", false>},
                  {"aten.max.dim", "", 0, convert_values<"amax">}},
+       .onnx = {{.target = "ReduceMax", .convert = convert_onnx_extreme<"amax", -1>}},
        .tflite_in = {{"REDUCE_MAX", "", 0, convert_tflite<"amax">}},
        .tflite = {.builtin = "REDUCE_MAX", .lower = lower_reduce},
+       .onnx_out = {.lower = lower_onnx<"ReduceMax", 18>},
        .keras = {.layer = "ops.numpy.Max", .lower = keras_reduce},
        .source = {.torch = "torch.amax({x}, dim={dim!}, keepdim={keepdim?})",
                   .keras = "keras.ops.max({x}, axis={dim}, keepdims={keepdim})",
@@ -344,8 +428,10 @@ OpList reduce() {
        .torch = {{"aten.amin.default", "", 0, convert<"amin", false>},
                  {"aten.min.default", "", 0, convert<"amin", false>},
                  {"aten.min.dim", "", 0, convert_values<"amin">}},
+       .onnx = {{.target = "ReduceMin", .convert = convert_onnx_extreme<"amin", 1>}},
        .tflite_in = {{"REDUCE_MIN", "", 0, convert_tflite<"amin">}},
        .tflite = {.builtin = "REDUCE_MIN", .lower = lower_reduce},
+       .onnx_out = {.lower = lower_onnx<"ReduceMin", 18>},
        .keras = {.layer = "ops.numpy.Min", .lower = keras_reduce},
        .source = {.torch = "torch.amin({x}, dim={dim!}, keepdim={keepdim?})",
                   .keras = "keras.ops.min({x}, axis={dim}, keepdims={keepdim})",
@@ -362,8 +448,10 @@ OpList reduce() {
        .eval = eval_pick<([](auto a, auto b) { return a * b; })>,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.prod.default", "", 0, convert<"prod", true>}, {"aten.prod.dim_int", "", 0, convert<"prod", true>}},
+       .onnx = {{.target = "ReduceProd", .convert = convert_onnx<"prod">}},
        .tflite_in = {{"REDUCE_PROD", "", 0, convert_tflite<"prod">}},
        .tflite = {.builtin = "REDUCE_PROD", .lower = lower_reduce},
+       .onnx_out = {.lower = lower_onnx<"ReduceProd", 18>},
        .keras = {.layer = "ops.numpy.Prod", .lower = keras_reduce},
        .source = {.torch = "prod({x}, {dim}, keepdim={keepdim?})",
                   .keras = "keras.ops.prod({x}, axis={dim}, keepdims={keepdim})",

@@ -6,6 +6,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
 namespace wherry::ops {
@@ -244,6 +245,55 @@ void keras_flip(KerasLowering& k, const Node& node) {
   keras::lower_each(k, node, "ops.numpy.Flip", {{"axis", axes}});
 }
 
+// ---- ONNX ----
+
+// Both sides broadcast: x's axis stays where the shape says 1.
+std::vector<ValueId> convert_onnx_expand(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  std::optional<Ints> shape = onnx::fixed_ints(b, node, 1, "shape");
+  if (!shape) refuse(node, "'Expand' lacks its shape");
+  const Shape from = b.type(x).shape;
+  while (shape->size() < from.size()) shape->insert(shape->begin(), 1);
+  const std::size_t lead = shape->size() - from.size();
+  for (std::size_t i = lead; i < shape->size(); ++i)
+    if ((*shape)[i] == 1) (*shape)[i] = -1;
+  return {b("expand", {x}, {{"size", *shape}})};
+}
+
+std::vector<ValueId> convert_onnx_tile(Builder& b, const ForeignNode& node) {
+  const std::optional<Ints> repeats = onnx::fixed_ints(b, node, 1, "repeats");
+  if (!repeats) refuse(node, "'Tile' lacks its repeats");
+  return {b("repeat", {onnx::required(node, 0)}, {{"repeats", *repeats}})};
+}
+
+// What broadcasting leaves alone is a 1.
+void lower_onnx_expand(OnnxLowering& l, const Node& node) {
+  Ints shape;
+  for (const Dim& d : l.graph.type(node.outputs[0]).shape) shape.push_back(d.known() ? d.size() : 1);
+  l.give(node.outputs[0], l.add("Expand", {l[node.inputs[0]], l.ints(shape, "shape")}));
+}
+
+void lower_onnx_repeat(OnnxLowering& l, const Node& node) {
+  const Ints& repeats = node.ints("repeats");
+  int x = l[node.inputs[0]];
+  Ints lead;
+  for (std::size_t i = l.graph.type(node.inputs[0]).shape.size(); i < repeats.size(); ++i)
+    lead.push_back(static_cast<std::int64_t>(lead.size()));
+  if (!lead.empty()) x = l.add("Unsqueeze", {x, l.ints(lead, "axes")});
+  l.give(node.outputs[0], l.add("Tile", {x, l.ints(repeats, "repeats")}));
+}
+
+void lower_onnx_flip(OnnxLowering& l, const Node& node) {
+  Ints axes;
+  for (const int axis : flipped(node, static_cast<int>(l.graph.type(node.inputs[0]).shape.size()))) axes.push_back(axis);
+  const std::size_t n = axes.size();
+  const int x = l[node.inputs[0]];
+  if (n == 0 || l.graph.type(node.inputs[0]).shape.empty()) return l.give(node.outputs[0], l.add("Identity", {x}));
+  l.give(node.outputs[0],
+         l.add("Slice", {x, l.ints(Ints(n, -1), "starts"), l.ints(Ints(n, std::numeric_limits<std::int64_t>::min()), "ends"),
+                         l.ints(axes, "axes"), l.ints(Ints(n, -1), "steps")}));
+}
+
 }  // namespace
 
 OpList repeat() {
@@ -257,8 +307,10 @@ OpList repeat() {
        .torch = {{"aten.expand.default", "", 0, convert_expand},
                  {"aten.expand_as.default", "", 0, convert_expand},
                  {"aten.broadcast_to.default", "", 0, convert_expand}},
+       .onnx = {{.target = "Expand", .convert = convert_onnx_expand}},
        .tflite_in = {{"BROADCAST_TO", "", 0, convert_tflite_broadcast}},
        .tflite = {.lower = lower_expand},
+       .onnx_out = {.lower = lower_onnx_expand},
        .keras = {.lower = keras_tile},
        .source = {.torch = "{x}.expand({size})",
                   .keras = "keras.ops.broadcast_to({x}, {size})",
@@ -274,8 +326,10 @@ OpList repeat() {
        .infer = infer_repeat,
        .eval = eval_repeat,
        .torch = {{"aten.repeat.default", "x=self"}, {"aten.tile.default", "", 0, convert_tile}},
+       .onnx = {{.target = "Tile", .convert = convert_onnx_tile}},
        .tflite_in = {{"TILE", "", 0, convert_tflite_tile}},
        .tflite = {.lower = lower_repeat},
+       .onnx_out = {.lower = lower_onnx_repeat},
        .keras = {.lower = keras_tile},
        .source = {.torch = "{x}.repeat({repeats})", .keras = "keras.ops.tile({x}, {repeats})", .jax = "jnp.tile({x}, {repeats})"},
        .quant = {QuantRule::same_scale},
@@ -302,6 +356,7 @@ OpList repeat() {
        .torch = {{"aten.flip.default", "x=self"}},
        .tflite_in = {{"REVERSE_V2", "", 0, convert_tflite_reverse}},
        .tflite = {.lower = lower_flip},
+       .onnx_out = {.lower = lower_onnx_flip},
        .keras = {.lower = keras_flip},
        .source = {.torch = "torch.flip({x}, {dims})", .keras = "keras.ops.flip({x}, {dims})", .jax = "jnp.flip({x}, {dims})"},
        .quant = {QuantRule::same_scale},

@@ -6,6 +6,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
 #include <cstring>
@@ -249,6 +250,86 @@ def squeeze(x, dim=None):
     return jnp.squeeze(x, tuple(d for d in axes if x.shape[d] == 1))
 )py";
 
+// ---- ONNX ----
+
+// A size of 0 keeps x's own, unless allowzero says that it is one.
+std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  std::optional<Ints> shape = onnx::fixed_ints(b, node, 1, "shape");
+  if (!shape) refuse(node, "'Reshape' lacks its shape");
+  const Shape from = b.type(x).shape;
+  for (std::size_t i = 0; i < shape->size(); ++i) {
+    if ((*shape)[i] != 0 || flag(node, "allowzero", false)) continue;
+    if (i >= from.size()) refuse(node, fmt::format("'Reshape' keeps axis {} of {}", i, text(from)));
+    const bool open = !from[i].known();
+    if (open && std::count(shape->begin(), shape->end(), -1)) onnx::static_shape(b, node, x);
+    (*shape)[i] = open ? -1 : from[i].size();
+  }
+  return {b("reshape", {x}, {{"shape", *shape}})};
+}
+
+// Two axes: what lies before `axis` and what lies behind.
+std::vector<ValueId> convert_onnx_flatten(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  const auto rank = static_cast<int>(onnx::rank(b, x));
+  const std::int64_t given_axis = integer(node, "axis", 1), axis = given_axis < 0 ? given_axis + rank : given_axis;
+  if (axis == 1 && rank > 1) return {b("flatten", {x}, {{"start_dim", axis}})};
+  if (axis < 0 || axis > rank) refuse(node, fmt::format("'Flatten' at axis {} of {}", given_axis, text(b.type(x))));
+  const Sizes shape = onnx::static_shape(b, node, x);
+  const std::int64_t before = element_count(Sizes(shape.begin(), shape.begin() + axis));
+  return {b("reshape", {x}, {{"shape", Ints{before, element_count(Sizes(shape.begin() + axis, shape.end()))}}})};
+}
+
+std::vector<ValueId> convert_onnx_squeeze(Builder& b, const ForeignNode& node) {
+  const std::optional<Ints> axes = onnx::fixed_ints(b, node, 1, "axes");
+  return {b("squeeze", {onnx::required(node, 0)}, {{"dim", axes ? Attr(*axes) : Attr(None{})}})};
+}
+
+// All axes count in the result.
+std::vector<ValueId> convert_onnx_unsqueeze(Builder& b, const ForeignNode& node) {
+  ValueId x = onnx::required(node, 0);
+  Ints axes = onnx::fixed_ints(b, node, 1, "axes").value_or(Ints{});
+  const std::int64_t rank = onnx::rank(b, x) + static_cast<std::int64_t>(axes.size());
+  for (std::int64_t& axis : axes) axis += axis < 0 ? rank : 0;
+  std::sort(axes.begin(), axes.end());
+  for (const std::int64_t axis : axes) x = b("unsqueeze", {x}, {{"dim", axis}});
+  return {axes.empty() ? b("identity", {x}) : x};
+}
+
+void lower_onnx(OnnxLowering& l, const Node& node) {
+  const Ints shape = attr_of(node, l.graph.type(node.outputs[0]).shape);
+  const bool empty = std::count(shape.begin(), shape.end(), 0) > 0;  // a size of 0, not "keep the size"
+  l.give(node.outputs[0], l.add("Reshape", {l[node.inputs[0]], l.ints(shape, "shape")},
+                                {{"allowzero", empty && l.opset >= 14 ? Attr(std::int64_t{1}) : Attr(None{})}}));
+}
+
+void lower_onnx_flatten(OnnxLowering& l, const Node& node) {
+  const auto rank = static_cast<std::int64_t>(l.graph.type(node.inputs[0]).shape.size());
+  const std::int64_t end = node.integer("end_dim");
+  if (node.integer("start_dim") != 1 || (end != -1 && end != rank - 1)) return lower_onnx(l, node);
+  l.give(node.outputs[0], l.add("Flatten", {l[node.inputs[0]]}, {{"axis", std::int64_t{1}}}));
+}
+
+// Only axes of size 1 may be named.
+void lower_onnx_squeeze(OnnxLowering& l, const Node& node) {
+  const Shape& from = l.graph.type(node.inputs[0]).shape;
+  Ints axes;
+  const Attr& attr = node.attr("dim");
+  std::vector<int> named;
+  if (const Ints* dims = std::get_if<Ints>(&attr))
+    for (const std::int64_t d : *dims) named.push_back(infer::axis(d, std::max(1, static_cast<int>(from.size()))));
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    const bool wanted = std::holds_alternative<None>(attr) || std::find(named.begin(), named.end(), static_cast<int>(i)) != named.end();
+    if (wanted && from[i] == Dim(1)) axes.push_back(static_cast<std::int64_t>(i));
+  }
+  const int x = l[node.inputs[0]];
+  l.give(node.outputs[0], axes.empty() ? l.add("Identity", {x}) : l.add("Squeeze", {x, l.ints(axes, "axes")}));
+}
+
+void lower_onnx_unsqueeze(OnnxLowering& l, const Node& node) {
+  l.give(node.outputs[0], l.add("Unsqueeze", {l[node.inputs[0]], l.ints({node.integer("dim")}, "axes")}));
+}
+
 }  // namespace
 
 OpList reshape() {
@@ -264,8 +345,10 @@ OpList reshape() {
                  {"aten._unsafe_view.default", "", 0, convert_view},
                  {"aten.view_as.default", "", 0, convert_view},
                  {"aten.reshape_as.default", "", 0, convert_view}},
+       .onnx = {{.target = "Reshape", .convert = convert_onnx}},
        .tflite_in = {{"RESHAPE", "", 0, convert_tflite}, {"SQUEEZE", "", 0, convert_tflite}, {"EXPAND_DIMS", "", 0, convert_tflite}},
        .tflite = {.lower = lower_reshape},
+       .onnx_out = {.lower = lower_onnx},
        .keras = {.lower = lower_reshape},
        .source = {.torch = "torch.reshape({x}, {shape})", .keras = "keras.ops.reshape({x}, {shape})", .jax = "jnp.reshape({x}, {shape})"},
        .quant = {QuantRule::same_scale},
@@ -281,6 +364,8 @@ OpList reshape() {
        .eval = copy,
        .expand = as_reshape,
        .torch = {{"aten.flatten.using_ints", "x=self"}},
+       .onnx = {{.target = "Flatten", .convert = convert_onnx_flatten}},
+       .onnx_out = {.lower = lower_onnx_flatten},
        .source = {.torch = "torch.flatten({x}, start_dim={start_dim?}, end_dim={end_dim?})",
                   .keras = "keras.layers.Flatten()({x})",
                   .jax = "flatten({x}, start_dim={start_dim?}, end_dim={end_dim?})",
@@ -298,6 +383,7 @@ OpList reshape() {
        .eval = copy,
        .expand = as_reshape,
        .torch = {{"aten.unflatten.int", "x=self"}},
+       .onnx_out = {.lower = lower_onnx},
        .source = {.torch = "torch.unflatten({x}, {dim}, {sizes})",
                   .jax = "unflatten({x}, {dim}, {sizes})",
                   .torch_module = "nn.Unflatten({dim}, {sizes})",
@@ -316,6 +402,8 @@ OpList reshape() {
                  {"aten.squeeze.dims", "", 0, convert_squeeze},
                  {"aten.squeeze_.default", "", 0, convert_squeeze},
                  {"aten.squeeze_.dim", "", 0, convert_squeeze}},
+       .onnx = {{.target = "Squeeze", .convert = convert_onnx_squeeze}},
+       .onnx_out = {.lower = lower_onnx_squeeze},
        .source = {.torch = "torch.squeeze({x}, {dim!?})",
                   .keras = "keras.ops.squeeze({x}, {dim})",
                   .jax = "squeeze({x}, dim={dim?})",
@@ -331,6 +419,8 @@ OpList reshape() {
        .eval = copy,
        .expand = as_reshape,
        .torch = {{"aten.unsqueeze.default", "x=self"}, {"aten.unsqueeze_.default", "x=self"}},
+       .onnx = {{.target = "Unsqueeze", .convert = convert_onnx_unsqueeze}},
+       .onnx_out = {.lower = lower_onnx_unsqueeze},
        .source = {.torch = "torch.unsqueeze({x}, {dim})",
                   .keras = "keras.ops.expand_dims({x}, {dim})",
                   .jax = "jnp.expand_dims({x}, {dim})"},

@@ -3,6 +3,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
 #include <fmt/format.h>
@@ -206,6 +207,67 @@ void keras_pixel_unshuffle(KerasLowering& k, const Node& node) {
                                         {0, 1, 3, 5, 2, 4}, keras::channels_last(k.graph.type(node.outputs[0]))));
 }
 
+// ---- ONNX ----
+
+// Axes split by one reshape, turned, and merged by another.
+ValueId rearranged(Builder& b, ValueId x, const Ints& split, const Ints& turn, const Ints& merged) {
+  return b("reshape", {b("permute", {b("reshape", {x}, {{"shape", split}})}, {{"dims", turn}})}, {{"shape", merged}});
+}
+
+// CRD counts the channel first, as PyTorch does; DCR the place in the block.
+std::vector<ValueId> convert_onnx_depth_to_space(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  const std::int64_t r = integer(node, "blocksize");
+  if (word(node, "mode", "DCR") == "CRD") return {b("pixel_shuffle", {x}, {{"upscale_factor", r}})};
+  const Sizes s = onnx::static_shape(b, node, x);
+  if (s.size() != 4 || r <= 0 || s[1] % (r * r)) refuse(node, fmt::format("'DepthToSpace' of {} by {}", text(b.type(x)), r));
+  return {rearranged(b, x, {s[0], r, r, s[1] / (r * r), s[2], s[3]}, {0, 3, 4, 1, 5, 2}, {s[0], s[1] / (r * r), s[2] * r, s[3] * r})};
+}
+
+std::vector<ValueId> convert_onnx_space_to_depth(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  const std::int64_t r = integer(node, "blocksize");
+  if (word(node, "mode", "DCR") == "CRD") return {b("pixel_unshuffle", {x}, {{"downscale_factor", r}})};
+  const Sizes s = onnx::static_shape(b, node, x);
+  if (s.size() != 4 || r <= 0 || s[2] % r || s[3] % r) refuse(node, fmt::format("'SpaceToDepth' of {} by {}", text(b.type(x)), r));
+  return {rearranged(b, x, {s[0], s[1], s[2] / r, r, s[3] / r, r}, {0, 3, 5, 1, 2, 4}, {s[0], s[1] * r * r, s[2] / r, s[3] / r})};
+}
+
+// The shape with its first size open, so that a batch may be.
+Ints open_batch(Ints shape) {
+  shape[0] = -1;
+  return shape;
+}
+
+void lower_onnx_rearranged(OnnxLowering& l, const Node& node, const Ints& split, const Ints& turn, const Ints& merged) {
+  const int wide = l.add("Reshape", {l[node.inputs[0]], l.ints(open_batch(split), "split")});
+  const int turned = l.add("Transpose", {wide}, {{"perm", turn}});
+  l.give(node.outputs[0], l.add("Reshape", {turned, l.ints(open_batch(merged), "merged")}));
+}
+
+// All sizes but the first, which stays open.
+Sizes sizes_but_first(OnnxLowering& l, const Node& node) {
+  Shape shape = l.graph.type(node.inputs[0]).shape;
+  if (!shape.empty()) shape[0] = 1;
+  if (!is_static(shape))
+    l.refuse(node, fmt::format("{} has open sizes; give them with --dim NAME=SIZE", text(l.graph.type(node.inputs[0]))));
+  return sizes(shape);
+}
+
+void lower_onnx_channel_shuffle(OnnxLowering& l, const Node& node) {
+  const Sizes s = sizes_but_first(l, node);
+  const std::int64_t groups = node.integer("groups");
+  Ints split = {s[0], groups, s[1] / groups}, turn = {0, 2, 1};
+  for (std::size_t i = 2; i < s.size(); ++i) split.push_back(s[i]), turn.push_back(static_cast<std::int64_t>(i) + 1);
+  lower_onnx_rearranged(l, node, split, turn, s);
+}
+
+void lower_onnx_pixel_unshuffle(OnnxLowering& l, const Node& node) {
+  const Sizes s = sizes_but_first(l, node);
+  const std::int64_t r = factor_of(node);
+  lower_onnx_rearranged(l, node, {s[0], s[1], s[2] / r, r, s[3] / r, r}, {0, 1, 3, 5, 2, 4}, {s[0], s[1] * r * r, s[2] / r, s[3] / r});
+}
+
 }  // namespace
 
 OpList shuffle() {
@@ -219,6 +281,7 @@ OpList shuffle() {
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.channel_shuffle.default", "x=self"}, {"aten.native_channel_shuffle.default", "x=self"}},
        .tflite = {.lower = lower_channel_shuffle},
+       .onnx_out = {.lower = lower_onnx_channel_shuffle},
        .keras = {.lower = keras_channel_shuffle},
        .source = {.torch = "F.channel_shuffle({x}, {groups})",
                   .jax = "channel_shuffle({x}, {groups})",
@@ -235,8 +298,10 @@ OpList shuffle() {
        .eval = eval_pixel_shuffle,
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.pixel_shuffle.default", "x=self"}},
+       .onnx = {{.target = "DepthToSpace", .convert = convert_onnx_depth_to_space}},
        .tflite_in = {{"DEPTH_TO_SPACE", "", 0, convert_tflite_to_space}},
        .tflite = {.lower = lower_pixel_shuffle},
+       .onnx_out = {.op = "DepthToSpace", .attributes = "blocksize=upscale_factor mode=#CRD"},
        .keras = {.lower = keras_pixel_shuffle},
        .source = {.torch = "F.pixel_shuffle({x}, {upscale_factor})",
                   .jax = "pixel_shuffle({x}, {upscale_factor})",
@@ -253,8 +318,10 @@ OpList shuffle() {
        .eval = eval_pixel_unshuffle,
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.pixel_unshuffle.default", "x=self"}},
+       .onnx = {{.target = "SpaceToDepth", .convert = convert_onnx_space_to_depth}},
        .tflite_in = {{"SPACE_TO_DEPTH", "", 0, convert_tflite_to_depth}},
        .tflite = {.lower = lower_pixel_unshuffle},
+       .onnx_out = {.lower = lower_onnx_pixel_unshuffle},
        .keras = {.lower = keras_pixel_unshuffle},
        .source = {.torch = "F.pixel_unshuffle({x}, {downscale_factor})",
                   .jax = "pixel_unshuffle({x}, {downscale_factor})",

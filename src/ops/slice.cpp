@@ -6,6 +6,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
 #include <limits>
@@ -181,6 +182,47 @@ void keras_slice(KerasLowering& k, const Node& node) {
   k.give(out, keras::slice(k, k.as_is(x), order[axis], r.start, size, ordered(k.graph.type(x), order), r.step), order);
 }
 
+// ---- ONNX ----
+
+// One axis after the other. A negative step goes through the axis turned round: end … start become positions from behind.
+std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& node) {
+  ValueId x = onnx::required(node, 0);
+  const auto list = [&](int index, std::string_view name, Ints fallback) {
+    return onnx::fixed_ints(b, node, index, name).value_or(fallback);
+  };
+  const Ints starts = list(1, "starts", {}), ends = list(2, "ends", {});
+  Ints every;
+  for (std::size_t i = 0; i < starts.size(); ++i) every.push_back(static_cast<std::int64_t>(i));
+  const Ints axes = list(3, "axes", every), steps = list(4, "steps", Ints(starts.size(), 1));
+  if (ends.size() != starts.size() || axes.size() != starts.size() || steps.size() != starts.size())
+    refuse(node,
+           fmt::format("'Slice' has {} starts, {} ends, {} axes and {} steps", starts.size(), ends.size(), axes.size(), steps.size()));
+  for (std::size_t i = 0; i < starts.size(); ++i) {
+    const int axis = infer::axis(axes[i], static_cast<int>(onnx::rank(b, x)));
+    const Dim size = b.type(x).shape[static_cast<std::size_t>(axis)];
+    std::int64_t start = starts[i], end = ends[i], step = steps[i];
+    if (step == 0) refuse(node, "'Slice' has a step of 0");
+    if (step < 0) {
+      if (!size.known()) refuse(node, "'Slice' backwards needs an axis whose size is known");
+      const auto from_behind = [&](std::int64_t at) {
+        return size.size() - 1 - std::clamp<std::int64_t>(at < 0 ? at + size.size() : at, -1, size.size() - 1);
+      };
+      x = b("flip", {x}, {{"dims", Ints{axis}}});
+      start = from_behind(start), end = ends[i] < -size.size() ? size.size() : from_behind(end), step = -step;
+    }
+    if (size.known() && end > size.size()) end = size.size();
+    const bool whole = !size.known() && end > std::numeric_limits<std::int32_t>::max() - 1;
+    x = slice_node(b, x, axis, start, whole || (size.known() && end == size.size()) ? Attr(None{}) : Attr(end), step).at(0);
+  }
+  return {starts.empty() ? b("identity", {x}) : x};
+}
+
+void lower_onnx(OnnxLowering& l, const Node& node) {
+  const std::int64_t end = node.is_none("end") ? std::numeric_limits<std::int64_t>::max() : node.integer("end");
+  l.give(node.outputs[0], l.add("Slice", {l[node.inputs[0]], l.ints({node.integer("start")}, "start"), l.ints({end}, "end"),
+                                          l.ints({node.integer("dim")}, "axis"), l.ints({node.integer("step")}, "step")}));
+}
+
 }  // namespace
 
 OpList slice() {
@@ -196,8 +238,10 @@ OpList slice() {
        .eval = eval_slice,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.slice.Tensor", "", 0, convert_slice}, {"aten.narrow.default", "", 0, convert_narrow}},
+       .onnx = {{.target = "Slice", .convert = convert_onnx}},
        .tflite_in = {{"SLICE", "", 0, convert_tflite}, {"STRIDED_SLICE", "", 0, convert_tflite_strided}},
        .tflite = {.lower = lower_slice},
+       .onnx_out = {.lower = lower_onnx},
        .keras = {.lower = keras_slice},
        .source = {.torch = "slice_axis({x}, {dim}, start={start?}, end={end?}, step={step?})",
                   .keras = "{x}[{start}:{end}:{step}]",

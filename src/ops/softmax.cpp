@@ -5,6 +5,7 @@
 #include "ops/foreign.h"
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
+#include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
 namespace wherry::ops {
@@ -83,6 +84,23 @@ void keras_softmax(KerasLowering& k, const Node& node) {
   keras::lower_each(k, node, node.op->keras.layer, {{"axis", last ? std::int64_t{-1} : axis}});
 }
 
+// Before opset 13: over all axes from `axis` on, taken as one.
+template <Word op>
+std::vector<ValueId> convert_onnx_flat(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  const auto rank = static_cast<int>(onnx::rank(b, x));
+  const int axis = infer::axis(integer(node, "axis", 1), rank);
+  if (axis == rank - 1) return {b(op, {x}, {{"dim", std::int64_t{-1}}})};
+  const Sizes shape = onnx::static_shape(b, node, x);
+  const ValueId flat = b("flatten", {x}, {{"start_dim", std::int64_t{axis}}});
+  return {b("reshape", {b(op, {flat}, {{"dim", std::int64_t{-1}}})}, {{"shape", shape}})};
+}
+
+template <Word op>
+std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& node) {
+  return {b(op, {onnx::required(node, 0)}, {{"dim", integer(node, "axis", -1)}})};
+}
+
 }  // namespace
 
 OpList softmax() {
@@ -95,8 +113,11 @@ OpList softmax() {
        .eval = eval<false>,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.softmax.int", "", 0, convert<"softmax", "self">}, {"aten._softmax.default", "", 0, convert<"softmax", "self">}},
+       .onnx = {{.target = "Softmax", .convert = convert_onnx_flat<"softmax">},
+                {.target = "Softmax", .since = 13, .convert = convert_onnx<"softmax">}},
        .tflite_in = {{"SOFTMAX", "", 0, convert_tflite<"softmax">}},
        .tflite = {.builtin = "SOFTMAX", .lower = lower},
+       .onnx_out = {.op = "Softmax", .attributes = "axis=dim"},
        .keras = {.layer = "Softmax", .lower = keras_softmax},
        .source = {.torch = "F.softmax({x}, dim={dim})",
                   .keras = "keras.activations.softmax({x}, axis={dim})",
@@ -114,8 +135,11 @@ OpList softmax() {
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.log_softmax.int", "", 0, convert<"log_softmax", "self">},
                  {"aten._log_softmax.default", "", 0, convert<"log_softmax", "self">}},
+       .onnx = {{.target = "LogSoftmax", .convert = convert_onnx_flat<"log_softmax">},
+                {.target = "LogSoftmax", .since = 13, .convert = convert_onnx<"log_softmax">}},
        .tflite_in = {{"LOG_SOFTMAX", "", 0, convert_tflite<"log_softmax">}},
        .tflite = {.builtin = "LOG_SOFTMAX", .lower = lower},
+       .onnx_out = {.op = "LogSoftmax", .attributes = "axis=dim"},
        .keras = {.layer = "ops.nn.LogSoftmax", .lower = keras_softmax},
        .source = {.torch = "F.log_softmax({x}, dim={dim})",
                   .keras = "keras.activations.log_softmax({x}, axis={dim})",

@@ -6,6 +6,7 @@
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
 namespace wherry::ops {
@@ -238,6 +239,53 @@ void keras_unbind(KerasLowering& k, const Node& node) {
   }
 }
 
+// ---- ONNX: sizes are an attribute, since opset 13 an input; without them as many equal parts as there are outputs ----
+
+std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  const std::int64_t axis = integer(node, "axis", 0);
+  std::optional<Ints> parts = onnx::fixed_ints(b, node, 1, "split");
+  if (!parts) {
+    const Shape shape = b.type(x).shape;
+    const Dim size = shape[static_cast<std::size_t>(infer::axis(axis, static_cast<int>(shape.size())))];
+    const std::int64_t count = integer(node, "num_outputs", std::int64_t{node.output_count});
+    if (!size.known() || count <= 0) refuse(node, "'Split' needs an axis whose size is known");
+    parts = Ints{};
+    const std::int64_t each = (size.size() + count - 1) / count;
+    for (std::int64_t i = 0; i < count; ++i) parts->push_back(std::max<std::int64_t>(0, std::min(each, size.size() - i * each)));
+  }
+  if (parts->size() == 1) return {b("identity", {x})};
+  return b.multi("split", {x}, {{"split_size_or_sections", *parts}, {"dim", axis}});
+}
+
+Ints onnx_parts(OnnxLowering& l, const Node& node, std::size_t axis) {
+  Ints parts;
+  for (const ValueId out : node.outputs) parts.push_back(l.graph.type(out).shape[axis].size());
+  return parts;
+}
+
+void lower_onnx(OnnxLowering& l, const Node& node) {
+  const std::size_t axis = axis_of(node, l.graph.type(node.inputs[0]).shape.size());
+  const int parts = l.ints(onnx_parts(l, node, axis), "sizes");
+  const std::vector<int> made =
+      l.multi("Split", {l[node.inputs[0]], parts}, node.outputs.size(), {{"axis", static_cast<std::int64_t>(axis)}});
+  for (std::size_t i = 0; i < made.size(); ++i) l.give(node.outputs[i], made[i]);
+}
+
+void lower_onnx_unbind(OnnxLowering& l, const Node& node) {
+  const auto axis = static_cast<std::int64_t>(axis_of(node, l.graph.type(node.inputs[0]).shape.size()));
+  for (std::size_t i = 0; i < node.outputs.size(); ++i) {
+    const int at = l.constant(Tensor::scalar(static_cast<double>(i), DType::int64), "index");
+    l.give(node.outputs[i], l.add("Gather", {l[node.inputs[0]], at}, {{"axis", axis}}));
+  }
+}
+
+void lower_onnx_select(OnnxLowering& l, const Node& node) {
+  const auto axis = static_cast<std::int64_t>(axis_of(node, l.graph.type(node.inputs[0]).shape.size()));
+  const int at = l.constant(Tensor::scalar(static_cast<double>(node.integer("index")), DType::int64), "index");
+  l.give(node.outputs[0], l.add("Gather", {l[node.inputs[0]], at}, {{"axis", axis}}));
+}
+
 }  // namespace
 
 OpList split() {
@@ -257,8 +305,10 @@ OpList split() {
        .torch = {{"aten.split.Tensor", "", 0, convert_split<"split_size">},
                  {"aten.split.sizes", "", 0, convert_split<"split_size">},
                  {"aten.split_with_sizes.default", "", 0, convert_split<"split_sizes">}},
+       .onnx = {{.target = "Split", .convert = convert_onnx}},
        .tflite_in = {{"SPLIT", "", 0, convert_tflite_split}, {"SPLIT_V", "", 0, convert_tflite_split}},
        .tflite = {.lower = lower_split},
+       .onnx_out = {.lower = lower_onnx},
        .keras = {.lower = keras_split},
        .source = {.torch = "torch.split({x}, {split_size_or_sections!}, dim={dim?})",
                   .jax = "split({x}, {split_size_or_sections!}, dim={dim?})",
@@ -277,6 +327,7 @@ OpList split() {
        .expand = expand_chunk,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.chunk.default", "x=self"}},
+       .onnx_out = {.lower = lower_onnx},
        .source = {.torch = "torch.chunk({x}, {chunks}, dim={dim?})",
                   .keras = "keras.ops.split({x}, {chunks}, {dim})",
                   .jax = "chunk({x}, {chunks}, dim={dim?})",
@@ -295,6 +346,7 @@ OpList split() {
        .torch = {{"aten.unbind.int", "x=self"}},
        .tflite_in = {{"UNPACK", "", 0, convert_tflite_unpack}},
        .tflite = {.lower = lower_unbind},
+       .onnx_out = {.lower = lower_onnx_unbind},
        .keras = {.lower = keras_unbind},
        .source = {.torch = "torch.unbind({x}, dim={dim?})",
                   .keras = "keras.ops.unstack({x}, axis={dim})",
@@ -310,6 +362,7 @@ OpList split() {
        .expand = expand_select,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.select.int", "x=self"}},
+       .onnx_out = {.lower = lower_onnx_select},
        .source = {.torch = "torch.select({x}, {dim}, {index})",
                   .keras = "keras.ops.take({x}, {index}, axis={dim})",
                   .jax = "jnp.take({x}, {index}, axis={dim})"},

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/onnx.h"
 
 namespace wherry::ops {
 
@@ -69,6 +70,23 @@ void lower_not(TflLowering& l, const Node& node) {
     l.give(out, l.add("EQUAL", {l.as_is(x), l.constant(Tensor::scalar(0, from))}, type), order);
 }
 
+// One after the other on x.
+template <Word first, Word second>
+void lower_onnx_two(OnnxLowering& l, const Node& node) {
+  l.give(node.outputs[0], l.add(second, {l.add(first, {l[node.inputs[0]]})}));
+}
+
+void lower_onnx_square(OnnxLowering& l, const Node& node) {
+  const int x = l[node.inputs[0]];
+  l.give(node.outputs[0], l.add("Mul", {x, x}));
+}
+
+void lower_onnx_not(OnnxLowering& l, const Node& node) {
+  int x = l[node.inputs[0]];
+  if (l.graph.type(node.inputs[0]).dtype != DType::boolean) x = l.add("Cast", {x}, {{"to", DType::boolean}});
+  l.give(node.outputs[0], l.add("Not", {x}));
+}
+
 }  // namespace
 
 OpList unary() {
@@ -80,7 +98,9 @@ OpList unary() {
        .eval = each_float<([](auto x) { return std::exp(x); })>,
        .layout = any,
        .torch = {{"aten.exp.default", "x=self"}, {"aten.exp_.default", "x=self"}},
+       .onnx = {{"Exp", "x=0"}},
        .tflite = {.builtin = "EXP"},
+       .onnx_out = {.op = "Exp"},
        .keras = {.layer = "ops.numpy.Exp"},
        .source = {"torch.exp({x})", "keras.ops.exp({x})", "jnp.exp({x})"},
        .quant = {QuantRule::own_range},
@@ -92,7 +112,9 @@ OpList unary() {
        .eval = each_float<([](auto x) { return std::log(x); })>,
        .layout = any,
        .torch = {{"aten.log.default", "x=self"}, {"aten.log_.default", "x=self"}},
+       .onnx = {{"Log", "x=0"}},
        .tflite = {.builtin = "LOG"},
+       .onnx_out = {.op = "Log"},
        .keras = {.layer = "ops.numpy.Log"},
        .source = {"torch.log({x})", "keras.ops.log({x})", "jnp.log({x})"},
        .quant = {QuantRule::own_range},
@@ -104,7 +126,9 @@ OpList unary() {
        .eval = each_float<([](auto x) { return std::sqrt(x); })>,
        .layout = any,
        .torch = {{"aten.sqrt.default", "x=self"}, {"aten.sqrt_.default", "x=self"}},
+       .onnx = {{"Sqrt", "x=0"}},
        .tflite = {.builtin = "SQRT"},
+       .onnx_out = {.op = "Sqrt"},
        .keras = {.layer = "ops.numpy.Sqrt"},
        .source = {"torch.sqrt({x})", "keras.ops.sqrt({x})", "jnp.sqrt({x})"},
        .quant = {QuantRule::own_range},
@@ -117,6 +141,7 @@ OpList unary() {
        .layout = any,
        .torch = {{"aten.rsqrt.default", "x=self"}, {"aten.rsqrt_.default", "x=self"}},
        .tflite = {.builtin = "RSQRT"},
+       .onnx_out = {.lower = lower_onnx_two<"Sqrt", "Reciprocal">},
        .keras = {.layer = "ops.math.Rsqrt"},
        .source = {"torch.rsqrt({x})", "keras.ops.rsqrt({x})", "jax.lax.rsqrt({x})"},
        .quant = {QuantRule::own_range},
@@ -128,8 +153,10 @@ OpList unary() {
        .eval = each_number<([](auto x) { return x < 0 ? -x : x; })>,
        .layout = any,
        .torch = {{"aten.abs.default", "x=self"}, {"aten.abs_.default", "x=self"}},
+       .onnx = {{"Abs", "x=0"}},
        .tflite_in = {{"ABS", "x=0"}},
        .tflite = {.lower = lower_abs},
+       .onnx_out = {.op = "Abs"},
        .keras = {.layer = "ops.numpy.Absolute"},
        .source = {"torch.abs({x})", "keras.ops.abs({x})", "jnp.abs({x})"},
        .quant = {QuantRule::own_range},
@@ -141,7 +168,9 @@ OpList unary() {
        .eval = each_number<([](auto x) { return -x; })>,
        .layout = any,
        .torch = {{"aten.neg.default", "x=self"}, {"aten.neg_.default", "x=self"}},
+       .onnx = {{"Neg", "x=0"}},
        .tflite = {.builtin = "NEG"},
+       .onnx_out = {.op = "Neg"},
        .keras = {.layer = "ops.numpy.Negative"},
        .source = {"-{x}", "keras.ops.negative({x})", "-{x}"},
        .quant = {QuantRule::own_range},
@@ -154,6 +183,7 @@ OpList unary() {
        .layout = any,
        .torch = {{"aten.square.default", "x=self"}, {"aten.square_.default", "x=self"}},
        .tflite = {.builtin = "SQUARE"},
+       .onnx_out = {.lower = lower_onnx_square},
        .keras = {.layer = "ops.numpy.Square"},
        .source = {"torch.square({x})", "keras.ops.square({x})", "jnp.square({x})"},
        .quant = {QuantRule::own_range},
@@ -165,7 +195,9 @@ OpList unary() {
        .eval = each_float<([](auto x) { return std::sin(x); })>,
        .layout = any,
        .torch = {{"aten.sin.default", "x=self"}, {"aten.sin_.default", "x=self"}},
+       .onnx = {{"Sin", "x=0"}},
        .tflite = {.builtin = "SIN"},
+       .onnx_out = {.op = "Sin"},
        .keras = {.layer = "ops.numpy.Sin"},
        .source = {"torch.sin({x})", "keras.ops.sin({x})", "jnp.sin({x})"},
        .quant = {QuantRule::own_range},
@@ -177,7 +209,9 @@ OpList unary() {
        .eval = each_float<([](auto x) { return std::cos(x); })>,
        .layout = any,
        .torch = {{"aten.cos.default", "x=self"}, {"aten.cos_.default", "x=self"}},
+       .onnx = {{"Cos", "x=0"}},
        .tflite = {.builtin = "COS"},
+       .onnx_out = {.op = "Cos"},
        .keras = {.layer = "ops.numpy.Cos"},
        .source = {"torch.cos({x})", "keras.ops.cos({x})", "jnp.cos({x})"},
        .quant = {QuantRule::own_range},
@@ -189,7 +223,9 @@ OpList unary() {
        .eval = each_float<([](auto x) { return std::floor(x); })>,
        .layout = any,
        .torch = {{"aten.floor.default", "x=self"}, {"aten.floor_.default", "x=self"}},
+       .onnx = {{"Floor", "x=0"}},
        .tflite = {.builtin = "FLOOR"},
+       .onnx_out = {.op = "Floor"},
        .keras = {.layer = "ops.numpy.Floor"},
        .source = {"torch.floor({x})", "keras.ops.floor({x})", "jnp.floor({x})"},
        .quant = {QuantRule::own_range},
@@ -201,7 +237,9 @@ OpList unary() {
        .eval = each_float<([](auto x) { return std::ceil(x); })>,
        .layout = any,
        .torch = {{"aten.ceil.default", "x=self"}, {"aten.ceil_.default", "x=self"}},
+       .onnx = {{"Ceil", "x=0"}},
        .tflite = {.builtin = "CEIL"},
+       .onnx_out = {.op = "Ceil"},
        .keras = {.layer = "ops.numpy.Ceil"},
        .source = {"torch.ceil({x})", "keras.ops.ceil({x})", "jnp.ceil({x})"},
        .quant = {QuantRule::own_range},
@@ -213,7 +251,9 @@ OpList unary() {
        .eval = each_float<([](auto x) { return std::nearbyint(x); })>,
        .layout = any,
        .torch = {{"aten.round.default", "x=self"}, {"aten.round_.default", "x=self"}},
+       .onnx = {{"Round", "x=0"}},
        .tflite = {.builtin = "ROUND"},
+       .onnx_out = {.op = "Round"},
        .keras = {.layer = "ops.numpy.Round"},
        .source = {"torch.round({x})", "keras.ops.round({x})", "jnp.round({x})"},
        .quant = {QuantRule::own_range},
@@ -225,7 +265,9 @@ OpList unary() {
        .eval = each_number<([](auto x) { return (x > 0) - (x < 0); })>,
        .layout = any,
        .torch = {{"aten.sign.default", "x=self"}, {"aten.sign_.default", "x=self"}},
+       .onnx = {{"Sign", "x=0"}},
        .tflite = {.builtin = "SIGN"},
+       .onnx_out = {.op = "Sign"},
        .keras = {.layer = "ops.numpy.Sign"},
        .source = {"torch.sign({x})", "keras.ops.sign({x})", "jnp.sign({x})"},
        .quant = {QuantRule::own_range},
@@ -238,6 +280,8 @@ OpList unary() {
        .expand = expand_reciprocal,
        .layout = any,
        .torch = {{"aten.reciprocal.default", "x=self"}, {"aten.reciprocal_.default", "x=self"}},
+       .onnx = {{"Reciprocal", "x=0"}},
+       .onnx_out = {.op = "Reciprocal"},
        .keras = {.layer = "ops.numpy.Reciprocal"},
        .source = {"torch.reciprocal({x})", "keras.ops.reciprocal({x})", "1 / {x}"},
        .quant = {QuantRule::own_range},
@@ -250,6 +294,8 @@ OpList unary() {
        .expand = expand_erf,
        .layout = any,
        .torch = {{"aten.erf.default", "x=self"}, {"aten.erf_.default", "x=self"}},
+       .onnx = {{"Erf", "x=0"}},
+       .onnx_out = {.op = "Erf"},
        .keras = {.layer = "ops.math.Erf"},
        .source = {.torch = "torch.erf({x})", .keras = "keras.ops.erf({x})", .jax = "jax.lax.erf({x})"},
        .quant = {QuantRule::own_range},
@@ -261,8 +307,10 @@ OpList unary() {
        .eval = eval_not,
        .layout = any,
        .torch = {{"aten.logical_not.default", "x=self"}, {"aten.bitwise_not.default", "", 0, convert_not}},
+       .onnx = {{"Not", "x=0"}},
        .tflite_in = {{"LOGICAL_NOT", "x=0"}},
        .tflite = {.lower = lower_not},
+       .onnx_out = {.lower = lower_onnx_not},
        .keras = {.layer = "ops.numpy.LogicalNot"},
        .source = {"torch.logical_not({x})", "keras.ops.logical_not({x})", "jnp.logical_not({x})"},
        .examples = {"logical_not(x: bool[5])", "logical_not(x: float32[3] = [0, 1, -2])"}},

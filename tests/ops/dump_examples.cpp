@@ -1,9 +1,11 @@
 // Writes every operator example as source code, with its tensors and the reference evaluator's results, for tests/python/examples.py:
-// FOLDER/examples.json says what lies where in FOLDER/examples.bin.
+// FOLDER/examples.json says what lies where in FOLDER/examples.bin. Each is written as .onnx too, in three opsets.
 #include "base/files.h"
+#include "export/onnx/write_onnx.h"
 #include "export/source/source.h"
 #include "ir/flatten.h"
 #include "ir/outline.h"
+#include "lower/lower_onnx.h"
 #include "ops/all_ops.h"
 #include "ops/examples.h"
 #include "runtime/evaluate.h"
@@ -54,6 +56,28 @@ class Dump {
   std::string bytes_;
 };
 
+// The opsets that the examples are written in: the oldest, the one that PyTorch exports, and the default.
+constexpr int opsets[] = {oldest_onnx_opset, 18, default_onnx_opset};
+
+// FOLDER/<number>.<opset>.onnx, or why there is none.
+ordered_json write_examples(const Example& e, const std::filesystem::path& folder, std::size_t number) {
+  ordered_json out = ordered_json::object();
+  for (const int opset : opsets) {
+    Diagnostics diagnostics;
+    const OnnxGraph graph = lower_to_onnx(e.graph, all_ops(), opset, diagnostics);
+    const std::string name = fmt::format("{}.{}.onnx", number, opset);
+    if (diagnostics.has_errors()) {
+      out[std::to_string(opset)] = diagnostics.all().front().message;
+      continue;
+    }
+    AtomicFile file(folder / name);
+    write_onnx(graph, {}, file);
+    file.commit();
+    out[std::to_string(opset)] = name;
+  }
+  return out;
+}
+
 }  // namespace
 }  // namespace wherry
 
@@ -64,7 +88,11 @@ int main(int argc, char** argv) {
   Dump dump;
   ordered_json list = ordered_json::array();
   for (const OpDef* op : all_ops().all())
-    for (const std::string_view text : op->examples) list.push_back(dump.example(parse_example(all_ops(), text)));
+    for (const std::string_view text : op->examples) {
+      const Example example = parse_example(all_ops(), text);
+      list.push_back(dump.example(example));
+      list.back()["onnx"] = write_examples(example, folder, list.size());
+    }
   write_text(folder / "examples.bin", dump.bytes());
   write_text(folder / "examples.json", list.dump(1));
 }

@@ -1,0 +1,73 @@
+// An .onnx model as a graph of ours.
+#pragma once
+
+#include "import/foreign.h"
+#include "import/onnx/paths.h"
+#include "import/onnx/tensors.h"
+
+namespace wherry::onnx {
+
+using Dims = std::map<std::string, std::int64_t>;
+
+class Importer {
+ public:
+  Importer(const ModelDef& model, TensorReader& tensors, const OpTable& ops, const Dims& dims, Diagnostics& diagnostics);
+  Graph run(std::string name);
+
+ private:
+  // What a name of the file stands for.
+  struct Binding {
+    ValueId value = absent;
+    const TensorDef* weight = nullptr;  // an initializer that no node has taken yet
+    std::string why_not;                // an output that Wherry does not compute
+    bool broken = false;                // the result of a fault: what follows from it is not reported
+  };
+  // The names of one graph; a subgraph sees those around it. In a function's body also its attributes and its own opsets.
+  struct Scope {
+    const Scope* around = nullptr;
+    std::map<std::string_view, std::int64_t> opsets = {};
+    const std::vector<AttributeDef>* attributes = nullptr;
+    std::map<std::string_view, Binding> names = {};
+    std::string path = {};  // in front of the paths of a function's nodes
+  };
+
+  void add_inputs(Scope& scope);
+  void add_weights(Scope& scope, const GraphDef& graph);
+  void add_outputs(Scope& scope);
+  Type input_type(const ValueDef& input);
+
+  void run_nodes(Scope& scope, const std::vector<NodeDef>& nodes);
+  void run_node(Scope& scope, const NodeDef& node);
+  void run_if(Scope& scope, const NodeDef& node);
+  void run_function(Scope& scope, const NodeDef& node, const FunctionDef& function);
+  void run_operator(Scope& scope, const NodeDef& node, const Place& place);
+  void fold(std::size_t first_node);
+
+  ForeignNode foreign(Scope& scope, const NodeDef& node, const OpTable::Foreign* meaning);
+  ForeignArg attribute(Scope& scope, const AttributeDef& attribute, const NodeDef& node);
+  Binding* find(Scope& scope, std::string_view name) const;
+  ValueId read(Scope& scope, std::string_view name);
+  bool breaks(Scope& scope, const NodeDef& node) const;
+  void bind(Scope& scope, const NodeDef& node, const std::vector<ValueId>& values);
+  void bind_broken(Scope& scope, const NodeDef& node);
+  const FunctionDef* function_of(const NodeDef& node) const;
+  void report_unknown();
+  void name_weights();
+  std::string port_name(const std::vector<Port>& ports, std::string_view wanted) const;
+
+  const ModelDef& model_;
+  TensorReader& tensors_;
+  const OpTable& ops_;
+  const Dims& dims_;
+  Diagnostics& diagnostics_;
+  Graph graph_;
+  Builder builder_;
+  UnknownOperators unknown_;
+  std::set<std::string_view> weights_;  // names of initializers
+  std::set<std::string> unused_dims_;
+  std::map<std::string, Place> places_;  // by the path that the builder gave
+  Place place_;                          // of the node in hand
+  int depth_ = 0;                        // of functions within functions
+};
+
+}  // namespace wherry::onnx

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/onnx.h"
 #include "ops/tflite_in.h"
@@ -247,6 +248,27 @@ void lower_onnx_remainder(OnnxLowering& l, const Node& node) {
   l.give(node.outputs[0], l.add("Mod", {l.add("Add", {l.add("Mod", xy, as_c), xy[1]}), xy[1]}, as_c));
 }
 
+// Merging layers take two or more.
+std::vector<ValueId> convert_keras_merge(Builder& b, const ForeignNode& node) {
+  constexpr std::pair<std::string_view, std::string_view> names[] = {{"Add", "add"},      {"Average", "add"},     {"Subtract", "sub"},
+                                                                     {"Multiply", "mul"}, {"Maximum", "maximum"}, {"Minimum", "minimum"}};
+  const std::vector<ValueId> parts = tfl_in::inputs(node);
+  std::string_view op;
+  for (const auto& [theirs, ours] : names)
+    if (theirs == node.target) op = ours;
+  ValueId y = parts.at(0);
+  for (std::size_t i = 1; i < parts.size(); ++i) y = b(op, {y, parts[i]});
+  if (node.target == "Average") y = b("mul", {y, b.scalar(1.0 / static_cast<double>(parts.size()), b.type(y).dtype)});
+  return {y};
+}
+std::vector<ValueId> convert_keras_rescaling(Builder& b, const ForeignNode& node) {
+  ValueId y = tfl_in::input(node, 0);
+  if (!is_float(b.type(y).dtype)) y = cast(b, y, DType::float32);
+  y = b("mul", {y, b.scalar(number(node, "scale", 1.0), b.type(y).dtype)});
+  const double offset = number(node, "offset", 0.0);
+  return {offset == 0 ? y : b("add", {y, b.scalar(offset, b.type(y).dtype)})};
+}
+
 }  // namespace
 
 OpList binary() {
@@ -265,6 +287,7 @@ OpList binary() {
                 {.target = "Sum", .convert = onnx::convert_chain<"add">},
                 {.target = "Mean", .convert = convert_onnx_mean}},
        .tflite_in = {{"ADD", "x=0 y=1 =pot_scale_int16"}, {"ADD_N", "", 0, convert_tflite_add_n}},
+       .keras_in = {{"Add", "", 0, convert_keras_merge}, {"Average", "", 0, convert_keras_merge}},
        .tflite = {.builtin = "ADD", .options = "fused_activation_function=#NONE"},
        .onnx_out = {.lower = lower_onnx<"Add">},
        .keras = {.layer = "Add"},
@@ -286,6 +309,7 @@ OpList binary() {
                  {"aten.rsub.Scalar", "", 0, convert_sum<"sub", true>}},
        .onnx = {{.target = "Sub", .convert = convert_onnx<"sub">}},
        .tflite_in = {{"SUB", "x=0 y=1 =pot_scale_int16"}, {"SQUARED_DIFFERENCE", "", 0, convert_tflite_squared_difference}},
+       .keras_in = {{"Subtract", "", 0, convert_keras_merge}},
        .tflite = {.builtin = "SUB", .options = "fused_activation_function=#NONE"},
        .onnx_out = {.lower = lower_onnx<"Sub">},
        .keras = {.layer = "Subtract"},
@@ -309,6 +333,7 @@ OpList binary() {
                  {"aten.mul_.Scalar", "", 0, convert_pair<"mul">},
                  {"aten.multiply.Tensor", "", 0, convert_pair<"mul">}},
        .onnx = {{.target = "Mul", .convert = convert_onnx<"mul">}},
+       .keras_in = {{"Multiply", "", 0, convert_keras_merge}, {"Rescaling", "", 0, convert_keras_rescaling}},
        .tflite = {.builtin = "MUL", .options = "fused_activation_function=#NONE"},
        .onnx_out = {.lower = lower_onnx<"Mul">},
        .keras = {.layer = "Multiply"},
@@ -369,6 +394,7 @@ OpList binary() {
        .layout = any,
        .torch = {{"aten.maximum.default", "", 0, convert_pair<"maximum">}, {"aten.max.other", "", 0, convert_pair<"maximum">}},
        .onnx = {{.target = "Max", .convert = onnx::convert_chain<"maximum">}},
+       .keras_in = {{"Maximum", "", 0, convert_keras_merge}},
        .tflite = {.builtin = "MAXIMUM"},
        .onnx_out = {.lower = lower_onnx<"Max">},
        .keras = {.layer = "Maximum"},
@@ -384,6 +410,7 @@ OpList binary() {
        .layout = any,
        .torch = {{"aten.minimum.default", "", 0, convert_pair<"minimum">}, {"aten.min.other", "", 0, convert_pair<"minimum">}},
        .onnx = {{.target = "Min", .convert = onnx::convert_chain<"minimum">}},
+       .keras_in = {{"Minimum", "", 0, convert_keras_merge}},
        .tflite = {.builtin = "MINIMUM"},
        .onnx_out = {.lower = lower_onnx<"Min">},
        .keras = {.layer = "Minimum"},

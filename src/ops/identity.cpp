@@ -3,6 +3,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/onnx.h"
 
 #include <cstring>
@@ -48,6 +49,10 @@ std::vector<ValueId> convert_onnx_constant(Builder& b, const ForeignNode& node) 
   if (given(node, "value_ints")) return {b.ints(ints(node, "value_ints"))};
   refuse(node, "'Constant' holds neither a tensor nor numbers");
 }
+std::vector<ValueId> convert_keras_dropout(Builder& b, const ForeignNode& node) {
+  return {b("dropout", {tfl_in::input(node, 0)}, {{"p", number(node, "rate", 0.5)}})};
+}
+std::vector<ValueId> convert_keras_nothing(Builder& b, const ForeignNode& node) { return {b("identity", {tfl_in::input(node, 0)})}; }
 
 }  // namespace
 
@@ -68,6 +73,11 @@ OpList identity() {
                  {"aten.alpha_dropout.default", "", 0, convert_dropout},
                  {"aten.feature_alpha_dropout.default", "", 0, convert_dropout}},
        .onnx = {{.target = "Dropout", .convert = convert_onnx_dropout}},
+       .keras_in = {{"Dropout", "", 0, convert_keras_dropout},
+                    {"SpatialDropout1D", "", 0, convert_keras_dropout},
+                    {"SpatialDropout2D", "", 0, convert_keras_dropout},
+                    {"GaussianDropout", "", 0, convert_keras_dropout},
+                    {"AlphaDropout", "", 0, convert_keras_dropout}},
        .keras = {.layer = "Dropout", .config = "rate=p"},
        .source = {.torch = "F.dropout({x}, p={p?}, training=False)",
                   .keras = "keras.layers.Dropout({p})({x}, training=False)",
@@ -93,6 +103,9 @@ OpList identity() {
                  {"aten.resolve_conj.default", "x=self"},
                  {"aten.resolve_neg.default", "x=self"}},
        .onnx = {{"Identity", "x=0"}, {.target = "Constant", .convert = convert_onnx_constant}},
+       .keras_in = {{"Identity", "", 0, convert_keras_nothing},
+                    {"GaussianNoise", "", 0, convert_keras_nothing},
+                    {"ActivityRegularization", "", 0, convert_keras_nothing}},
        .source = {.torch = "{x}", .keras = "{x}", .jax = "{x}", .torch_module = "nn.Identity()"},
        .quant = {QuantRule::same_scale},
        .examples = {"identity(x: float32[2, 3])", "identity(x: bool[4])"}},

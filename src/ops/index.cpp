@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/onnx.h"
@@ -310,6 +311,10 @@ void lower_onnx_embedding(OnnxLowering& l, const Node& node) {
   l.give(node.outputs[0], l.add("Gather", {l[node.inputs[1]], l[node.inputs[0]]}, {{"axis", std::int64_t{0}}}));
 }
 
+std::vector<ValueId> convert_keras_embedding(Builder& b, const ForeignNode& node) {
+  return {b("embedding", {tfl_in::input(node, 0), keras_in::variable(node, 0)})};
+}
+
 }  // namespace
 
 OpList index() {
@@ -366,6 +371,7 @@ OpList index() {
          return {{"num_embeddings", w[0].size()}, {"embedding_dim", w[1].size()}};
        },
        .torch = {{"aten.embedding.default", "", 0, convert_embedding}},
+       .keras_in = {{"Embedding", "", 0, convert_keras_embedding}},
        .tflite = {.lower = lower_embedding},
        .onnx_out = {.lower = lower_onnx_embedding},
        .keras = {.lower = keras_embedding},

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/onnx.h"
 #include "ops/tflite_in.h"
@@ -164,6 +165,10 @@ void lower_onnx_stack(OnnxLowering& l, const Node& node) {
   l.give(node.outputs[0], l.add("Concat", parts, {{"axis", std::int64_t{axis}}}));
 }
 
+std::vector<ValueId> convert_keras_cat(Builder& b, const ForeignNode& node) {
+  return {b("cat", tfl_in::inputs(node), {{"dim", integer(node, "axis", -1)}})};
+}
+
 }  // namespace
 
 OpList join() {
@@ -182,6 +187,7 @@ OpList join() {
                  {"aten.vstack.default", "", 0, convert_xstack<0>}},
        .onnx = {{.target = "Concat", .convert = convert_onnx_cat}},
        .tflite_in = {{"CONCATENATION", "", 0, convert_tflite<"cat">}},
+       .keras_in = {{"Concatenate", "", 0, convert_keras_cat}},
        .tflite = {.lower = lower_cat},
        .onnx_out = {.op = "Concat", .attributes = "axis=dim"},
        .keras = {.lower = keras_cat},

@@ -2,6 +2,7 @@
 #include "ops/all_ops.h"
 #include "ops/gemm.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/onnx.h"
@@ -169,6 +170,11 @@ void lower_onnx(OnnxLowering& l, const Node& node) {
   l.give(out, bias < 0 ? y : l.add("Add", {y, bias}));
 }
 
+std::vector<ValueId> convert_keras(Builder& b, const ForeignNode& node) {
+  const ValueId weight = tfl_in::permuted(b, keras_in::variable(node, 0), {1, 0});
+  return {b("linear", {tfl_in::input(node, 0), weight, keras_in::variable(node, 1)})};
+}
+
 }  // namespace
 
 OpList linear() {
@@ -189,6 +195,7 @@ OpList linear() {
        .torch = {{"aten.linear.default", "x=input"}},
        .onnx = {{.target = "Gemm", .convert = convert_onnx_gemm}},
        .tflite_in = {{"FULLY_CONNECTED", "", 0, convert_tflite}},
+       .keras_in = {{"Dense", "", 0, convert_keras}},
        .tflite = {.lower = lower},
        .onnx_out = {.lower = lower_onnx},
        .keras = {.lower = keras_dense},

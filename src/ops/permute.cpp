@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/onnx.h"
 #include "ops/tflite_in.h"
@@ -119,6 +120,12 @@ void lower_onnx(OnnxLowering& l, const Node& node) {
   l.give(node.outputs[0], l.add("Transpose", {l[node.inputs[0]]}, {{"perm", perm}}));
 }
 
+std::vector<ValueId> convert_keras_permute(Builder& b, const ForeignNode& node) {
+  Ints dims = ints(node, "dims");
+  dims.insert(dims.begin(), 0);
+  return {b("permute", {tfl_in::input(node, 0)}, {{"dims", dims}})};
+}
+
 }  // namespace
 
 OpList permute() {
@@ -134,6 +141,7 @@ OpList permute() {
                  {"aten.movedim.intlist", "", 0, convert_movedim}},
        .onnx = {{.target = "Transpose", .convert = convert_onnx}},
        .tflite_in = {{"TRANSPOSE", "", 0, convert_tflite}},
+       .keras_in = {{"Permute", "", 0, convert_keras_permute}},
        .tflite = {.lower = lower_permute},
        .onnx_out = {.lower = lower_onnx},
        .keras = {.lower = lower_permute},

@@ -2,6 +2,7 @@
 #include "ops/axes.h"
 #include "ops/elementwise.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/onnx.h"
@@ -109,6 +110,14 @@ void lower_onnx(OnnxLowering& l, const Node& node) {
   l.give(node.outputs[0], l.add("PRelu", {l[node.inputs[0]], slope}));
 }
 
+std::vector<ValueId> convert_keras(Builder& b, const ForeignNode& node) {
+  const ValueId x = tfl_in::input(node, 0), alpha = keras_in::variable(node, 0);
+  const Sizes slopes = tfl_in::shape_of(b, node, alpha);
+  if (element_count(slopes) != slopes.back()) refuse(node, "PReLU with a slope of its own for each place");
+  const ValueId weight = tfl_in::reshaped(b, alpha, {slopes.back()});
+  return {tfl_in::channels_last(b, b("prelu", {tfl_in::channels_first(b, x), weight}))};
+}
+
 }  // namespace
 
 OpList prelu() {
@@ -128,6 +137,7 @@ OpList prelu() {
        .torch = {{"aten.prelu.default", "x=self"}},
        .onnx = {{.target = "PRelu", .convert = convert_onnx}},
        .tflite_in = {{"PRELU", "", 0, convert_tflite}},
+       .keras_in = {{"PReLU", "", 0, convert_keras}},
        .tflite = {.lower = lower},
        .onnx_out = {.lower = lower_onnx},
        .keras = {.lower = keras_prelu},

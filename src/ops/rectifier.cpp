@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/onnx.h"
 #include "ops/tflite_in.h"
@@ -174,6 +175,23 @@ std::vector<ValueId> convert_onnx_thresholded(Builder& b, const ForeignNode& nod
   return {b("where", {b("gt", {x, b.scalar(number(node, "alpha", 1), type)}), x, b.scalar(0, type)})};
 }
 
+std::vector<ValueId> convert_keras_relu(Builder& b, const ForeignNode& node) {
+  const ValueId x = tfl_in::input(node, 0);
+  if (number(node, "threshold", 0.0) != 0 || number(node, "negative_slope", 0.0) != 0)
+    refuse(node, "ReLU with a threshold or a slope below it");
+  const Attr* most = node.attr("max_value");
+  if (!most || std::holds_alternative<None>(*most)) return {b("relu", {x})};
+  const double high = number(node, "max_value", 0.0);
+  if (high == 6) return {b("relu6", {x})};
+  return {b("hardtanh", {x}, {{"min_val", 0.0}, {"max_val", high}})};
+}
+std::vector<ValueId> convert_keras_leaky(Builder& b, const ForeignNode& node) {
+  return {b("leaky_relu", {tfl_in::input(node, 0)}, {{"negative_slope", number(node, "negative_slope", 0.3)}})};
+}
+std::vector<ValueId> convert_keras_activation(Builder& b, const ForeignNode& node) {
+  return {keras_in::activation(b, node, tfl_in::input(node, 0), word(node, "activation", "linear"))};
+}
+
 }  // namespace
 
 OpList rectifier() {
@@ -186,6 +204,7 @@ OpList rectifier() {
        .layout = any,
        .torch = {{"aten.relu.default", "x=self"}, {"aten.relu_.default", "x=self"}},
        .onnx = {{"Relu", "x=0"}, {.target = "ThresholdedRelu", .convert = convert_onnx_thresholded}},
+       .keras_in = {{"ReLU", "", 0, convert_keras_relu}, {"Activation", "", 0, convert_keras_activation}},
        .tflite = {.builtin = "RELU"},
        .onnx_out = {.op = "Relu"},
        .keras = {.layer = "ReLU"},
@@ -263,6 +282,7 @@ OpList rectifier() {
        .layout = any,
        .torch = {{"aten.leaky_relu.default", "x=self"}, {"aten.leaky_relu_.default", "x=self"}},
        .onnx = {{"LeakyRelu", "x=0 negative_slope=alpha"}},
+       .keras_in = {{"LeakyReLU", "", 0, convert_keras_leaky}},
        .tflite = {.builtin = "LEAKY_RELU", .options = "alpha=negative_slope"},
        .onnx_out = {.op = "LeakyRelu", .attributes = "alpha=negative_slope"},
        .keras = {.layer = "LeakyReLU", .config = "negative_slope=negative_slope"},

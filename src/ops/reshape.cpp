@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/onnx.h"
@@ -330,6 +331,13 @@ void lower_onnx_unsqueeze(OnnxLowering& l, const Node& node) {
   l.give(node.outputs[0], l.add("Unsqueeze", {l[node.inputs[0]], l.ints({node.integer("dim")}, "axes")}));
 }
 
+std::vector<ValueId> convert_keras_reshape(Builder& b, const ForeignNode& node) {
+  const ValueId x = tfl_in::input(node, 0);
+  Ints shape = node.target == "Flatten" ? Ints{-1} : ints(node, "target_shape");
+  shape.insert(shape.begin(), tfl_in::shape_of(b, node, x).at(0));
+  return {b("reshape", {x}, {{"shape", shape}})};
+}
+
 }  // namespace
 
 OpList reshape() {
@@ -347,6 +355,7 @@ OpList reshape() {
                  {"aten.reshape_as.default", "", 0, convert_view}},
        .onnx = {{.target = "Reshape", .convert = convert_onnx}},
        .tflite_in = {{"RESHAPE", "", 0, convert_tflite}, {"SQUEEZE", "", 0, convert_tflite}, {"EXPAND_DIMS", "", 0, convert_tflite}},
+       .keras_in = {{"Reshape", "", 0, convert_keras_reshape}, {"Flatten", "", 0, convert_keras_reshape}},
        .tflite = {.lower = lower_reshape},
        .onnx_out = {.lower = lower_onnx},
        .keras = {.lower = lower_reshape},

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/onnx.h"
 #include "ops/tflite_in.h"
@@ -101,6 +102,10 @@ std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& node) {
   return {b(op, {onnx::required(node, 0)}, {{"dim", integer(node, "axis", -1)}})};
 }
 
+std::vector<ValueId> convert_keras_softmax(Builder& b, const ForeignNode& node) {
+  return {b("softmax", {tfl_in::input(node, 0)}, {{"dim", integer(node, "axis", -1)}})};
+}
+
 }  // namespace
 
 OpList softmax() {
@@ -116,6 +121,7 @@ OpList softmax() {
        .onnx = {{.target = "Softmax", .convert = convert_onnx_flat<"softmax">},
                 {.target = "Softmax", .since = 13, .convert = convert_onnx<"softmax">}},
        .tflite_in = {{"SOFTMAX", "", 0, convert_tflite<"softmax">}},
+       .keras_in = {{"Softmax", "", 0, convert_keras_softmax}},
        .tflite = {.builtin = "SOFTMAX", .lower = lower},
        .onnx_out = {.op = "Softmax", .attributes = "axis=dim"},
        .keras = {.layer = "Softmax", .lower = keras_softmax},

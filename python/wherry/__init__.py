@@ -12,6 +12,7 @@ _prepare()
 
 from wherry._convert import Conversion, convert  # noqa: E402
 from wherry._errors import Mismatch, WherryError  # noqa: E402
+from wherry._keras import from_keras  # noqa: E402
 from wherry._model import Model, TfliteModel, load  # noqa: E402
 from wherry._torch import from_torch  # noqa: E402
 from wherry._weights import save_weights  # noqa: E402
@@ -25,6 +26,7 @@ __all__ = [
     "WherryError",
     "__version__",
     "convert",
+    "from_keras",
     "from_torch",
     "load",
     "operators",

@@ -72,3 +72,15 @@ def _as_source(layer: Any, name: str, array: np.ndarray) -> tuple[str, np.ndarra
         turned = array.transpose(array.ndim - 2, array.ndim - 1, *places)
         return "weight", turned.reshape(-1, 1, *turned.shape[2:])
     return "weight", array.transpose(array.ndim - 1, array.ndim - 2, *places)
+
+
+def from_keras(model: Any) -> Any:
+    """The model of a live functional or sequential keras.Model; layers keep their names, '.' for '-'."""
+    from wherry._model import Model
+
+    folder = tempfile.TemporaryDirectory(prefix="wherry-")
+    file = Path(folder.name) / f"{model.name}.keras"
+    model.save(file)
+    found = Model(file)
+    found._folder = folder  # lives as long as the model
+    return found

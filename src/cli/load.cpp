@@ -1,6 +1,7 @@
 #include "cli/load.h"
 
 #include "base/files.h"
+#include "import/keras/read_keras.h"
 #include "import/pickle/read_pth.h"
 #include "import/pt2/read_pt2.h"
 #include "import/safetensors/read_safetensors.h"
@@ -101,6 +102,14 @@ void load_tflite(LoadedSource& source, Diagnostics& diagnostics) {
   source.graph = read_tflite(file, origin, all_ops(), diagnostics);
 }
 
+void load_keras(LoadedSource& source, Diagnostics& diagnostics) {
+  Archive archive = Archive::open(source.file);
+  KerasPortOrders orders;
+  if (archive.has("wherry.json"))
+    if (const std::optional<Provenance> provenance = parse_provenance(archive.read("wherry.json").text())) orders = provenance->ports;
+  source.graph = read_keras(archive, orders, all_ops(), diagnostics);
+}
+
 }  // namespace
 
 LoadedSource load_source(const fs::path& file, const LoadOptions& options) {
@@ -115,7 +124,7 @@ LoadedSource load_source(const fs::path& file, const LoadOptions& options) {
       fail({.code = "E107",
             .message = fmt::format("'{}' holds weights but no architecture", file.string()),
             .next = "convert the architecture's text with them: wherry convert MODEL.yaml --weights " + file.string() + " -o OUT"});
-    case FileKind::keras:
+    case FileKind::keras: load_keras(source, diagnostics); break;
     case FileKind::onnx:
     case FileKind::python:
       fail({.code = "E107",

@@ -1,6 +1,7 @@
 // Pooling to a given output size: window i covers floor(i·in / out) up to ceil((i + 1)·in / out).
 #include "ops/all_ops.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/source_helpers.h"
@@ -185,6 +186,17 @@ void keras_adaptive(KerasLowering& k, const Node& node) {
   k.give_channels_last(out, k.add(named("Adaptive"), {from}, type, {{"output_size", size}}));
 }
 
+std::vector<ValueId> convert_keras(Builder& b, const ForeignNode& node) {
+  const ValueId x = tfl_in::input(node, 0);
+  const std::size_t places = b.type(x).shape.size() - 2;
+  const bool average = node.target.find("Average") != std::string::npos, global = node.target.starts_with("Global");
+  const Ints size = global ? Ints(places, 1) : keras_in::per_axis(node, "output_size", places, 1);
+  const std::string op = fmt::format("adaptive_{}_pool{}d", average ? "avg" : "max", places);
+  const ValueId y = b(op, {tfl_in::channels_first(b, x)}, {{"output_size", size}});
+  if (global && !flag(node, "keepdims", false)) return {b("flatten", {y}, {{"start_dim", std::int64_t{1}}})};
+  return {tfl_in::channels_last(b, y)};
+}
+
 }  // namespace
 
 OpList adaptive_pool() {
@@ -198,6 +210,7 @@ OpList adaptive_pool() {
        .flops = flops,
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.adaptive_avg_pool1d.default", "x=self"}},
+       .keras_in = {{"GlobalAveragePooling1D", "", 0, convert_keras}, {"AdaptiveAveragePooling1D", "", 0, convert_keras}},
        .tflite = {.lower = lower_average},
        .keras = {.lower = keras_adaptive},
        .source = {.torch = "F.adaptive_avg_pool1d({x}, {output_size})",
@@ -216,6 +229,7 @@ OpList adaptive_pool() {
        .flops = flops,
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.adaptive_avg_pool2d.default", "x=self"}},
+       .keras_in = {{"GlobalAveragePooling2D", "", 0, convert_keras}, {"AdaptiveAveragePooling2D", "", 0, convert_keras}},
        .tflite = {.lower = lower_average},
        .keras = {.lower = keras_adaptive},
        .source = {.torch = "F.adaptive_avg_pool2d({x}, {output_size})",
@@ -237,6 +251,7 @@ OpList adaptive_pool() {
        .flops = flops,
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.adaptive_max_pool1d.default", "x=self"}},
+       .keras_in = {{"GlobalMaxPooling1D", "", 0, convert_keras}, {"AdaptiveMaxPooling1D", "", 0, convert_keras}},
        .tflite = {.lower = lower_max},
        .keras = {.lower = keras_adaptive},
        .source = {.torch = "F.adaptive_max_pool1d({x}, {output_size})",
@@ -255,6 +270,7 @@ OpList adaptive_pool() {
        .flops = flops,
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.adaptive_max_pool2d.default", "x=self"}},
+       .keras_in = {{"GlobalMaxPooling2D", "", 0, convert_keras}, {"AdaptiveMaxPooling2D", "", 0, convert_keras}},
        .tflite = {.lower = lower_max},
        .keras = {.lower = keras_adaptive},
        .source = {.torch = "F.adaptive_max_pool2d({x}, {output_size})",

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/tflite_in.h"
 
@@ -187,6 +188,27 @@ void keras_div(KerasLowering& k, const Node& node) {
   k.give(node.outputs[0], out, order);
 }
 
+// Merging layers take two or more.
+std::vector<ValueId> convert_keras_merge(Builder& b, const ForeignNode& node) {
+  constexpr std::pair<std::string_view, std::string_view> names[] = {{"Add", "add"},      {"Average", "add"},     {"Subtract", "sub"},
+                                                                     {"Multiply", "mul"}, {"Maximum", "maximum"}, {"Minimum", "minimum"}};
+  const std::vector<ValueId> parts = tfl_in::inputs(node);
+  std::string_view op;
+  for (const auto& [theirs, ours] : names)
+    if (theirs == node.target) op = ours;
+  ValueId y = parts.at(0);
+  for (std::size_t i = 1; i < parts.size(); ++i) y = b(op, {y, parts[i]});
+  if (node.target == "Average") y = b("mul", {y, b.scalar(1.0 / static_cast<double>(parts.size()), b.type(y).dtype)});
+  return {y};
+}
+std::vector<ValueId> convert_keras_rescaling(Builder& b, const ForeignNode& node) {
+  ValueId y = tfl_in::input(node, 0);
+  if (!is_float(b.type(y).dtype)) y = cast(b, y, DType::float32);
+  y = b("mul", {y, b.scalar(number(node, "scale", 1.0), b.type(y).dtype)});
+  const double offset = number(node, "offset", 0.0);
+  return {offset == 0 ? y : b("add", {y, b.scalar(offset, b.type(y).dtype)})};
+}
+
 }  // namespace
 
 OpList binary() {
@@ -202,6 +224,7 @@ OpList binary() {
                  {"aten.add_.Tensor", "", 0, convert_sum<"add", false>},
                  {"aten.add_.Scalar", "", 0, convert_sum<"add", false>}},
        .tflite_in = {{"ADD", "x=0 y=1 =pot_scale_int16"}, {"ADD_N", "", 0, convert_tflite_add_n}},
+       .keras_in = {{"Add", "", 0, convert_keras_merge}, {"Average", "", 0, convert_keras_merge}},
        .tflite = {.builtin = "ADD", .options = "fused_activation_function=#NONE"},
        .keras = {.layer = "Add"},
        .source = {"{x} + {y}", "keras.ops.add({x}, {y})", "{x} + {y}"},
@@ -221,6 +244,7 @@ OpList binary() {
                  {"aten.rsub.Tensor", "", 0, convert_sum<"sub", true>},
                  {"aten.rsub.Scalar", "", 0, convert_sum<"sub", true>}},
        .tflite_in = {{"SUB", "x=0 y=1 =pot_scale_int16"}, {"SQUARED_DIFFERENCE", "", 0, convert_tflite_squared_difference}},
+       .keras_in = {{"Subtract", "", 0, convert_keras_merge}},
        .tflite = {.builtin = "SUB", .options = "fused_activation_function=#NONE"},
        .keras = {.layer = "Subtract"},
        .source = {"{x} - {y}", "keras.ops.subtract({x}, {y})", "{x} - {y}"},
@@ -242,6 +266,7 @@ OpList binary() {
                  {"aten.mul_.Tensor", "", 0, convert_pair<"mul">},
                  {"aten.mul_.Scalar", "", 0, convert_pair<"mul">},
                  {"aten.multiply.Tensor", "", 0, convert_pair<"mul">}},
+       .keras_in = {{"Multiply", "", 0, convert_keras_merge}, {"Rescaling", "", 0, convert_keras_rescaling}},
        .tflite = {.builtin = "MUL", .options = "fused_activation_function=#NONE"},
        .keras = {.layer = "Multiply"},
        .source = {"{x} * {y}", "keras.ops.multiply({x}, {y})", "{x} * {y}"},
@@ -296,6 +321,7 @@ OpList binary() {
        .eval = pairs<([](auto x, auto y) { return x > y || x != x ? x : y; })>,
        .layout = any,
        .torch = {{"aten.maximum.default", "", 0, convert_pair<"maximum">}, {"aten.max.other", "", 0, convert_pair<"maximum">}},
+       .keras_in = {{"Maximum", "", 0, convert_keras_merge}},
        .tflite = {.builtin = "MAXIMUM"},
        .keras = {.layer = "Maximum"},
        .source = {.torch = "torch.maximum({x}, {y})", .keras = "keras.ops.maximum({x}, {y})", .jax = "jnp.maximum({x}, {y})"},
@@ -309,6 +335,7 @@ OpList binary() {
        .eval = pairs<([](auto x, auto y) { return x < y || x != x ? x : y; })>,
        .layout = any,
        .torch = {{"aten.minimum.default", "", 0, convert_pair<"minimum">}, {"aten.min.other", "", 0, convert_pair<"minimum">}},
+       .keras_in = {{"Minimum", "", 0, convert_keras_merge}},
        .tflite = {.builtin = "MINIMUM"},
        .keras = {.layer = "Minimum"},
        .source = {.torch = "torch.minimum({x}, {y})", .keras = "keras.ops.minimum({x}, {y})", .jax = "jnp.minimum({x}, {y})"},

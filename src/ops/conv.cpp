@@ -3,6 +3,7 @@
 #include "ops/all_ops.h"
 #include "ops/gemm.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/source_helpers.h"
@@ -199,6 +200,32 @@ void lower(TflLowering& t, const Node& node) {
                    t.add(depthwise ? "DEPTHWISE_CONV_2D" : "CONV_2D", {in.x, filter, bias}, tfl::framed_output(t.graph, node), options));
 }
 
+// A kernel is [places…, in / groups, out], a depthwise one [places…, in, out / in].
+std::vector<ValueId> convert_keras(Builder& b, const ForeignNode& node) {
+  const bool depthwise = node.target.starts_with("Depthwise");
+  const ValueId x = tfl_in::input(node, 0), kernel = keras_in::variable(node, 0);
+  const Sizes window = tfl_in::shape_of(b, node, kernel), in = tfl_in::shape_of(b, node, x);
+  const std::size_t places = window.size() - 2;
+  const Ints size(window.begin(), window.end() - 2);
+  const Ints stride = keras_in::per_axis(node, "strides", places, 1), dilation = keras_in::per_axis(node, "dilation_rate", places, 1);
+  const auto sides = keras_in::sides(b, node, x, size, stride, dilation);
+  Ints padding, axes;
+  const ValueId first = keras_in::padded(b, tfl_in::channels_first(b, x), sides, 0, padding);
+  const auto last = static_cast<std::int64_t>(window.size()) - 1;
+  axes = depthwise ? Ints{last - 1, last} : Ints{last, last - 1};
+  for (std::size_t i = 0; i < places; ++i) axes.push_back(static_cast<std::int64_t>(i));
+  ValueId weight = tfl_in::permuted(b, kernel, axes);
+  if (depthwise) {
+    Sizes flat = {in.back() * window.back(), 1};
+    flat.insert(flat.end(), size.begin(), size.end());
+    weight = tfl_in::reshaped(b, weight, flat);
+  }
+  const std::int64_t groups = depthwise ? in.back() : in.back() / window[places];
+  const ValueId y = b(places == 1 ? "conv1d" : "conv2d", {first, weight, keras_in::variable(node, 1)},
+                      {{"stride", stride}, {"padding", padding}, {"dilation", dilation}, {"groups", groups}});
+  return {tfl_in::channels_last(b, y)};
+}
+
 // ---- Keras ----------------------------------------------------------------------------------------------------------
 
 // Keras takes no stride together with a dilation: then every place is computed and the strided ones are kept.
@@ -388,6 +415,7 @@ OpList conv() {
        .hyper_of = hyper_of,
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.conv1d.default", "x=input"}, {"aten.conv1d.padding", "x=input"}},
+       .keras_in = {{"Conv1D", "", 0, convert_keras}, {"DepthwiseConv1D", "", 0, convert_keras}},
        .tflite = {.lower = lower},
        .keras = {.lower = keras_conv},
        .source = {.torch = "F.conv1d({x}, {weight}, {bias}, stride={stride?}, padding={padding?}, dilation={dilation?}, groups={groups?})",
@@ -416,6 +444,7 @@ OpList conv() {
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.conv2d.default", "x=input"}, {"aten.conv2d.padding", "x=input"}},
        .tflite_in = {{"CONV_2D", "", 0, convert_tflite<false>}, {"DEPTHWISE_CONV_2D", "", 0, convert_tflite<true>}},
+       .keras_in = {{"Conv2D", "", 0, convert_keras}, {"DepthwiseConv2D", "", 0, convert_keras}},
        .tflite = {.lower = lower},
        .keras = {.lower = keras_conv},
        .source = {.torch = "F.conv2d({x}, {weight}, {bias}, stride={stride?}, padding={padding?}, dilation={dilation?}, groups={groups?})",

@@ -3,6 +3,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 
 #include <cstring>
 
@@ -20,6 +21,11 @@ std::vector<ValueId> convert_dropout(Builder& b, const ForeignNode& node) {
   if (flag(node, "train", false)) refuse(node, fmt::format("'{}' drops at random: export the model in eval mode", node.target));
   return {b("dropout", {node.value("input")}, {{"p", number(node, "p", 0.5)}})};
 }
+
+std::vector<ValueId> convert_keras_dropout(Builder& b, const ForeignNode& node) {
+  return {b("dropout", {tfl_in::input(node, 0)}, {{"p", number(node, "rate", 0.5)}})};
+}
+std::vector<ValueId> convert_keras_nothing(Builder& b, const ForeignNode& node) { return {b("identity", {tfl_in::input(node, 0)})}; }
 
 }  // namespace
 
@@ -39,6 +45,11 @@ OpList identity() {
                  {"aten.feature_dropout_.default", "", 0, convert_dropout},
                  {"aten.alpha_dropout.default", "", 0, convert_dropout},
                  {"aten.feature_alpha_dropout.default", "", 0, convert_dropout}},
+       .keras_in = {{"Dropout", "", 0, convert_keras_dropout},
+                    {"SpatialDropout1D", "", 0, convert_keras_dropout},
+                    {"SpatialDropout2D", "", 0, convert_keras_dropout},
+                    {"GaussianDropout", "", 0, convert_keras_dropout},
+                    {"AlphaDropout", "", 0, convert_keras_dropout}},
        .keras = {.layer = "Dropout", .config = "rate=p"},
        .source = {.torch = "F.dropout({x}, p={p?}, training=False)",
                   .keras = "keras.layers.Dropout({p})({x}, training=False)",
@@ -63,6 +74,9 @@ OpList identity() {
                  {"aten.positive.default", "x=self"},
                  {"aten.resolve_conj.default", "x=self"},
                  {"aten.resolve_neg.default", "x=self"}},
+       .keras_in = {{"Identity", "", 0, convert_keras_nothing},
+                    {"GaussianNoise", "", 0, convert_keras_nothing},
+                    {"ActivityRegularization", "", 0, convert_keras_nothing}},
        .source = {.torch = "{x}", .keras = "{x}", .jax = "{x}", .torch_module = "nn.Identity()"},
        .quant = {QuantRule::same_scale},
        .examples = {"identity(x: float32[2, 3])", "identity(x: bool[4])"}},

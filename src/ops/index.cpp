@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/tflite_in.h"
@@ -279,6 +280,10 @@ void keras_embedding(KerasLowering& k, const Node& node) {
                                              {{"input_dim", table.view[0]}, {"output_dim", table.view[1]}}, {table}));
 }
 
+std::vector<ValueId> convert_keras_embedding(Builder& b, const ForeignNode& node) {
+  return {b("embedding", {tfl_in::input(node, 0), keras_in::variable(node, 0)})};
+}
+
 }  // namespace
 
 OpList index() {
@@ -331,6 +336,7 @@ OpList index() {
          return {{"num_embeddings", w[0].size()}, {"embedding_dim", w[1].size()}};
        },
        .torch = {{"aten.embedding.default", "", 0, convert_embedding}},
+       .keras_in = {{"Embedding", "", 0, convert_keras_embedding}},
        .tflite = {.lower = lower_embedding},
        .keras = {.lower = keras_embedding},
        .source = {.torch = "F.embedding({x}, {weight})",

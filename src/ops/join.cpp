@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/tflite_in.h"
 
@@ -151,6 +152,10 @@ void keras_stack(KerasLowering& k, const Node& node) {
   k.give_source_order(node.outputs[0], k.add("ops.numpy.Stack", {parts}, type, {{"axis", std::int64_t{axis}}}));
 }
 
+std::vector<ValueId> convert_keras_cat(Builder& b, const ForeignNode& node) {
+  return {b("cat", tfl_in::inputs(node), {{"dim", integer(node, "axis", -1)}})};
+}
+
 }  // namespace
 
 OpList join() {
@@ -168,6 +173,7 @@ OpList join() {
                  {"aten.hstack.default", "", 0, convert_xstack<1>},
                  {"aten.vstack.default", "", 0, convert_xstack<0>}},
        .tflite_in = {{"CONCATENATION", "", 0, convert_tflite<"cat">}},
+       .keras_in = {{"Concatenate", "", 0, convert_keras_cat}},
        .tflite = {.lower = lower_cat},
        .keras = {.lower = keras_cat},
        .source = {"torch.cat({xs}, dim={dim})", "keras.ops.concatenate({xs}, axis={dim})", "jnp.concatenate({xs}, axis={dim})"},

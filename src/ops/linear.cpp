@@ -2,6 +2,7 @@
 #include "ops/all_ops.h"
 #include "ops/gemm.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/source_helpers.h"
@@ -139,6 +140,11 @@ void keras_dense(KerasLowering& k, const Node& node) {
   k.give_source_order(node.outputs[0], keras::reshape(k, y, out));
 }
 
+std::vector<ValueId> convert_keras(Builder& b, const ForeignNode& node) {
+  const ValueId weight = tfl_in::permuted(b, keras_in::variable(node, 0), {1, 0});
+  return {b("linear", {tfl_in::input(node, 0), weight, keras_in::variable(node, 1)})};
+}
+
 }  // namespace
 
 OpList linear() {
@@ -158,6 +164,7 @@ OpList linear() {
        .layout = {LayoutRule::fixed},
        .torch = {{"aten.linear.default", "x=input"}},
        .tflite_in = {{"FULLY_CONNECTED", "", 0, convert_tflite}},
+       .keras_in = {{"Dense", "", 0, convert_keras}},
        .tflite = {.lower = lower},
        .keras = {.lower = keras_dense},
        .source = {.torch = "F.linear({x}, {weight}, {bias})",

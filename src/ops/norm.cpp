@@ -4,6 +4,7 @@
 #include "ops/axes.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/source_helpers.h"
@@ -415,6 +416,33 @@ void keras_group_norm(KerasLowering& k, const Node& node) {
   k.give_channels_last(out, k.add("GroupNormalization", {KerasRef{k.channels_last(node.inputs[0])}}, type, config, weights));
 }
 
+// gamma and beta are there as the layer scales and centers; the axes are the last but where it says otherwise.
+std::vector<ValueId> convert_keras_norm(Builder& b, const ForeignNode& node) {
+  const bool scale = flag(node, "scale", true), center = flag(node, "center", true);
+  const ValueId x = tfl_in::input(node, 0);
+  const ValueId weight = scale ? keras_in::variable(node, 0) : absent, bias = center ? keras_in::variable(node, scale ? 1 : 0) : absent;
+  const int learned_count = int(scale) + int(center);
+  const NamedAttr eps{"eps", number(node, "epsilon", 1e-3)};
+  const auto rank = static_cast<std::int64_t>(b.type(x).shape.size());
+  const Ints axes =
+      node.attr("axis") && std::holds_alternative<Ints>(*node.attr("axis")) ? ints(node, "axis") : Ints{integer(node, "axis", -1)};
+  const std::int64_t first = axes.at(0) < 0 ? axes[0] + rank : axes[0];
+  if (first + static_cast<std::int64_t>(axes.size()) != rank)
+    refuse(node, fmt::format("'{}' over axes that are not the last", node.target));
+  if (node.target == "LayerNormalization") {
+    const Sizes shape = tfl_in::shape_of(b, node, x);
+    return {b("layer_norm", {x, weight, bias}, {{"normalized_shape", Ints(shape.begin() + first, shape.end())}, eps})};
+  }
+  const ValueId image = tfl_in::channels_first(b, x);
+  if (node.target == "GroupNormalization") {
+    std::int64_t groups = integer(node, "groups", 32);
+    if (groups == -1) groups = tfl_in::shape_of(b, node, x).back();
+    return {tfl_in::channels_last(b, b("group_norm", {image, weight, bias}, {{"num_groups", groups}, eps}))};
+  }
+  const ValueId mean = keras_in::variable(node, learned_count), variance = keras_in::variable(node, learned_count + 1);
+  return {tfl_in::channels_last(b, b("batch_norm", {image, weight, bias, mean, variance}, {eps}))};
+}
+
 OpDef batch_norm_def() {
   std::vector<Input> inputs = norm_inputs("[N, C, …]", "[C]");
   inputs.push_back({"running_mean", "[C]", Role::parameter});
@@ -434,6 +462,7 @@ OpDef batch_norm_def() {
       .layout = {LayoutRule::spatial},
       .torch = {{"aten.batch_norm.default", "x=input =momentum =cudnn_enabled =training:false"},
                 {"aten._native_batch_norm_legit_no_training.default", "x=input =momentum"}},
+      .keras_in = {{"BatchNormalization", "", 0, convert_keras_norm}},
       .tflite = {.lower = lower_batch_norm},
       .keras = {.lower = keras_batch_norm},
       .source = {.torch = "F.batch_norm({x}, {running_mean}, {running_var}, {weight}, {bias}, eps={eps})",
@@ -463,6 +492,7 @@ OpDef layer_norm_def() {
           .hyper_of = [](const Graph&, const Node& node) { return learned_of(node); },
           .layout = {LayoutRule::fixed},
           .torch = {{"aten.layer_norm.default", "x=input =cudnn_enable"}},
+          .keras_in = {{"LayerNormalization", "", 0, convert_keras_norm}},
           .tflite = {.lower = lower_layer_norm},
           .keras = {.lower = keras_layer_norm},
           .source = {.torch = "F.layer_norm({x}, {normalized_shape}, {weight}, {bias}, {eps})",
@@ -490,6 +520,7 @@ OpDef group_norm_def() {
           .hyper_of = channel_norm_hyper<channels_word>,
           .layout = {LayoutRule::spatial},
           .torch = {{"aten.group_norm.default", "x=input =cudnn_enabled"}},
+          .keras_in = {{"GroupNormalization", "", 0, convert_keras_norm}},
           .tflite = {.lower = lower_group_norm},
           .keras = {.lower = keras_group_norm},
           .source = {.torch = "F.group_norm({x}, {num_groups}, {weight}, {bias}, {eps})",

@@ -2,6 +2,7 @@
 #include "ops/axes.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/spatial.h"
@@ -286,6 +287,25 @@ void keras_pad(KerasLowering& k, const Node& node) {
   k.give(node.outputs[0], x, order);
 }
 
+// A number for all sides, one for each place, or two; cropping is the same with a minus.
+std::vector<ValueId> convert_keras_pad(Builder& b, const ForeignNode& node) {
+  const bool crop = node.target.starts_with("Crop");
+  const ValueId x = tfl_in::input(node, 0);
+  const std::size_t places = b.type(x).shape.size() - 2;
+  Ints given =
+      keras_in::per_axis(node, crop ? "cropping" : "padding",
+                         node.attr(crop ? "cropping" : "padding") && std::holds_alternative<Ints>(*node.attr(crop ? "cropping" : "padding"))
+                             ? ints(node, crop ? "cropping" : "padding").size()
+                             : 2 * places,
+                         crop ? 0 : 1);
+  if (given.size() == places && places == 2) given = {given[0], given[0], given[1], given[1]};
+  if (given.size() != 2 * places) refuse(node, fmt::format("'{}' of {} numbers", node.target, given.size()));
+  Ints ends;
+  for (std::size_t i = places; i-- > 0;) ends.insert(ends.end(), {given[2 * i], given[2 * i + 1]});
+  for (std::int64_t& end : ends) end = crop ? -end : end;
+  return {tfl_in::channels_last(b, b("pad", {tfl_in::channels_first(b, x)}, {{"pad", ends}}))};
+}
+
 }  // namespace
 
 OpList pad() {
@@ -306,6 +326,10 @@ OpList pad() {
                  {.target = "aten.replication_pad1d.default", .convert = convert_replication},
                  {.target = "aten.replication_pad2d.default", .convert = convert_replication}},
        .tflite_in = {{"PAD", "", 0, convert_tflite}, {"PADV2", "", 0, convert_tflite}, {"MIRROR_PAD", "", 0, convert_tflite}},
+       .keras_in = {{"ZeroPadding1D", "", 0, convert_keras_pad},
+                    {"ZeroPadding2D", "", 0, convert_keras_pad},
+                    {"Cropping1D", "", 0, convert_keras_pad},
+                    {"Cropping2D", "", 0, convert_keras_pad}},
        .tflite = {.lower = lower},
        .keras = {.lower = keras_pad},
        .source = {.torch = "F.pad({x}, {pad}, mode={mode?}, value={value?})",

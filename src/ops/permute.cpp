@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/tflite_in.h"
 
@@ -104,6 +105,12 @@ std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
   return {b("permute", {tfl_in::input(node, 0)}, {{"dims", tfl_in::constant_ints(b, node, 1)}})};
 }
 
+std::vector<ValueId> convert_keras_permute(Builder& b, const ForeignNode& node) {
+  Ints dims = ints(node, "dims");
+  dims.insert(dims.begin(), 0);
+  return {b("permute", {tfl_in::input(node, 0)}, {{"dims", dims}})};
+}
+
 }  // namespace
 
 OpList permute() {
@@ -118,6 +125,7 @@ OpList permute() {
                  {"aten.movedim.int", "", 0, convert_movedim},
                  {"aten.movedim.intlist", "", 0, convert_movedim}},
        .tflite_in = {{"TRANSPOSE", "", 0, convert_tflite}},
+       .keras_in = {{"Permute", "", 0, convert_keras_permute}},
        .tflite = {.lower = lower_permute},
        .keras = {.lower = lower_permute},
        .source = {"torch.permute({x}, {dims})", "keras.ops.transpose({x}, {dims})", "jnp.transpose({x}, {dims})"},

@@ -3,6 +3,7 @@
 #include "ops/all_ops.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/source_helpers.h"
@@ -320,6 +321,22 @@ def avg_pool(
     return add_up(jnp.pad(x, around)) / (divisor_override or add_up(counted))
 )py";
 
+std::vector<ValueId> convert_keras(Builder& b, const ForeignNode& node) {
+  const bool average = node.target.starts_with("Average");
+  const ValueId x = tfl_in::input(node, 0);
+  const std::size_t places = b.type(x).shape.size() - 2;
+  const Ints kernel = keras_in::per_axis(node, "pool_size", places, 2);
+  Ints stride = keras_in::per_axis(node, "strides", places, 0), padding;
+  if (stride == Ints(places, 0)) stride = kernel;
+  const auto sides = keras_in::sides(b, node, x, kernel, stride, Ints(places, 1));
+  if (average && !tfl_in::even(sides)) refuse(node, "an average that pads its sides differently");
+  const ValueId first =
+      keras_in::padded(b, tfl_in::channels_first(b, x), sides, average ? 0 : -std::numeric_limits<double>::infinity(), padding);
+  std::vector<NamedAttr> attrs = {{"kernel_size", kernel}, {"stride", stride}, {"padding", padding}};
+  if (average && padding != Ints(places, 0)) attrs.push_back({"count_include_pad", false});
+  return {tfl_in::channels_last(b, b(fmt::format("{}_pool{}d", average ? "avg" : "max", places), {first}, attrs))};
+}
+
 // ---- Keras ----------------------------------------------------------------------------------------------------------
 
 std::vector<KerasEntry> keras_windows(const std::vector<Window>& windows, const std::string& padding) {
@@ -462,6 +479,10 @@ std::vector<OpDef> pools() {
   defs[1].torch.push_back({.target = "aten.max_pool2d_with_indices.default", .convert = convert<max2>});
   defs[1].tflite_in = {{"MAX_POOL_2D", "", 0, convert_tflite}};
   defs[3].tflite_in = {{"AVERAGE_POOL_2D", "", 0, convert_tflite}};
+  for (std::size_t i = 0; i < defs.size(); ++i) {
+    static constexpr std::string_view layers[] = {"MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D"};
+    defs[i].keras_in = {{layers[i], "", 0, convert_keras}};
+  }
   defs[0].examples = {"max_pool1d(x: float32[2, 3, 10], kernel_size: 3, stride: 2, padding: 1)",
                       "max_pool1d(x: float32[1, 3, 11], kernel_size: 2, ceil_mode: true)",
                       "max_pool1d(x: float32[1, 3, 11], kernel_size: 3, stride: 1, dilation: 2)"};

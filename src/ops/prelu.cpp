@@ -2,6 +2,7 @@
 #include "ops/axes.h"
 #include "ops/elementwise.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/tflite_in.h"
@@ -86,6 +87,14 @@ void keras_prelu(KerasLowering& k, const Node& node) {
                                   {k.weight(node, "weight", "alpha", {}, view)}));
 }
 
+std::vector<ValueId> convert_keras(Builder& b, const ForeignNode& node) {
+  const ValueId x = tfl_in::input(node, 0), alpha = keras_in::variable(node, 0);
+  const Sizes slopes = tfl_in::shape_of(b, node, alpha);
+  if (element_count(slopes) != slopes.back()) refuse(node, "PReLU with a slope of its own for each place");
+  const ValueId weight = tfl_in::reshaped(b, alpha, {slopes.back()});
+  return {tfl_in::channels_last(b, b("prelu", {tfl_in::channels_first(b, x), weight}))};
+}
+
 }  // namespace
 
 OpList prelu() {
@@ -104,6 +113,7 @@ OpList prelu() {
        .layout = {LayoutRule::spatial},
        .torch = {{"aten.prelu.default", "x=self"}},
        .tflite_in = {{"PRELU", "", 0, convert_tflite}},
+       .keras_in = {{"PReLU", "", 0, convert_keras}},
        .tflite = {.lower = lower},
        .keras = {.lower = keras_prelu},
        .source = {.torch = "F.prelu({x}, {weight})",

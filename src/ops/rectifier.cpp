@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/tflite_in.h"
 
@@ -120,6 +121,23 @@ void keras_limits(KerasLowering& k, const Node& node) {
   k.give(node.outputs[0], x, order);
 }
 
+std::vector<ValueId> convert_keras_relu(Builder& b, const ForeignNode& node) {
+  const ValueId x = tfl_in::input(node, 0);
+  if (number(node, "threshold", 0.0) != 0 || number(node, "negative_slope", 0.0) != 0)
+    refuse(node, "ReLU with a threshold or a slope below it");
+  const Attr* most = node.attr("max_value");
+  if (!most || std::holds_alternative<None>(*most)) return {b("relu", {x})};
+  const double high = number(node, "max_value", 0.0);
+  if (high == 6) return {b("relu6", {x})};
+  return {b("hardtanh", {x}, {{"min_val", 0.0}, {"max_val", high}})};
+}
+std::vector<ValueId> convert_keras_leaky(Builder& b, const ForeignNode& node) {
+  return {b("leaky_relu", {tfl_in::input(node, 0)}, {{"negative_slope", number(node, "negative_slope", 0.3)}})};
+}
+std::vector<ValueId> convert_keras_activation(Builder& b, const ForeignNode& node) {
+  return {keras_in::activation(b, node, tfl_in::input(node, 0), word(node, "activation", "linear"))};
+}
+
 }  // namespace
 
 OpList rectifier() {
@@ -131,6 +149,7 @@ OpList rectifier() {
        .eval = each_number<([](auto x) { return x > 0 || x != x ? x : decltype(x){0}; })>,
        .layout = any,
        .torch = {{"aten.relu.default", "x=self"}, {"aten.relu_.default", "x=self"}},
+       .keras_in = {{"ReLU", "", 0, convert_keras_relu}, {"Activation", "", 0, convert_keras_activation}},
        .tflite = {.builtin = "RELU"},
        .keras = {.layer = "ReLU"},
        .source = {.torch = "F.relu({x})", .keras = "keras.activations.relu({x})", .jax = "jax.nn.relu({x})", .torch_module = "nn.ReLU()"},
@@ -202,6 +221,7 @@ OpList rectifier() {
        .eval = eval_leaky,
        .layout = any,
        .torch = {{"aten.leaky_relu.default", "x=self"}, {"aten.leaky_relu_.default", "x=self"}},
+       .keras_in = {{"LeakyReLU", "", 0, convert_keras_leaky}},
        .tflite = {.builtin = "LEAKY_RELU", .options = "alpha=negative_slope"},
        .keras = {.layer = "LeakyReLU", .config = "negative_slope=negative_slope"},
        .source = {.torch = "F.leaky_relu({x}, negative_slope={negative_slope?})",

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/tflite_in.h"
@@ -249,6 +250,13 @@ def squeeze(x, dim=None):
     return jnp.squeeze(x, tuple(d for d in axes if x.shape[d] == 1))
 )py";
 
+std::vector<ValueId> convert_keras_reshape(Builder& b, const ForeignNode& node) {
+  const ValueId x = tfl_in::input(node, 0);
+  Ints shape = node.target == "Flatten" ? Ints{-1} : ints(node, "target_shape");
+  shape.insert(shape.begin(), tfl_in::shape_of(b, node, x).at(0));
+  return {b("reshape", {x}, {{"shape", shape}})};
+}
+
 }  // namespace
 
 OpList reshape() {
@@ -265,6 +273,7 @@ OpList reshape() {
                  {"aten.view_as.default", "", 0, convert_view},
                  {"aten.reshape_as.default", "", 0, convert_view}},
        .tflite_in = {{"RESHAPE", "", 0, convert_tflite}, {"SQUEEZE", "", 0, convert_tflite}, {"EXPAND_DIMS", "", 0, convert_tflite}},
+       .keras_in = {{"Reshape", "", 0, convert_keras_reshape}, {"Flatten", "", 0, convert_keras_reshape}},
        .tflite = {.lower = lower_reshape},
        .keras = {.lower = lower_reshape},
        .source = {.torch = "torch.reshape({x}, {shape})", .keras = "keras.ops.reshape({x}, {shape})", .jax = "jnp.reshape({x}, {shape})"},

@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/keras_in.h"
 #include "ops/keras_steps.h"
 #include "ops/tflite_in.h"
 
@@ -83,6 +84,10 @@ void keras_softmax(KerasLowering& k, const Node& node) {
   keras::lower_each(k, node, node.op->keras.layer, {{"axis", last ? std::int64_t{-1} : axis}});
 }
 
+std::vector<ValueId> convert_keras_softmax(Builder& b, const ForeignNode& node) {
+  return {b("softmax", {tfl_in::input(node, 0)}, {{"dim", integer(node, "axis", -1)}})};
+}
+
 }  // namespace
 
 OpList softmax() {
@@ -96,6 +101,7 @@ OpList softmax() {
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.softmax.int", "", 0, convert<"softmax", "self">}, {"aten._softmax.default", "", 0, convert<"softmax", "self">}},
        .tflite_in = {{"SOFTMAX", "", 0, convert_tflite<"softmax">}},
+       .keras_in = {{"Softmax", "", 0, convert_keras_softmax}},
        .tflite = {.builtin = "SOFTMAX", .lower = lower},
        .keras = {.layer = "Softmax", .lower = keras_softmax},
        .source = {.torch = "F.softmax({x}, dim={dim})",

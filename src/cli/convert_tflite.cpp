@@ -13,6 +13,8 @@
 #include "quantize/weight_only.h"
 #include "verify/provenance.h"
 
+#include <nlohmann/json.hpp>
+
 namespace wherry {
 
 namespace fs = std::filesystem;
@@ -29,6 +31,9 @@ std::string provenance_of(const LoadedSource& source, const Lowered& lowered, co
                .io = std::string(name(options.io.value_or(Io::nhwc))),
                .ports = {},
                .layers = {}};
+  Diagnostics told_elsewhere;
+  if (source.model)
+    if (const std::optional<Preprocess> record = read_preprocess(*source.model, told_elsewhere)) p.preprocess = to_json(*record).dump();
   for (const TflTap& tap : lowered.taps) p.layers.push_back({tap.tensor, tap.name, tap.order});
   for (const auto* ports : {&source.graph.inputs, &source.graph.outputs})
     for (const Port& port : *ports) p.ports[port.name] = io_order(source.graph.type(port.value), options.io.value_or(Io::nhwc));

@@ -37,6 +37,7 @@ int run(int argc, char** argv) {
   wherry::add_check(app, session);
   wherry::add_verify(app, session);
   wherry::add_compare(app, session);
+  wherry::add_evaluate(app, session);
   wherry::add_ops(app, session);
   wherry::add_doctor(app, session);
   try {

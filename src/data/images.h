@@ -25,6 +25,9 @@ struct Image {
 Image decode_image(std::span<const std::byte> file, const std::string& name);
 Image read_image(const std::filesystem::path& file);  // E101 too
 
+// Baseline JPEG of quality 85: thumbnails for reports.
+std::string encode_jpeg(const Image& image);
+
 // Whether the name ends as an image's does. The second: also formats that decode_image refuses (.gif, .bmp, .tif …).
 bool is_image_name(const std::filesystem::path& file);
 bool is_any_image_name(const std::filesystem::path& file);

@@ -94,8 +94,8 @@ void Inputs::check_arrays(Diagnostics& diagnostics) {
   }
 }
 
-Image Inputs::image(std::size_t i) const {
-  Image image = apply_geometry(dataset_->image(i), *preprocess_);
+Image Inputs::fitted(const Image& decoded, std::size_t i) const {
+  Image image = apply_geometry(decoded, *preprocess_);
   const Sizes wanted = sizes(ports_[0].type.shape);
   const std::int64_t height = wanted[ports_[0].channels_last ? 1 : 2], width = wanted[ports_[0].channels_last ? 2 : 3];
   if (image.height != height || image.width != width)
@@ -124,7 +124,7 @@ Tensor Inputs::from_array(const Tensor& sample, const InputPort& port) const {
 }
 
 std::vector<Tensor> Inputs::load(std::size_t i) const {
-  if (from_images()) return {from_image(image(i))};
+  if (from_images()) return {from_image(fitted(dataset_->image(i), i))};
   const std::vector<NamedArray> arrays = dataset_->arrays(i);
   std::vector<Tensor> out;
   for (std::size_t port = 0; port < ports_.size(); ++port) out.push_back(from_array(arrays[array_[port]].tensor, ports_[port]));

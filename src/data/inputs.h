@@ -27,7 +27,7 @@ class Inputs {
 
   // In two steps, so that models share the decoding: the image after the record's geometry, and as this model takes it.
   bool from_images() const { return table_.has_value(); }
-  Image image(std::size_t i) const;
+  Image fitted(const Image& decoded, std::size_t i) const;  // E806 where its size is not the model's
   Tensor from_image(const Image& image) const;
   const std::optional<Preprocess>& preprocess() const { return preprocess_; }
   const Dataset& dataset() const { return *dataset_; }

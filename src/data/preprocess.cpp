@@ -3,6 +3,8 @@
 #include "base/files.h"
 #include "base/text.h"
 
+#include <nlohmann/json.hpp>
+
 #include <charconv>
 
 namespace wherry {
@@ -147,6 +149,36 @@ std::optional<Preprocess> read_preprocess(const Model& model, Diagnostics& diagn
   Preprocess result;
   Reader(model, diagnostics).read(model.preprocess, result);
   return result;
+}
+
+nlohmann::ordered_json to_json(const Preprocess& p) {
+  return {{"shorter_side", p.shorter_side},
+          {"resize", p.resize},
+          {"filter", p.filter},
+          {"crop", p.crop},
+          {"scale", p.scale},
+          {"mean", p.mean},
+          {"std", p.std},
+          {"colours", p.colours}};
+}
+
+std::optional<Preprocess> parse_preprocess(std::string_view text) {
+  const nlohmann::json j = nlohmann::json::parse(text, nullptr, false);
+  try {
+    Preprocess p{.shorter_side = j.at("shorter_side"),
+                 .resize = j.at("resize"),
+                 .filter = j.at("filter"),
+                 .crop = j.at("crop"),
+                 .scale = j.at("scale"),
+                 .mean = j.at("mean"),
+                 .std = j.at("std"),
+                 .colours = j.at("colours")};
+    const bool sane = p.shorter_side >= 0 && (p.resize.empty() || p.resize.size() == 2) && (p.crop.empty() || p.crop.size() == 2) &&
+                      p.mean.size() == p.std.size();
+    return sane ? std::optional(p) : std::nullopt;
+  } catch (const nlohmann::json::exception&) {
+    return std::nullopt;
+  }
 }
 
 std::vector<std::string> read_labels(const Model& model, const std::vector<std::filesystem::path>& library_folders,

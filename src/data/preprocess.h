@@ -4,6 +4,8 @@
 #include "base/diagnostics.h"
 #include "ir/model.h"
 
+#include <nlohmann/json_fwd.hpp>
+
 namespace wherry {
 
 struct Preprocess {
@@ -15,7 +17,12 @@ struct Preprocess {
   double scale = 1;                 // multiplies the 0..255 values
   std::vector<double> mean, std;    // then (x - mean) / std, by channel; empty: none
   std::string colours = "rgb";      // rgb or bgr
+  bool operator==(const Preprocess&) const = default;
 };
+
+// The record as a deployed file carries it, and back; nothing where the JSON is another thing.
+nlohmann::ordered_json to_json(const Preprocess& preprocess);
+std::optional<Preprocess> parse_preprocess(std::string_view json);
 
 // Reads the text's `preprocess` list (docs/format.md). Null gives nothing; faults go to `diagnostics` with their places.
 std::optional<Preprocess> read_preprocess(const Model& model, Diagnostics& diagnostics);

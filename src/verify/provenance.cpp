@@ -9,10 +9,11 @@ namespace wherry {
 std::string to_json_text(const Provenance& p) {
   nlohmann::ordered_json layers = nlohmann::ordered_json::array();
   for (const Provenance::Layer& layer : p.layers) layers.push_back({layer.tensor, layer.name, layer.order});
-  return nlohmann::ordered_json{{"generator", p.generator}, {"source", p.source}, {"source_hash", p.source_hash},
-                                {"precision", p.precision}, {"io", p.io},         {"ports", p.ports},
-                                {"layers", layers}}
-      .dump();
+  nlohmann::ordered_json json{{"generator", p.generator}, {"source", p.source}, {"source_hash", p.source_hash},
+                              {"precision", p.precision}, {"io", p.io},         {"ports", p.ports},
+                              {"layers", layers}};
+  if (!p.preprocess.empty()) json["preprocess"] = nlohmann::ordered_json::parse(p.preprocess);
+  return json.dump();
 }
 
 std::optional<Provenance> parse_provenance(std::string_view text) {
@@ -24,6 +25,7 @@ std::optional<Provenance> parse_provenance(std::string_view text) {
                  j.at("source_hash"),
                  j.at("precision"),
                  j.at("io"),
+                 j.contains("preprocess") ? j.at("preprocess").dump() : "",
                  j.at("ports").get<std::map<std::string, std::vector<int>>>(),
                  {}};
     for (const nlohmann::json& layer : j.at("layers")) p.layers.push_back({layer.at(0), layer.at(1), layer.at(2).get<std::vector<int>>()});

@@ -15,6 +15,7 @@ struct Provenance {
   std::string source;       // the source's file name
   std::string source_hash;  // "xxh3:…" of its bytes
   std::string precision, io;
+  std::string preprocess = {};  // the text's preprocessing as JSON (data/preprocess.h); "": it has none
   // How tensors lie: axis i of the source's value is axis order[i] of the file's tensor.
   std::map<std::string, std::vector<int>> ports;  // inputs and outputs, by name
   struct Layer {

@@ -84,7 +84,7 @@ def test_every_form_of_image(tmp_path):
     for name, (image, options) in saved.items():
         image.save(tmp_path / name, **options)
     answers = ask([("decode", tmp_path / name) for name in saved])
-    assert {name: apart(found, pillow(tmp_path / name)) for name, found in zip(saved, answers)} == dict.fromkeys(saved, 0)
+    assert {name: apart(found, pillow(tmp_path / name)) for name, found in zip(saved, answers, strict=True)} == dict.fromkeys(saved, 0)
 
 
 def test_animations_give_their_first_frame(tmp_path):
@@ -102,7 +102,7 @@ def test_exif_turns_images_upright(tmp_path, suffix):
         files.append(tmp_path / f"{orientation}.{suffix}")
         picture.save(files[-1], exif=exif, quality=95)
     answers = ask([("decode", file) for file in files])
-    assert [apart(found, pillow(file)) for found, file in zip(answers, files)] == [0] * 8
+    assert [apart(found, pillow(file)) for found, file in zip(answers, files, strict=True)] == [0] * 8
 
 
 def test_broken_images_are_named(tmp_path):
@@ -120,7 +120,7 @@ def test_broken_images_are_named(tmp_path):
     Image.fromarray(numpy.arange(64, dtype=numpy.uint16).reshape(8, 8) * 900).save(tmp_path / "sixteen.png")
     broken = sorted(file for file in tmp_path.iterdir() if not file.name.startswith("whole"))
     answers = ask([("decode", file) for file in broken])
-    for file, answer in zip(broken, answers):
+    for file, answer in zip(broken, answers, strict=True):
         assert isinstance(answer, str) and "E802" in answer and file.name in answer, (file, answer)
     assert "16 bits" in answers[broken.index(tmp_path / "sixteen.png")]
 
@@ -136,7 +136,7 @@ def test_every_filter_both_ways(tmp_path):
             for size in sizes:
                 requests.append(("resize", file, *size, name))
                 expected.append(picture.resize(size, getattr(Image.Resampling, name.upper())))
-    differences = {request[1:]: apart(found, want) for request, found, want in zip(requests, ask(requests), expected)}
+    differences = {request[1:]: apart(found, want) for request, found, want in zip(requests, ask(requests), expected, strict=True)}
     assert {key: value for key, value in differences.items() if value} == {}
 
 
@@ -145,7 +145,7 @@ def test_an_area_is_the_same_as_cropping_the_whole(tmp_path):
     picture.save(tmp_path / "a.png")
     area = (5, 7, 30, 20)
     requests = [("area", tmp_path / "a.png", 50, 41, name, *area) for name in FILTERS]
-    for name, found in zip(FILTERS, ask(requests)):
+    for name, found in zip(FILTERS, ask(requests), strict=True):
         whole = picture.resize((50, 41), getattr(Image.Resampling, name.upper()))
         assert apart(found, whole.crop((5, 7, 35, 27))) == 0, name
 
@@ -178,15 +178,15 @@ def test_geometry_follows_torchvision(tmp_path):
         for short, crop in [(32, (28, 28)), (33, (28, 31)), (20, (24, 24)), (20, (19, 40)), (43, (32, 33))]:
             requests.append(("geometry", file, short, *crop, "bicubic"))
             expected.append(center_crop(shorter_side(picture, short, Image.Resampling.BICUBIC), *crop))
-    assert [apart(found, want) for found, want in zip(ask(requests), expected)] == [0] * len(requests)
+    assert [apart(found, want) for found, want in zip(ask(requests), expected, strict=True)] == [0] * len(requests)
 
 
 def test_photographs():
     files = photographs(40)
     decoded = ask([("decode", file) for file in files])
-    assert max(apart(found, pillow(file)) for found, file in zip(decoded, files)) <= 1
+    assert max(apart(found, pillow(file)) for found, file in zip(decoded, files, strict=True)) <= 1
     for name in ("bilinear", "bicubic"):
         resampling = getattr(Image.Resampling, name.upper())
         found = ask([("geometry", file, 256, 224, 224, name) for file in files])
         expected = [center_crop(shorter_side(pillow(file), 256, resampling), 224, 224) for file in files]
-        assert max(apart(a, b) for a, b in zip(found, expected)) <= 1
+        assert max(apart(a, b) for a, b in zip(found, expected, strict=True)) <= 1

@@ -52,7 +52,7 @@ std::optional<VerifyReport> verify_in_keras(const Graph& graph, const AtomicFile
 
 void convert_to_keras(LoadedSource& source, const ConvertOptions& options, ConvertResult& result, Stages& stages) {
   Diagnostics diagnostics;
-  if (options.precision != Precision::float32)
+  if (options.precision.value_or(Precision::float32) != Precision::float32)
     fail({.code = "E901", .message = "a .keras archive is written in float32", .next = "leave --precision out, or write a .tflite"});
   stages.begin("lower");
   const Io io = options.io.value_or(Io::nhwc);

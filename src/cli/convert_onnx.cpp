@@ -55,9 +55,9 @@ std::unique_ptr<Side> written_side(const fs::path& file, const Side& reference, 
 
 void convert_to_onnx(LoadedSource& source, const ConvertOptions& options, ConvertResult& result, Stages& stages) {
   Diagnostics diagnostics;
-  if (options.precision != Precision::float32)
+  if (options.precision.value_or(Precision::float32) != Precision::float32)
     fail({.code = "E901",
-          .message = fmt::format("an .onnx file is written as float32, not {}", name(options.precision)),
+          .message = fmt::format("an .onnx file is written as float32, not {}", name(*options.precision)),
           .next = "leave --precision out; .tflite takes the others"});
   stages.begin("lower");
   const OnnxGraph graph = lower_to_onnx(source.graph, all_ops(), options.opset.value_or(default_onnx_opset), diagnostics);

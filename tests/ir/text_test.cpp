@@ -134,7 +134,7 @@ TEST(Text, DrawsACaretUnderTheFault) {
             "  --> model.yaml:2:1\n"
             "   2 | modle:\n"
             "     | ^^^^^\n"
-            "  try  its keys are: wherry, name, weights, use, preprocess, labels, metadata, blocks, model\n"
+            "  try  its keys are: wherry, name, weights, use, preprocess, labels, metadata, quantization, blocks, model\n"
             "error E303: a model's text needs the key 'model'\n"
             "  --> model.yaml:1:1\n"
             "   1 | wherry: 1\n"

@@ -9,6 +9,8 @@
 #include "quantize/step_run.h"
 #include "quantize/weights.h"
 
+#include <fmt/format.h>
+
 #include <chrono>
 #include <cmath>
 #include <mutex>

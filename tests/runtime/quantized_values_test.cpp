@@ -38,7 +38,14 @@ TEST(QuantizedValues, TellsWhatAFileComputesIn) {
   const TflTensor real = tensor(DType::float32, false, false), weight = tensor(DType::int8, true, true);
   EXPECT_EQ(precision({real, tensor(DType::int32, true, false)}), "float32");
   EXPECT_EQ(precision({real, tensor(DType::float16, true, false)}), "float16");
-  EXPECT_EQ(precision({real, weight}), "dynamic");
+  EXPECT_EQ(precision({real, weight}), "int8-weights");
+  EXPECT_EQ(precision_of(
+                {.name = "g",
+                 .tensors = {real, weight, real},
+                 .nodes = {{.builtin = "FULLY_CONNECTED", .inputs = {0, 1, -1}, .outputs = {2}, .options = {}, .path = {}, .source = {}}},
+                 .inputs = {},
+                 .outputs = {}}),
+            "dynamic");
   EXPECT_EQ(precision({real, tensor(DType::int4, true, true)}), "int4");
   EXPECT_EQ(precision({real, weight, tensor(DType::int8, false, true)}), "int8");
   EXPECT_EQ(precision({real, weight, tensor(DType::int16, false, true)}), "int16x8");

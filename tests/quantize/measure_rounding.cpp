@@ -10,9 +10,9 @@
 #include "quantize/weights.h"
 
 #include <fmt/format.h>
-
 #include <chrono>
 #include <cmath>
+#include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <random>

@@ -3,6 +3,7 @@
 #include "base/files.h"
 #include "base/version.h"
 #include "data/inputs.h"
+#include "data/labels.h"
 #include "export/tflite/write_tflite.h"
 #include "ir/text/read_model.h"
 #include "ir/text/write_tree.h"
@@ -116,6 +117,20 @@ Samples calibration_samples(const LoadedSource& source, const TflGraph& graph, c
     ports.push_back({.name = port.name, .type = {tensor.dtype, to_shape(tensor.sizes)}, .channels_last = image, .scale = {}});
   }
   return samples_for(std::move(dataset), std::move(ports), source, options, diagnostics);
+}
+
+std::vector<int> calibration_labels(const TflGraph& graph, const ConvertOptions& options, Diagnostics& diagnostics) {
+  std::shared_ptr<const Dataset> dataset = Dataset::open(options.calibrate);
+  if (options.calibration_count > 0) dataset = dataset->evenly(options.calibration_count);
+  const auto outputs = static_cast<std::size_t>(graph.tensors[static_cast<std::size_t>(graph.outputs.at(0).value)].sizes.back());
+  const LabelFiles files = read_label_files(options.labels, *dataset, outputs, diagnostics);
+  const std::optional<Truth> truth = find_truth(*dataset, files, outputs, diagnostics);
+  diagnostics.throw_if_errors();
+  if (!truth)
+    fail({.code = "E808",
+          .message = fmt::format("a target of top1 needs to know the classes of '{}', and nothing tells them", options.calibrate.string()),
+          .next = "--labels TABLE.tsv, or ask for agreement, which needs none"});
+  return {truth->of_samples.begin(), truth->of_samples.end()};
 }
 
 }  // namespace wherry

@@ -18,6 +18,9 @@ Samples calibration_samples(const LoadedSource& source, const TflGraph& graph, c
 // sizes and times, arrays by their bytes. nullptr: nowhere.
 std::shared_ptr<const StatisticsCache> statistics_cache(const LoadedSource& source, const ConvertOptions& options);
 
+// The class of every calibration sample, as `evaluate` finds it. E808 where there are none.
+std::vector<int> calibration_labels(const TflGraph& graph, const ConvertOptions& options, Diagnostics& diagnostics);
+
 // Some of the same data as the source takes it.
 Samples source_samples(const LoadedSource& source, const ConvertOptions& options, std::size_t count, Diagnostics& diagnostics);
 

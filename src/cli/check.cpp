@@ -56,17 +56,12 @@ void add_check(CLI::App& app, Session& session) {
                                   "  wherry check anyones_int8.tflite --reference float.tflite\n"
                                   "  wherry check anyones_int8.tflite --reference model.yaml --data photographs/");
   auto options = std::make_shared<CheckOptions>();
-  command->add_option("source", options->source, "A .pt2 archive or a text, to be converted; or a .tflite, to be audited")
-      ->required()
-      ->type_name("SRC");
+  command->add_option("source", options->source, "A source to be converted, or a .tflite to be audited")->required()->type_name("SRC");
   command->add_option("--target", options->target, "What to convert to: tflite")
       ->check(CLI::IsMember({"tflite"}).description(""))
       ->type_name("NAME");
-  command->add_option("--reference", options->reference, "Of a .tflite: the same network in float, compared weight by weight")
-      ->type_name("MODEL");
-  command
-      ->add_option("--data", options->data,
-                   "Of a .tflite: data to run it on, to see which ranges are too narrow; images need a text as --reference")
+  command->add_option("--reference", options->reference, "Of a .tflite: the same network in float")->type_name("MODEL");
+  command->add_option("--data", options->data, "Of a .tflite: data that tell which ranges are narrow;\nimages need a text as --reference")
       ->type_name("DATA");
   add_load_options(*command, options->load);
   command->callback([&session, options] {

@@ -98,18 +98,18 @@ void add_precision_options(CLI::App& command, ConvertOptions& options) {
   command
       .add_option_function<Precision>(
           "--precision", [&options](Precision precision) { options.precision = precision; },
-          "float32 (default; of a text that has a quantization: its own), float16, dynamic, int8-weights, int4, int8 or int16x8")
+          "float32 (default), float16, dynamic, int8-weights,\nint4, int8 or int16x8; a quantized text has its own")
       ->transform(CLI::CheckedTransformer(precisions, CLI::ignore_case).description(""))
       ->type_name("NAME");
-  command.add_option("--calibrate", options.calibrate, "Data for int8 and int16x8: a folder of images, a list, .npy or .npz")
-      ->type_name("DATA");
+  command.add_option("--calibrate", options.calibrate, "Data for int8, int16x8: images, a list, .npy or .npz")->type_name("DATA");
   command.add_option("--calibration-count", options.calibration_count, "Use at most so many of them, spread evenly")->type_name("N");
-  command.add_flag("!--no-cache", options.cache, "Measure anew, and keep nothing (else in ~/.cache/wherry)");
-  command.add_option("--preprocess", options.preprocess, "A text whose preprocessing and labels hold, where the source has none")
-      ->type_name("TEXT");
+  command.add_flag_callback(
+      "--no-cache", [&options] { options.cache = false; }, "Measure anew, keep nothing in ~/.cache/wherry");
+  command.add_option("--preprocess", options.preprocess, "A text that prepares images, if the source has none")->type_name("TEXT");
+  command.add_option("--labels", options.labels, "A table of classes, for a target of top1")->type_name("F")->allow_extra_args(false);
   const std::map<std::string, RangeMethod> methods = {
       {"min-max", RangeMethod::minmax}, {"percentile", RangeMethod::percentile}, {"mse", RangeMethod::mse}, {"kl", RangeMethod::kl}};
-  command.add_option("--ranges", options.quantize.plan.method, "Of activations: mse (default), min-max, percentile or kl")
+  command.add_option("--ranges", options.quantize.plan.method, "Of activations: mse (default), min-max, percentile, kl")
       ->transform(CLI::CheckedTransformer(methods, CLI::ignore_case).description(""))
       ->type_name("METHOD");
   const std::map<std::string, Rounding> roundings = {
@@ -117,23 +117,22 @@ void add_precision_options(CLI::App& command, ConvertOptions& options) {
   command.add_option("--rounding", options.quantize.rounding, "Of weights: gptq (default), adaround or nearest")
       ->transform(CLI::CheckedTransformer(roundings, CLI::ignore_case).description(""))
       ->type_name("METHOD");
-  command.add_flag("!--no-refit", options.quantize.refit, "With gptq and adaround: keep the float weights as the target");
-  command
-      .add_option("--percentile", options.quantize.plan.percentile, "With --ranges percentile: how much of the values is covered (99.99)")
+  command.add_flag_callback(
+      "--no-refit", [&options] { options.quantize.refit = false; }, "With gptq, adaround: keep the float weights as target");
+  command.add_option("--percentile", options.quantize.plan.percentile, "With --ranges percentile: how much is covered (99.99)")
       ->type_name("P");
   command
       .add_option_function<std::string>(
           "--accuracy-target", [&options](const std::string& text) { options.quantize.target = parse_accuracy_target(text); },
-          "\"agreement >= 99.5%\", \"sqnr >= 30 dB\" or \"top1 drop <= 0.5%\": parts stay in float32 until it holds")
+          "\"agreement >= 99.5%\", \"sqnr >= 30 dB\" or\n\"top1 drop <= 0.5%\": parts stay float32 until it holds")
       ->type_name("METRIC");
   const std::map<std::string, DType> islands = {{"float32", DType::float32}, {"int16", DType::int16}};
   command.add_option("--islands", options.quantize.islands, "What those parts are in: float32 (default) or int16")
       ->transform(CLI::CheckedTransformer(islands, CLI::ignore_case).description(""))
       ->type_name("NAME");
   command.add_flag("--equalize", options.quantize.equalize, "Scale channels alike where that raises the SQNR");
-  command.add_flag("--integer-borders", options.quantize.apply.integer_borders,
-                   "Take and give integers too, without QUANTIZE and DEQUANTIZE");
-  command.add_flag("--allow-float", options.quantize.plan.allow_float, "Leave operators without an integer kernel in float32");
+  command.add_flag("--integer-borders", options.quantize.apply.integer_borders, "Take and give integers, not float32");
+  command.add_flag("--allow-float", options.quantize.plan.allow_float, "Leave what has no integer kernel in float32");
   command.add_flag_callback(
       "--no-bias-correction", [&options] { options.quantize.correct_bias = false; }, "Leave the mean shift of quantization in");
 }
@@ -151,7 +150,7 @@ void add_convert(CLI::App& app, Session& session) {
                                   "  wherry convert model.pt2 -o model.tflite --check-passes --dump passes/");
   auto options = std::make_shared<ConvertOptions>();
   command->add_option("source", options->source, "A .pt2 archive, an .onnx or a text (.yaml, .json)")->required()->type_name("SRC");
-  command->add_option("-o,--output", options->out, "Written as .tflite, .onnx, .yaml, .json or .py, as named")
+  command->add_option("-o,--output", options->out, ".tflite, .keras, .onnx, .py, .yaml or .json: as named")
       ->required()
       ->type_name("OUT");
   add_precision_options(*command, *options);

@@ -42,6 +42,8 @@ DecidedPlan by_data(const LoadedSource& source, const TflGraph& graph, const Con
   quantize_options.plan.activations = options.precision == Precision::int16x8 ? DType::int16 : DType::int8;
   quantize_options.threads = quantize_options.plan.threads = options.threads;
   quantize_options.cache = statistics_cache(source, options);
+  if (options.quantize.target && options.quantize.target->metric == AccuracyTarget::top1_drop)
+    quantize_options.labels = calibration_labels(graph, options, diagnostics);
   std::string stage = "calibrate";
   const auto progress = [&](std::string_view name, double done, double total) {
     if (name != stage) stages.begin(stage = name);

@@ -137,10 +137,8 @@ void add_verify(CLI::App& app, Session& session) {
   command->add_option("b", options->b, "What is compared with it")->required()->type_name("B");
   command->add_option("--inputs", options->inputs, "Inputs by name, or in order")->type_name("F.npz");
   command->add_option("--random", options->random, "Seed of random inputs (default 0)")->type_name("N")->excludes("--inputs");
-  command->add_flag("--layers", options->layers,
-                    "Compare every layer");
-  command->add_option("--tolerance", options->tolerance, "Error allowed, of max|output|")
-      ->type_name("X");
+  command->add_flag("--layers", options->layers, "Compare every layer");
+  command->add_option("--tolerance", options->tolerance, "Error allowed, of max|output|")->type_name("X");
   command->add_flag("--in-framework", options->in_framework, "Run a .pt2 in PyTorch itself");
   command->add_option("--backend", options->backend, "Keras's: tensorflow, jax or torch")
       ->check(CLI::IsMember({"tensorflow", "jax", "torch"}).description(""))

@@ -130,7 +130,7 @@ OpList affine() {
                   "jnp.clip(jnp.round({x} / {scale}) + ({zero_point} if {zero_point} is not None else 0), jnp.iinfo({dtype}).min, "
                   "jnp.iinfo({dtype}).max).astype({dtype})"},
        .examples = {"quantize(x: float32[2, 5], scale: const float32[1] = [0.1])",
-                    "quantize(x: float32[2, 5], scale: const float32[1] = [0.1], zero_point: const int8[1] = [3], dtype: int8)"}},
+                    "quantize(x: float32[2, 5], scale: const float32[1] = [0.1], dtype: int8)"}},
       {.name = "dequantize",
        .doc = "scale * (x - zero_point): the reals that integers stand for.",
        .inputs = affine_inputs("any tensor of integers"),
@@ -139,9 +139,9 @@ OpList affine() {
        .expand = expand_dequantize,
        .onnx = {{.target = "DequantizeLinear", .since = 10, .convert = convert_onnx_dequantize}},
        .onnx_out = {.op = "DequantizeLinear", .attributes = "axis=axis"},
-       .source = {"({x}.to({scale}.dtype) - ({zero_point}.to({scale}.dtype) if {zero_point} is not None else 0)) * {scale}", "",
-                  "({x}.astype({scale}.dtype) - ({zero_point} if {zero_point} is not None else 0)) * {scale}"},
-       .examples = {"dequantize(x: int8[2, 5] in -9..9, scale: const float32[1] = [0.1], zero_point: const int8[1] = [3])"}},
+       .source = {"{scale} * ({x}.to({scale}.dtype) - ({zero_point}.to({scale}.dtype) if {zero_point} is not None else 0))", "",
+                  "{scale} * ({x}.astype({scale}.dtype) - ({zero_point} if {zero_point} is not None else 0))"},
+       .examples = {"dequantize(x: int8[2, 5] in -9..9, scale: const float32[1] = [0.1])"}},
   };
   return defs;
 }

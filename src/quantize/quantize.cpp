@@ -87,7 +87,7 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
   weigh(result.plan);
   if (options.rounding != Rounding::nearest || options.correct_bias) result.corrected_on = typical.count;
   if (options.target) {
-    const Judge judge(graph, samples, {}, load, options.threads);
+    const Judge judge(graph, samples, options.labels, load, options.threads);
     result.mixed =
         reach_accuracy(graph, statistics, result.plan, options.plan, options.islands, *options.target, judge, weigh, progress, diagnostics);
     diagnostics.throw_if_errors();

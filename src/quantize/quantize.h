@@ -14,6 +14,7 @@ struct QuantizeOptions {
   PlanOptions plan;
   ApplyOptions apply;
   std::optional<AccuracyTarget> target = {};
+  std::vector<int> labels = {};    // by sample, for a target of top1; -1: unknown
   DType islands = DType::float32;  // what the target is reached with
   bool correct_bias = true;
   Rounding rounding = Rounding::gptq;

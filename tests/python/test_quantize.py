@@ -99,6 +99,15 @@ def test_an_accuracy_is_reached_with_islands(run, net, tmp_path):
     assert nothing["outside_int8"] == 0 and nothing["sqnr_db"] < 45
 
 
+def test_a_target_of_top1_needs_labels(run, net, tmp_path):
+    result = convert(run, net, tmp_path / "net.tflite", "--precision", "int8", "--accuracy-target", "top1 drop <= 1%")
+    assert result.code == 1 and "E808" in result.err
+    np.savez(tmp_path / "data.npz", image=np.load(net / "data.npy"), labels=np.arange(40) % 10)
+    line = ["--precision", "int8", "--accuracy-target", "top1 drop <= 1%", "--calibrate", tmp_path / "data.npz", "--json"]
+    result = run("convert", net / "net.yaml", "--seed", 0, "-o", tmp_path / "net.tflite", *line)
+    assert result.code == 0 and result.json["target"]["reached"], result.err
+
+
 @pytest.mark.parametrize("text", ["agreement > 99", "top5 >= 3", "sqnr >= 30 %", ""])
 def test_a_target_that_is_not_understood(run, net, tmp_path, text):
     result = convert(run, net, tmp_path / "net.tflite", "--precision", "int8", "--accuracy-target", text)
@@ -155,7 +164,7 @@ def test_infinite_activations_name_the_layer(run, net, tmp_path):
     result = run(
         "convert", tmp_path / "net.yaml", "--seed", 0, "-o", tmp_path / "o.tflite", "--precision", "int8", "--calibrate", net / "data.npy"
     )
-    assert result.code == 1 and "E804" in result.err and "bigger" in result.err
+    assert result.code == 1 and "E804" in result.err and "at   big" in result.err
     assert not (tmp_path / "o.tflite").exists()
 
 

@@ -86,12 +86,22 @@ bool has_operator(std::string_view value) {
   return false;
 }
 
+// Brackets around one expression, not around arguments or a tuple: a comma would change what they mean.
+bool only_groups(const std::string& text, std::size_t open, const std::string& body) {
+  if (text[open] != '(' || find_outside(body, ",") != none) return false;
+  if (open == 0) return true;
+  const char before = text[open - 1];
+  return std::isalnum(static_cast<unsigned char>(before)) == 0 && before != '_' && before != ')' && before != ']';
+}
+
 std::vector<std::string> in_group(const std::string& text, std::size_t open, int room) {
   const std::size_t close = text.rfind(text[open] == '(' ? ')' : text[open] == '[' ? ']' : '}');
   const std::string body = text.substr(open + 1, close - open - 1);
   std::vector<std::string> rows = {text.substr(0, open + 1)};
   if (fits(body, room - 4) && !body.empty()) {
     rows.push_back("    " + body);
+  } else if (only_groups(text, open, body)) {
+    append(rows, at_operators(body, room - 4));
   } else {
     for (const std::string& part : arguments_of(body)) {
       append(rows, broken(part, room - 5));

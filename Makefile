@@ -37,9 +37,10 @@ $(VENV)/.installed: $(SOURCES) build/.packages $(VENV)/.build
 	@$(PACKAGE)
 	@touch $@
 
-# PyTorch and the rest that tests compare with; torch==2.13.0 is pinned so that the CPU build is taken.
+# The frameworks that tests compare with; torch==2.13.0 is pinned so that the CPU build is taken.
 $(VENV)/.test: pyproject.toml $(VENV)/.build
-	@$(PIP) torch==2.13.0 'pytest>=8' 'safetensors>=0.5' 'pillow>=10' 'jsonschema>=4' 'pyyaml>=6'
+	@$(PIP) torch==2.13.0 'pytest>=8' 'safetensors>=0.5' 'pillow>=10' 'jsonschema>=4' 'pyyaml>=6' 'ruff>=0.6' \
+	  tensorflow-cpu==2.21.0 keras==3.15.1 jax==0.10.2 flax==0.12.8 optax==0.2.8 onnx==1.23.2 onnxruntime==1.32.0
 	@touch $@
 
 test: setup $(VENV)/.test

@@ -150,9 +150,7 @@ void add_convert(CLI::App& app, Session& session) {
                                   "  wherry convert model.pt2 -o model.tflite --check-passes --dump passes/");
   auto options = std::make_shared<ConvertOptions>();
   command->add_option("source", options->source, "A .pt2 archive, an .onnx or a text (.yaml, .json)")->required()->type_name("SRC");
-  command->add_option("-o,--output", options->out, ".tflite, .keras, .onnx, .py, .yaml or .json: as named")
-      ->required()
-      ->type_name("OUT");
+  command->add_option("-o,--output", options->out, ".tflite, .keras, .onnx, .py, .yaml or .json: as named")->required()->type_name("OUT");
   add_precision_options(*command, *options);
   command
       ->add_option_function<std::string>(

@@ -38,6 +38,7 @@ int run(int argc, char** argv) {
   wherry::add_verify(app, session);
   wherry::add_compare(app, session);
   wherry::add_evaluate(app, session);
+  wherry::add_benchmark(app, session);
   wherry::add_ops(app, session);
   wherry::add_doctor(app, session);
   try {

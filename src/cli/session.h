@@ -35,6 +35,7 @@ void add_check(CLI::App& app, Session& session);
 void add_verify(CLI::App& app, Session& session);
 void add_compare(CLI::App& app, Session& session);
 void add_evaluate(CLI::App& app, Session& session);
+void add_benchmark(CLI::App& app, Session& session);
 void add_ops(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 

@@ -23,7 +23,7 @@ class Evaluator {
 
  private:
   Graph graph_;
-  std::vector<std::vector<ValueId>> dies_after_;   // by node: values not used later
+  std::vector<std::vector<ValueId>> dies_after_;  // by node: values not used later
 };
 
 // One tensor for each type, seeded: floats normally distributed, integers in [0, 10), bools either way. Needs: static shapes.

@@ -139,7 +139,7 @@ struct LiteRtModel::State {
   }
 #define WHERRY_LITERT_CALL(function, ...) check(api.function(__VA_ARGS__), #function)
 
-  void load(std::span<const std::byte> file, int threads) {
+  void load(std::span<const std::byte> file, int threads, bool profiled) {
     if (const std::string reason = why_not_tflite(file); !reason.empty())
       fail({.code = "E702",
             .message = fmt::format("'{}' is no .tflite file that LiteRT can read: {}", name, reason),
@@ -148,18 +148,23 @@ struct LiteRtModel::State {
     const litert::EnvironmentOption severity = {litert::minimum_severity_tag, {litert::any_int, litert::silent}};
     WHERRY_LITERT_CALL(CreateEnvironment, 1, &severity, &environment);
     WHERRY_LITERT_CALL(CreateModelFromBuffer, environment, file.data(), file.size(), &model);
-    set_options(threads);
+    set_options(threads, profiled);
     WHERRY_LITERT_CALL(CreateCompiledModel, environment, model, options, &compiled);
     read_signature();
   }
 
-  void set_options(int threads) {
+  void set_options(int threads, bool profiled) {
     WHERRY_LITERT_CALL(CreateOptions, &options);
     WHERRY_LITERT_CALL(SetOptionsHardwareAccelerators, options, litert::cpu);
-    const std::string settings = fmt::format("num_threads = {}\n", threads);
+    add_option("xnnpack", fmt::format("num_threads = {}\n", threads));
+    if (profiled) add_option("runtime_options_string", "enable_profiling = true\n");
+  }
+
+  // Options behind the interface are text in TOML, by the name of who reads them.
+  void add_option(const char* reader, const std::string& settings) {
     Handle opaque = nullptr;
     WHERRY_LITERT_CALL(
-        CreateOpaqueOptions, "xnnpack", strdup(settings.c_str()), [](void* text) { std::free(text); }, &opaque);
+        CreateOpaqueOptions, reader, strdup(settings.c_str()), [](void* text) { std::free(text); }, &opaque);
     WHERRY_LITERT_CALL(AddOpaqueOptions, options, opaque);
   }
 
@@ -230,12 +235,12 @@ LiteRtModel::~LiteRtModel() = default;
 
 void LiteRtModel::require() { open_library(); }
 
-std::unique_ptr<LiteRtModel> LiteRtModel::from_file(const std::filesystem::path& file, int threads) {
+std::unique_ptr<LiteRtModel> LiteRtModel::from_file(const std::filesystem::path& file, int threads, bool profiled) {
   auto state = std::make_unique<State>();
   state->mapped = MappedFile::open(file);
   state->name = file.string();
   state->api = open_library();
-  state->load(state->mapped->bytes(), threads);
+  state->load(state->mapped->bytes(), threads, profiled);
   return std::unique_ptr<LiteRtModel>(new LiteRtModel(std::move(state)));
 }
 
@@ -244,7 +249,7 @@ std::unique_ptr<LiteRtModel> LiteRtModel::from_bytes(std::string bytes, const st
   state->bytes = std::move(bytes);
   state->name = name;
   state->api = open_library();
-  state->load(std::as_bytes(std::span(state->bytes)), threads);
+  state->load(std::as_bytes(std::span(state->bytes)), threads, false);
   return std::unique_ptr<LiteRtModel>(new LiteRtModel(std::move(state)));
 }
 
@@ -277,6 +282,30 @@ std::vector<Tensor> LiteRtModel::run(std::span<const Tensor> tensors) {
     view.copy_to(results[i].mutable_data());
   });
   return results;
+}
+
+std::vector<OperatorTime> LiteRtModel::profile(std::span<const Tensor> inputs, int runs) {
+  State& s = *state_;
+  std::vector<OperatorTime> times;
+  const auto nothing = [](std::size_t, const Tensor&) {};
+  run(inputs, nothing);  // allocation is no operator's
+  Handle profiler = nullptr;
+  s.check(s.api.CompiledModelGetProfiler(s.compiled, &profiler), "CompiledModelGetProfiler");
+  WHERRY_CHECK(profiler, "'{}' was not opened to be profiled", s.name);
+  for (int i = 0; i < runs; ++i) {
+    s.check(s.api.ResetProfiler(profiler), "ResetProfiler");
+    s.check(s.api.StartProfiler(profiler), "StartProfiler");
+    run(inputs, nothing);
+    s.check(s.api.StopProfiler(profiler), "StopProfiler");
+    int count = 0;
+    s.check(s.api.GetNumProfilerEvents(profiler, &count), "GetNumProfilerEvents");
+    std::vector<litert::ProfileEvent> events(static_cast<std::size_t>(count));
+    s.check(s.api.GetProfilerEvents(profiler, count, events.data()), "GetProfilerEvents");
+    for (const litert::ProfileEvent& event : events)
+      if (event.type == litert::operator_event || event.type == litert::delegate_operator_event)
+        times.push_back({event.tag ? event.tag : "?", static_cast<double>(event.elapsed) / 1e3});
+  }
+  return times;
 }
 
 }  // namespace wherry

@@ -30,11 +30,17 @@ struct LiteRtLibrary {
 // $VIRTUAL_ENV, else the Python environments that are on $PATH.
 std::optional<LiteRtLibrary> find_litert();
 
+// One operator of one run, as the kernel calls itself.
+struct OperatorTime {
+  std::string name;
+  double milliseconds = 0;
+};
+
 // A .tflite file ready to run on the CPU. Every fault that LiteRT reports is E702, no library E701, unsuitable inputs E705.
 class LiteRtModel {
  public:
   static void require();  // fails with E701 where LiteRT cannot be loaded
-  static std::unique_ptr<LiteRtModel> from_file(const std::filesystem::path& file, int threads = 1);
+  static std::unique_ptr<LiteRtModel> from_file(const std::filesystem::path& file, int threads = 1, bool profiled = false);
   // `name` stands for the file in messages.
   static std::unique_ptr<LiteRtModel> from_bytes(std::string bytes, const std::string& name, int threads = 1);
   ~LiteRtModel();
@@ -49,6 +55,9 @@ class LiteRtModel {
   std::vector<Tensor> run(std::span<const Tensor> inputs);
   // The same without copies: `look` is called for each output with a view that ends with the call.
   void run(std::span<const Tensor> inputs, const std::function<void(std::size_t output, const Tensor& view)>& look);
+
+  // Runs so often, and says what the operators took in each, in execution order. Needs: opened as profiled.
+  std::vector<OperatorTime> profile(std::span<const Tensor> inputs, int runs);
 
   struct State;
 

@@ -20,6 +20,17 @@ struct RankedType {
 };
 static_assert(sizeof(RankedType) == 72);
 
+// What the profiler recorded of one operator or stage; in microseconds.
+struct ProfileEvent {
+  const char* tag;
+  int type;
+  std::uint64_t start, elapsed;
+  std::size_t memory[6];
+  std::uint64_t metadata[2];
+  int source;
+};
+static_assert(sizeof(ProfileEvent) == 104);
+
 struct EnvironmentOption {
   int tag;
   struct {
@@ -31,6 +42,7 @@ static_assert(sizeof(EnvironmentOption) == 24);
 
 inline constexpr int minimum_severity_tag = 25, any_int = 2, silent = 4;
 inline constexpr int cpu = 1;
+inline constexpr int operator_event = 2, delegate_operator_event = 8;
 inline constexpr int lock_to_read = 0, lock_to_write = 1;
 
 // X(name without "LiteRt", result, parameters)
@@ -60,7 +72,13 @@ inline constexpr int lock_to_read = 0, lock_to_write = 1;
   X(DestroyTensorBuffer, void, (Handle buffer))                                                                                        \
   X(LockTensorBuffer, int, (Handle buffer, void** host, int mode))                                                                     \
   X(UnlockTensorBuffer, int, (Handle buffer))                                                                                          \
-  X(RunCompiledModel, int, (Handle compiled, Index signature, std::size_t inputs, Handle * in, std::size_t outputs, Handle * out))
+  X(RunCompiledModel, int, (Handle compiled, Index signature, std::size_t inputs, Handle * in, std::size_t outputs, Handle * out))     \
+  X(CompiledModelGetProfiler, int, (Handle compiled, Handle * profiler))                                                               \
+  X(StartProfiler, int, (Handle profiler))                                                                                             \
+  X(StopProfiler, int, (Handle profiler))                                                                                              \
+  X(ResetProfiler, int, (Handle profiler))                                                                                             \
+  X(GetNumProfilerEvents, int, (Handle profiler, int* count))                                                                          \
+  X(GetProfilerEvents, int, (Handle profiler, int count, ProfileEvent* events))
 
 // The functions as pointers; open() fills them.
 struct Api {

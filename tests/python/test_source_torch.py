@@ -178,7 +178,7 @@ def test_verify_runs_the_code(run, tmp_path):
     assert good.code == 0 and good.json["match"] and len(good.json["layers"]) > 100, good.err
     broken = tmp_path / "m.py"
     broken.write_text(broken.read_text().replace("nn.ReLU6()", "nn.Tanh()"))
-    bad = run("verify", text, broken, "--weights", tmp_path / "m.safetensors", "--layers", "--json")
+    bad = run("verify", text, broken, "--weights", tmp_path / "m.safetensors", "--layers", "--tolerance", "1e-6", "--json")
     assert bad.code == 3 and bad.json["first_mismatch"] == "features.0.2"
 
 

@@ -106,15 +106,20 @@ Matrix descended(const Matrix& weight, const Vector& scale, const Matrix& moment
 
 // AdaRound, then coordinate descent on what it leaves.
 Matrix round_adaptive(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit) {
-  const Matrix soft = descended(weight, scale, moment, SoftRounding(weight, scale, moment, limit).run(), limit);
-  const Matrix greedy = descended(weight, scale, moment, round_gptq(weight, scale, moment, limit), limit);
+  // Damped as for GPTQ: directions that the data hardly show are not free.
+  Matrix damped = moment;
+  damped.diagonal().array() += std::max(0.01F * moment.diagonal().mean(), 1e-12F);
+  const Matrix soft = descended(weight, scale, damped, SoftRounding(weight, scale, damped, limit).run(), limit);
+  const Matrix greedy = descended(weight, scale, damped, round_gptq(weight, scale, moment, limit), limit);
   // Rows are independent of each other: each takes the better start.
+  const auto errors = [&](const Matrix& codes) -> Vector {
+    const Matrix difference = scale.asDiagonal() * codes - weight;
+    return product(difference, damped).cwiseProduct(difference).rowwise().sum();
+  };
+  const Vector soft_errors = errors(soft), greedy_errors = errors(greedy);
   Matrix codes = soft;
-  const Matrix soft_difference = scale.asDiagonal() * soft - weight, greedy_difference = scale.asDiagonal() * greedy - weight;
-  const Vector soft_error = product(soft_difference, moment).cwiseProduct(soft_difference).rowwise().sum();
-  const Vector greedy_error = product(greedy_difference, moment).cwiseProduct(greedy_difference).rowwise().sum();
   for (Eigen::Index o = 0; o < weight.rows(); ++o)
-    if (greedy_error(o) < soft_error(o)) codes.row(o) = greedy.row(o);
+    if (greedy_errors(o) < soft_errors(o)) codes.row(o) = greedy.row(o);
   return codes;
 }
 

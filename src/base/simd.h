@@ -11,6 +11,11 @@ inline bool has_avx2() {
   return has;
 }
 
+inline bool has_avx512() {
+  static const bool has = has_avx2() && __builtin_cpu_supports("avx512f");
+  return has;
+}
+
 template <class Body>
 __attribute__((target("avx2,fma"), flatten, noinline)) void run_avx2(const Body& body) {
   body();

@@ -10,6 +10,8 @@
 #include "runtime/litert.h"
 #include "verify/provenance.h"
 
+#include <mutex>
+
 namespace wherry {
 
 namespace fs = std::filesystem;
@@ -43,13 +45,39 @@ std::optional<Model> describing_text(const LoadedSource& source, const ConvertOp
 
 namespace {
 
+// Images as bytes after the record's geometry: decoding and resizing cost more than all that follows, and samples are asked for
+// several times. What does not fit is made anew.
+class ImageMemory {
+ public:
+  explicit ImageMemory(std::size_t count) : images_(count) {}
+  std::shared_ptr<const Image> get(const Inputs& inputs, std::size_t i) {
+    {
+      const std::scoped_lock hold(lock_);
+      if (images_[i]) return images_[i];
+    }
+    auto image = std::make_shared<const Image>(inputs.fitted(inputs.dataset().image(i), i));
+    const std::scoped_lock hold(lock_);
+    constexpr std::size_t most_bytes = std::size_t{96} << 20;
+    if (!images_[i] && bytes_ + image->rgb.size() <= most_bytes) bytes_ += (images_[i] = image)->rgb.size();
+    return image;
+  }
+
+ private:
+  std::mutex lock_;
+  std::vector<std::shared_ptr<const Image>> images_;
+  std::size_t bytes_ = 0;
+};
+
 Samples samples_for(std::shared_ptr<const Dataset> dataset, std::vector<InputPort> ports, const LoadedSource& source,
                     const ConvertOptions& options, Diagnostics& diagnostics) {
   std::optional<Preprocess> preprocess;
   if (const std::optional<Model> text = describing_text(source, options)) preprocess = read_preprocess(*text, diagnostics);
   const auto inputs = std::make_shared<Inputs>(std::move(dataset), std::move(ports), preprocess, diagnostics);
   diagnostics.throw_if_errors();
-  return {.count = inputs->size(), .load = [inputs](std::size_t i) { return inputs->load(i); }};
+  if (!inputs->from_images()) return {.count = inputs->size(), .load = [inputs](std::size_t i) { return inputs->load(i); }};
+  const auto memory = std::make_shared<ImageMemory>(inputs->size());
+  return {.count = inputs->size(),
+          .load = [inputs, memory](std::size_t i) { return std::vector<Tensor>{inputs->from_image(*memory->get(*inputs, i))}; }};
 }
 
 }  // namespace

@@ -158,14 +158,20 @@ Tensor::Tensor(DType dtype, Sizes sizes, Sizes strides, const std::byte* base, s
   WHERRY_CHECK(sizes_.size() == strides_.size(), "a tensor needs a stride for each axis");
 }
 
-Tensor Tensor::allocate(DType dtype, Sizes sizes) {
+Tensor Tensor::uninitialised(DType dtype, Sizes sizes) {
   const std::size_t bytes = static_cast<std::size_t>(element_count(sizes)) * byte_size(dtype);
-  std::shared_ptr<std::byte[]> memory(new (std::align_val_t(64)) std::byte[bytes + 64](),  // 64 past the end: vector loads may overread
+  std::shared_ptr<std::byte[]> memory(new (std::align_val_t(64)) std::byte[bytes + 64],  // 64 past the end: vector loads may overread
                                       [](std::byte* p) { operator delete[](p, std::align_val_t(64)); });
   std::byte* base = memory.get();
   Sizes strides = contiguous_strides(sizes);
   Tensor tensor(dtype, std::move(sizes), std::move(strides), base, std::move(memory));
   tensor.writable_ = base;
+  return tensor;
+}
+
+Tensor Tensor::allocate(DType dtype, Sizes sizes) {
+  Tensor tensor = uninitialised(dtype, std::move(sizes));
+  std::memset(tensor.writable_, 0, tensor.bytes());
   return tensor;
 }
 
@@ -281,7 +287,7 @@ Tensor Tensor::reshaped(Sizes sizes) const {
 
 Tensor Tensor::contiguous() const {
   if (is_contiguous()) return *this;
-  Tensor dense = allocate(dtype_, sizes_);
+  Tensor dense = uninitialised(dtype_, sizes_);
   copy_to(dense.writable_);
   return dense;
 }

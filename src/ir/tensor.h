@@ -15,6 +15,7 @@ class Tensor {
   // A view. `offset` and `strides` count elements; `owner` keeps `base` alive.
   Tensor(DType dtype, Sizes sizes, Sizes strides, const std::byte* base, std::shared_ptr<const void> owner);
   static Tensor allocate(DType dtype, Sizes sizes);          // zeroed, contiguous, writable through mutable_data()
+  static Tensor uninitialised(DType dtype, Sizes sizes);     // the same, its elements still to be written
   static Tensor scalar(double value, DType dtype = DType::float32);
   template <typename T> static Tensor from(const std::vector<T>& values, Sizes sizes);   // float, double, int32, int64, int8, bool-as-uint8
 

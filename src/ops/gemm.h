@@ -15,6 +15,11 @@ using PackColumns = std::function<void(std::int64_t first, int count, float* pan
 // c[m, n] = a[m, k] · b[k, n] + bias[m] (no bias: nullptr).
 void gemm(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const PackColumns& pack, const float* bias, float* c);
 
+// c[m, n] = aᵀ · b of row-major a[k, m] and b[k, n].
+void gemm_of_transposed(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, const float* b, float* c);
+// c[n, n] = aᵀ · a of a row-major a[k, n]: half the work.
+void gram(std::int64_t n, std::int64_t k, const float* a, float* c);
+
 PackColumns columns_of(const float* b, std::int64_t k, std::int64_t n);  // of a row-major [k, n]
 PackColumns columns_of_transposed(const float* b, std::int64_t k);       // of the transpose of a row-major [n, k]
 

@@ -37,8 +37,9 @@ class ChannelMoments {
   std::vector<Moments> finish() const;  // by channel
 
  private:
+  static constexpr std::size_t lanes = 16;  // channels side by side
   std::size_t size_, channels_, rows_ = 0;
-  std::vector<float> xx_, fx_, sum_x_, sum_f_;  // [size, size, channels], [size, channels]
+  std::vector<float> xx_, fx_, sum_x_, sum_f_;  // [channels / lanes, size, size, lanes] (xx_ above its diagonal), [size, channels]
 };
 
 }  // namespace wherry

@@ -9,7 +9,7 @@ namespace wherry {
 
 namespace {
 
-constexpr std::size_t run = 2048, all_counted = 16 * run;
+constexpr std::size_t run = 2048, all_counted = 8 * run;
 
 // The least k for which bins of width 2^k cover [low, high].
 int exponent_for(float low, float high) {

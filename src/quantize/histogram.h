@@ -14,7 +14,7 @@ class Histogram {
  public:
   static constexpr int bins = 2048;  // at most; the range covers more than half of them
 
-  // The extremes are exact; of more than 32,768 values at once an even sample of that many is counted.
+  // The extremes are exact; of more than 16,384 values at once an even sample of that many is counted.
   void add(std::span<const float> values);
   void add(const Histogram& other);
 

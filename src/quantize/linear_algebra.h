@@ -6,8 +6,10 @@
 
 namespace wherry {
 
-// system · X = right: [size, columns], column-major, replaced by X. `system` is overwritten. Needs: positive definite.
-void solve_symmetric(std::int64_t size, float* system, std::int64_t columns, float* right);
+// The lower triangular L with L Lᵀ = system, in place and column-major. Needs: positive definite.
+void factor_symmetric(std::int64_t size, float* system);
+// system · X = right by its factor: [size, columns], column-major, replaced by X.
+void solve_factored(std::int64_t size, const float* factor, std::int64_t columns, float* right);
 
 // The upper triangular U with Uᵀ U = system⁻¹, row-major, in place.
 void inverse_factor(std::int64_t size, float* system);

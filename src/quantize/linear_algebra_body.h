@@ -6,10 +6,16 @@ namespace wherry::WHERRY_ALGEBRA {
 
 using Columns = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic>;
 
-void solve_symmetric(long size, float* system, long columns, float* right) {
-  Eigen::Map<Columns> s(system, size, size), b(right, size, columns);
+void factor_symmetric(long size, float* system) {
+  Eigen::Map<Columns> s(system, size, size);
   Eigen::LLT<Eigen::Ref<Columns>> factored(s);
-  factored.solveInPlace(b);
+}
+
+void solve_factored(long size, const float* factor, long columns, float* right) {
+  const Eigen::Map<const Columns> l(factor, size, size);
+  Eigen::Map<Columns> b(right, size, columns);
+  l.triangularView<Eigen::Lower>().solveInPlace(b);
+  l.triangularView<Eigen::Lower>().adjoint().solveInPlace(b);
 }
 
 // With J the reversal of all axes, J S J = L Lᵀ gives S = R Rᵀ for the upper triangular R = J L J; then S⁻¹ = R⁻ᵀ R⁻¹ and U = R⁻¹.

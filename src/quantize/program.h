@@ -20,7 +20,7 @@ class Program {
 // Makes a graph ready to run on that many threads. cli/ gives LiteRT's.
 using Loader = std::function<std::unique_ptr<Program>(const TflGraph& graph, int threads)>;
 
-// Inputs of the model as the float graph takes them. Any thread may ask for any sample.
+// Inputs of the model as the float graph takes them. Any thread may ask for any sample, and again.
 struct Samples {
   std::size_t count = 0;
   std::function<std::vector<Tensor>(std::size_t)> load;

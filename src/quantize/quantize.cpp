@@ -2,52 +2,39 @@
 
 #include "quantize/correct_bias.h"
 #include "quantize/equalize.h"
-#include "quantize/rules.h"
+#include "quantize/fit_answer.h"
+#include "quantize/live_bytes.h"
 #include "quantize/weights.h"
-
-#include <numeric>
 
 namespace wherry {
 
 namespace {
 
-// As many samples as can be kept, each with all its live tensors, in `budget` bytes.
-std::size_t samples_within(const TflGraph& graph, double budget) {
-  std::vector<std::size_t> last(graph.tensors.size(), 0);
-  for (std::size_t n = 0; n < graph.nodes.size(); ++n)
-    for (const int id : graph.nodes[n].inputs)
-      if (id >= 0) last[static_cast<std::size_t>(id)] = n;
-  double live = 0, most = 1;
-  std::vector<std::pair<std::size_t, double>> ending;
-  for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
-    for (const int id : graph.nodes[n].outputs) {
-      const TflTensor& tensor = *tensor_at(graph, id);
-      const auto bytes = static_cast<double>(element_count(tensor.sizes)) * 5;  // float32 on one side, int8 on the other
-      live += bytes;
-      ending.emplace_back(last[static_cast<std::size_t>(id)], bytes);
-    }
-    most = std::max(most, live);
-    std::erase_if(ending, [&](const auto& e) {
-      if (e.first <= n) live -= e.second;
-      return e.first <= n;
-    });
-  }
-  return static_cast<std::size_t>(std::max(budget / most, 8.0));
+constexpr double memory = 3e8;  // bytes, for the samples that go through a graph side by side
+
+Samples chosen_of(const Samples& samples, std::vector<std::size_t> chosen) {
+  return {.count = chosen.size(), .load = [load = samples.load, chosen](std::size_t i) { return load(chosen[i]); }};
 }
 
-// The chosen samples, loaded once.
-Samples kept(const Samples& samples, const std::vector<std::size_t>& chosen, int threads) {
-  auto all = std::make_shared<std::vector<std::vector<Tensor>>>(chosen.size());
-  parallel_for(chosen.size(), threads, [&](std::size_t i, int) { (*all)[i] = samples.load(chosen[i]); });
-  return {.count = chosen.size(), .load = [all](std::size_t i) { return (*all)[i]; }};
+std::vector<std::size_t> all_but(const std::vector<std::size_t>& chosen, std::size_t count) {
+  std::vector<std::size_t> out;
+  for (std::size_t i = 0; i < count; ++i)
+    if (std::ranges::find(chosen, i) == chosen.end()) out.push_back(i);
+  return out;
+}
+
+Samples first_of(Samples samples, std::size_t count) {
+  samples.count = std::min(samples.count, count);
+  return samples;
 }
 
 }  // namespace
 
 QuantizeResult quantize(const TflGraph& source, const Samples& samples, const QuantizeOptions& options, const Loader& load,
                         const QuantizeProgress& progress, Diagnostics& diagnostics) {
-  const std::size_t most = std::min(options.correction_samples, samples_within(source, 3e8));
   const auto measure = [&](const TflGraph& graph) {
+    // Of many a quarter is left out: the answer is fitted on what no weight has seen.
+    const std::size_t most = std::min(options.late_samples, std::max(options.early_samples, 3 * samples.count / 4));
     if (std::optional<Statistics> known = options.cache ? options.cache->find(graph, most) : std::nullopt) return *std::move(known);
     Statistics statistics = calibrate(graph, samples, load, options.threads, most, progress, diagnostics);
     if (options.cache && !diagnostics.has_errors()) options.cache->keep(graph, most, statistics);
@@ -55,14 +42,15 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
   };
   Statistics statistics = measure(source);
   diagnostics.throw_if_errors();
-  const Samples typical = kept(samples, statistics.typical, options.threads);
+  const Samples typical = chosen_of(samples, statistics.typical);
+  const Samples few = first_of(typical, std::min(options.early_samples, samples_within(source, memory)));
   QuantizeResult result;
   TflGraph graph = source;
   if (options.equalize) {
-    Factors factors = equalizing_factors(source, typical, load, options.threads, 0.5F);
+    Factors factors = equalizing_factors(source, few, load, options.threads, 0.5F);
     TflGraph tried = equalized(source, factors);
     Statistics after = measure(tried);
-    const Judge judge(source, typical, {}, load, options.threads);
+    const Judge judge(source, few, {}, load, options.threads);
     const auto sqnr = [&](const TflGraph& candidate, const Statistics& measured) {
       Plan plan = make_plan(candidate, measured, options.plan, diagnostics);
       diagnostics.throw_if_errors();
@@ -77,15 +65,19 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
   }
   result.plan = make_plan(graph, statistics, options.plan, diagnostics);
   diagnostics.throw_if_errors();
+  const Samples fresh = chosen_of(samples, all_but(statistics.typical, samples.count));
   const auto weigh = [&](Plan& plan) {
     quantize_weights(graph, plan);
     if (options.rounding != Rounding::nearest)
-      result.rounding = reconstruct(graph, plan, typical, load, {options.rounding, options.refit, options.threads}, progress);
+      result.rounding =
+          reconstruct(graph, plan, typical, load, {options.rounding, options.refit, few.count, memory, options.threads}, progress);
     else if (options.correct_bias)
-      correct_bias(graph, plan, typical, load, options.threads, progress);
+      correct_bias(graph, plan, few, load, options.threads, progress);
+    if (options.fit_answer) result.answers = fit_answers(graph, plan, fresh, load, options.threads);
   };
   weigh(result.plan);
-  if (options.rounding != Rounding::nearest || options.correct_bias) result.corrected_on = typical.count;
+  if (options.rounding != Rounding::nearest) result.corrected_on = typical.count;
+  if (options.rounding == Rounding::nearest && options.correct_bias) result.corrected_on = few.count;
   if (options.target) {
     const Judge judge(graph, samples, options.labels, load, options.threads);
     result.mixed =

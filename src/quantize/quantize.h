@@ -3,6 +3,7 @@
 
 #include "quantize/apply.h"
 #include "quantize/equalize.h"
+#include "quantize/fit_answer.h"
 #include "quantize/mixed.h"
 #include "quantize/plan.h"
 #include "quantize/reconstruct.h"
@@ -19,8 +20,10 @@ struct QuantizeOptions {
   bool correct_bias = true;
   Rounding rounding = Rounding::gptq;
   bool refit = true;
-  bool equalize = false;  // scale channels, where the SQNR on the typical samples rises by it
-  std::size_t correction_samples = 64;
+  bool fit_answer = true;
+  bool equalize = false;                                               // scale channels, where the SQNR on the typical samples rises by it
+  std::size_t early_samples = 64;  // that weights and biases are adjusted with, where tensors are large
+  std::size_t late_samples = 160;  // and where so many fit into memory
   int threads = 2;
   std::shared_ptr<const StatisticsCache> cache = nullptr;  // nullptr: everything is measured
 };
@@ -31,6 +34,7 @@ struct QuantizeResult {
   Quantized quantized;
   std::size_t corrected_on = 0;  // samples that weights and biases were adjusted with
   std::vector<LayerRounding> rounding;
+  std::vector<AnswerFit> answers;
   std::optional<MixedResult> mixed;  // with a target
 };
 

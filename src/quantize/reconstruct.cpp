@@ -1,6 +1,7 @@
 #include "quantize/reconstruct.h"
 
 #include "quantize/apply.h"
+#include "quantize/live_bytes.h"
 #include "quantize/patches.h"
 #include "quantize/round_weights.h"
 #include "quantize/step_run.h"
@@ -41,19 +42,17 @@ std::optional<Layer> layer_of(const TflGraph& graph, const Plan& plan, int n) {
   return layer;
 }
 
-// The group's columns of the rows of windows.
-void take_group(const Layer& layer, std::int64_t group, std::span<const float> rows, std::vector<float>& out) {
-  if (layer.groups == 1) {
-    out.assign(rows.begin(), rows.end());
-    return;
-  }
+// The group's columns of the rows of windows; `room` for them where they are not all.
+std::span<const float> group_of(const Layer& layer, std::int64_t group, std::span<const float> rows, std::vector<float>& room) {
+  if (layer.groups == 1) return rows;
   const Windows& w = layer.windows;
   const std::int64_t kernels = w.kernel_h * w.kernel_w, width = w.channels / layer.groups;
   const auto count = static_cast<std::int64_t>(rows.size()) / w.patch();
-  out.resize(static_cast<std::size_t>(count * layer.depth));
+  room.resize(static_cast<std::size_t>(count * layer.depth));
   for (std::int64_t r = 0; r < count; ++r)
     for (std::int64_t k = 0; k < kernels; ++k)
-      std::copy_n(rows.data() + r * w.patch() + k * w.channels + group * width, width, out.data() + r * layer.depth + k * width);
+      std::copy_n(rows.data() + r * w.patch() + k * w.channels + group * width, width, room.data() + r * layer.depth + k * width);
+  return room;
 }
 
 struct GroupWeight {
@@ -91,16 +90,19 @@ class Reconstruction {
       : graph_(graph),
         plan_(plan),
         options_(options),
-        count_(samples.count),
+        all_(samples),
+        count_(std::min(samples.count, options.early)),
+        live_bytes_(live_bytes(graph)),
         quantized_(apply_plan(graph, plan, {})),
         copy_(graph),
-        integers_(quantized_.graph, samples, load, options.threads),
-        reals_(copy_, samples, load, options.threads) {}
+        integers_(quantized_.graph, {count_, samples.load}, load, options.threads),
+        reals_(copy_, {count_, samples.load}, load, options.threads) {}
 
   std::vector<LayerRounding> run(const QuantizeProgress& progress) {
     const std::size_t total = quantized_.graph.nodes.size();
     for (std::size_t q = 0; q < total; ++q) {
       const int n = quantized_.nodes[q];
+      if (n >= 0) let_join(static_cast<std::size_t>(n));
       if (const std::optional<Layer> layer = n < 0 ? std::nullopt : layer_of(graph_, plan_, n)) rebuild(*layer, q);
       integers_.step(q);
       if (n >= 0) reals_.step(static_cast<std::size_t>(n));
@@ -110,6 +112,15 @@ class Reconstruction {
   }
 
  private:
+  // The samples that were left out for want of memory.
+  void let_join(std::size_t node) {
+    if (count_ == all_.count || live_bytes_[node] * static_cast<double>(all_.count) > options_.memory) return;
+    const Samples others{all_.count - count_, [this, first = count_](std::size_t i) { return all_.load(first + i); }};
+    integers_.join(others);
+    reals_.join(others);
+    count_ = all_.count;
+  }
+
   void rebuild(const Layer& layer, std::size_t q) {
     const TflNode& node = graph_.nodes[static_cast<std::size_t>(layer.node)];
     const Grid grid = plan_.grids.at({layer.input, *plan_.nodes[static_cast<std::size_t>(layer.node)]}).grid;
@@ -135,6 +146,7 @@ class Reconstruction {
 
   LayerRounding rebuild_group(const Layer& layer, std::int64_t g, const std::vector<Moments>& moments, std::span<const float> original,
                               const std::vector<float>& bias, const Grid& grid, QuantizedWeight& out, std::span<std::int8_t> codes) const {
+    const int threads = layer.groups == 1 ? options_.threads : 1;  // else the groups take them
     Matrix weight(layer.rows, layer.depth);
     for (std::int64_t r = 0; r < layer.rows; ++r)
       for (std::int64_t c = 0; c < layer.depth; ++c) weight(r, c) = original[weight_place(layer, g, r, c)];
@@ -146,8 +158,8 @@ class Reconstruction {
     const Matrix xx = all.centred_xx();
     Matrix target = weight;
     if (options_.refit && moments.size() == parts && moments.back().count > 0)
-      if (const std::optional<float> pull = best_pull(weight, fit, moments.back(), layer.groups == 1 ? options_.threads : 1))
-        target = refit(weight, xx, all.centred_fx(), *pull * std::max(xx.diagonal().mean(), 1e-12F));
+      if (const std::optional<float> pull = best_pull(weight, fit, moments.back(), threads))
+        target = refit(weight, xx, all.centred_fx(), *pull * std::max(xx.diagonal().mean(), 1e-12F), threads);
 
     Vector scale(layer.rows);
     for (std::int64_t r = 0; r < layer.rows; ++r) {
@@ -157,11 +169,12 @@ class Reconstruction {
     }
     const Matrix nearest = round_nearest(target, scale, 127);
     Matrix rounded = nearest;
-    if (options_.rounding == Rounding::gptq) rounded = round_gptq(target, scale, xx, 127);
-    if (options_.rounding == Rounding::adaround) rounded = round_adaptive(target, scale, xx, 127);
+    if (options_.rounding == Rounding::gptq) rounded = round_gptq(target, scale, xx, 127, threads);
+    if (options_.rounding == Rounding::adaround) rounded = round_adaptive(target, scale, xx, 127, threads);
     const auto told = [&](const Matrix& m) -> Matrix { return scale.asDiagonal() * m; };
-    LayerRounding record{
-        .node = layer.node, .nearest = output_error(told(nearest) - target, xx), .chosen = output_error(told(rounded) - target, xx)};
+    LayerRounding record{.node = layer.node,
+                         .nearest = output_error(told(nearest) - target, xx, threads),
+                         .chosen = output_error(told(rounded) - target, xx, threads)};
     if (record.chosen > record.nearest) rounded = nearest, record.chosen = record.nearest;
 
     const Vector shift = told(rounded) * all.mean_x() - weight * all.mean_f();
@@ -193,34 +206,36 @@ class Reconstruction {
     constexpr std::size_t enough = std::size_t{1} << 21;  // floats gathered before they are multiplied
     std::vector<Moments> groups(layer.depthwise ? 0 : static_cast<std::size_t>(layer.groups), Moments(layer.depth));
     ChannelMoments channels(layer.depth, layer.depthwise ? layer.groups : 0);
-    std::vector<float> x, f, group_x, group_f;
+    const auto image_size = static_cast<std::size_t>(per_image * layer.windows.patch());
+    const std::size_t images = std::min(enough / image_size + 1, count_);  // gathered at a time
+    std::vector<float> x(images * image_size), f(x.size()), group_x, group_f;
+    std::size_t filled = 0;
     const auto multiply = [&] {
-      if (layer.depthwise) channels.add(x, f);
+      const std::span<const float> rows_x(x.data(), filled), rows_f(f.data(), filled);
+      if (layer.depthwise) channels.add(rows_x, rows_f);
       for (std::size_t g = 0; g < groups.size(); ++g) {
-        take_group(layer, static_cast<std::int64_t>(g), x, group_x);
-        take_group(layer, static_cast<std::int64_t>(g), f, group_f);
-        groups[g].add(group_x, group_f);
+        const auto group = static_cast<std::int64_t>(g);
+        groups[g].add(group_of(layer, group, rows_x, group_x), group_of(layer, group, rows_f, group_f));
       }
-      x.clear();
-      f.clear();
+      filled = 0;
     };
-    const std::size_t image_size = static_cast<std::size_t>(per_image * layer.windows.patch());
     for (std::size_t i = part; i < count_; i += parts) {
       const auto which = sampled_windows(layer.windows, per_image, i);
-      x.resize(x.size() + image_size);
-      f.resize(f.size() + image_size);
-      gather_windows(integers_.value(input, i), grid, layer.windows, which, x.data() + x.size() - image_size);
-      gather_windows(reals_.value(layer.input, i), {}, layer.windows, which, f.data() + f.size() - image_size);
-      if (x.size() >= enough) multiply();
+      gather_windows(integers_.value(input, i), grid, layer.windows, which, x.data() + filled);
+      gather_windows(reals_.value(layer.input, i), {}, layer.windows, which, f.data() + filled);
+      filled += image_size;
+      if (filled == x.size()) multiply();
     }
-    if (!x.empty()) multiply();
+    if (filled > 0) multiply();
     return layer.depthwise ? channels.finish() : groups;
   }
 
   const TflGraph& graph_;
   Plan& plan_;
   const ReconstructOptions& options_;
+  const Samples& all_;
   std::size_t count_;
+  std::vector<double> live_bytes_;
   Quantized quantized_;
   TflGraph copy_;
   StepRun integers_, reals_;

@@ -17,6 +17,8 @@ std::string_view name(Rounding rounding);
 struct ReconstructOptions {
   Rounding rounding = Rounding::gptq;
   bool refit = true;
+  std::size_t early = 64;  // samples that begin; the others join where all fit into `memory` bytes: small maps have few windows each
+  double memory = 3e8;
   int threads = 2;
 };
 

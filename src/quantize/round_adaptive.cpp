@@ -33,8 +33,10 @@ struct SoftTable {
 // each gradient is one matrix product, whatever the number of images.
 class SoftRounding {
  public:
-  SoftRounding(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit)
-      : target_(scale.cwiseInverse().asDiagonal() * weight), moment_(moment / std::max(moment.diagonal().mean(), 1e-20F)) {
+  SoftRounding(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit, int threads)
+      : threads_(threads),
+        target_(scale.cwiseInverse().asDiagonal() * weight),
+        moment_(moment / std::max(moment.diagonal().mean(), 1e-20F)) {
     floor_ = target_.array().floor().max(-limit).min(limit - 1).matrix();
     position_ = (target_ - floor_).unaryExpr([](float part) {
       const float p = (std::clamp(part, 0.0F, 1.0F) + 0.1F) / 1.2F;
@@ -61,7 +63,7 @@ class SoftRounding {
   }
   void step(int t) {
     const Matrix d = floor_ + soft() - target_;
-    const Matrix gradient = product(d, moment_);
+    const Matrix gradient = product(d, moment_, threads_);
     constexpr float rate = 0.05F, keep1 = 0.9F, keep2 = 0.999F;
     const float fix1 = 1 / (1 - std::pow(keep1, static_cast<float>(t))), fix2 = 1 / (1 - std::pow(keep2, static_cast<float>(t)));
     float *v = position_.data(), *m1 = first_.data(), *m2 = second_.data();
@@ -75,14 +77,15 @@ class SoftRounding {
     }
   }
 
+  int threads_;
   Matrix target_, moment_, floor_, position_, first_, second_;
   SoftTable table_;
 };
 
 // Each weight takes the better of its neighbouring codes, given all others, until none changes.
-Matrix descended(const Matrix& weight, const Vector& scale, const Matrix& moment, Matrix codes, float limit) {
+Matrix descended(const Matrix& weight, const Vector& scale, const Matrix& moment, Matrix codes, float limit, int threads) {
   const Matrix difference = scale.asDiagonal() * codes - weight;
-  Matrix gradients = product(difference, moment);
+  Matrix gradients = product(difference, moment, threads);
   for (Eigen::Index o = 0; o < weight.rows(); ++o) {
     const float s = scale(o);
     auto gradient = gradients.row(o);
@@ -105,16 +108,17 @@ Matrix descended(const Matrix& weight, const Vector& scale, const Matrix& moment
 }  // namespace
 
 // AdaRound, then coordinate descent on what it leaves.
-Matrix round_adaptive(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit) {
+Matrix round_adaptive(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit, int threads) {
   // Damped as for GPTQ: directions that the data hardly show are not free.
   Matrix damped = moment;
   damped.diagonal().array() += std::max(0.01F * moment.diagonal().mean(), 1e-12F);
-  const Matrix soft = descended(weight, scale, damped, SoftRounding(weight, scale, damped, limit).run(), limit);
-  const Matrix greedy = descended(weight, scale, damped, round_gptq(weight, scale, moment, limit), limit);
+  const Matrix trained = SoftRounding(weight, scale, damped, limit, threads).run();
+  const Matrix soft = descended(weight, scale, damped, trained, limit, threads);
+  const Matrix greedy = descended(weight, scale, damped, round_gptq(weight, scale, moment, limit, threads), limit, threads);
   // Rows are independent of each other: each takes the better start.
   const auto errors = [&](const Matrix& codes) -> Vector {
     const Matrix difference = scale.asDiagonal() * codes - weight;
-    return product(difference, damped).cwiseProduct(difference).rowwise().sum();
+    return product(difference, damped, threads).cwiseProduct(difference).rowwise().sum();
   };
   const Vector soft_errors = errors(soft), greedy_errors = errors(greedy);
   Matrix codes = soft;

@@ -2,6 +2,7 @@
 
 #include "ops/gemm.h"
 #include "quantize/linear_algebra.h"
+#include "quantize/program.h"
 
 #include <cmath>
 #include <numeric>
@@ -12,11 +13,45 @@ namespace {
 
 float nearest_code(float weight, float scale, float limit) { return std::clamp(std::nearbyint(weight / scale), -limit, limit); }
 
+// each(first, count) for blocks of rows that are the same whatever the threads.
+void by_rows(Eigen::Index rows, int threads, const std::function<void(Eigen::Index first, Eigen::Index count)>& each) {
+  constexpr Eigen::Index block = 96;
+  const auto blocks = static_cast<std::size_t>((rows + block - 1) / block);
+  parallel_for(blocks, threads, [&](std::size_t b, int) {
+    const Eigen::Index first = static_cast<Eigen::Index>(b) * block;
+    each(first, std::min(block, rows - first));
+  });
+}
+
+// GPTQ of rows whose columns are in order, with U the upper Cholesky factor of the inverse moment: `w` becomes the codes.
+void round_in_order(Matrix& w, const Vector& scale, const Matrix& u, float limit) {
+  constexpr Eigen::Index block = 64;
+  const Eigen::Index d = w.cols(), rows = w.rows();
+  for (Eigen::Index first = 0; first < d; first += block) {
+    const Eigen::Index last = std::min(first + block, d);
+    Matrix errors(rows, last - first);
+    for (Eigen::Index o = 0; o < rows; ++o)
+      for (Eigen::Index j = first; j < last; ++j) {
+        const float code = nearest_code(w(o, j), scale(o), limit), error = (w(o, j) - scale(o) * code) / u(j, j);
+        w(o, j) = code;
+        errors(o, j - first) = error;
+        for (Eigen::Index k = j + 1; k < last; ++k) w(o, k) -= error * u(j, k);
+      }
+    if (last < d) {
+      const Matrix rest = u.block(first, last, last - first, d - last);
+      w.rightCols(d - last) -= product(errors, rest);
+    }
+  }
+}
+
 }  // namespace
 
-Matrix product(const Matrix& a, const Matrix& b) {
+Matrix product(const Matrix& a, const Matrix& b, int threads) {
   Matrix out(a.rows(), b.cols());
-  gemm(a.rows(), b.cols(), a.cols(), a.data(), columns_of(b.data(), b.rows(), b.cols()), nullptr, out.data());
+  by_rows(a.rows(), threads, [&](Eigen::Index first, Eigen::Index count) {
+    gemm(count, b.cols(), a.cols(), a.data() + first * a.cols(), columns_of(b.data(), b.rows(), b.cols()), nullptr,
+         out.data() + first * b.cols());
+  });
   return out;
 }
 
@@ -27,52 +62,37 @@ Matrix round_nearest(const Matrix& weight, const Vector& scale, float limit) {
   return codes;
 }
 
-double output_error(const Matrix& difference, const Matrix& moment) {
-  return static_cast<double>(product(difference, moment).cwiseProduct(difference).sum());
+double output_error(const Matrix& difference, const Matrix& moment, int threads) {
+  return static_cast<double>(product(difference, moment, threads).cwiseProduct(difference).sum());
 }
 
-Matrix refit(const Matrix& weight, const Matrix& xx, const Matrix& fx, float pull) {
+Matrix refit(const Matrix& weight, const Matrix& xx, const Matrix& fx, float pull, int threads) {
   const Eigen::Index d = xx.rows();
   Matrix system = xx;
   system.diagonal().array() += pull;
-  Matrix out = product(weight, fx) + pull * weight;  // by rows: its transpose by columns
-  solve_symmetric(d, system.data(), out.rows(), out.data());
+  factor_symmetric(d, system.data());
+  Matrix out = product(weight, fx, threads) + pull * weight;  // by rows: its transpose by columns
+  by_rows(out.rows(), threads,
+          [&](Eigen::Index first, Eigen::Index count) { solve_factored(d, system.data(), count, out.data() + first * d); });
   return out;
 }
 
-Matrix round_gptq(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit) {
-  const Eigen::Index d = weight.cols(), rows = weight.rows();
+Matrix round_gptq(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit, int threads) {
+  const Eigen::Index d = weight.cols();
   std::vector<Eigen::Index> order(static_cast<std::size_t>(d));
   std::iota(order.begin(), order.end(), 0);
   std::ranges::stable_sort(order, [&](Eigen::Index a, Eigen::Index b) { return moment(a, a) > moment(b, b); });
   const float damping = std::max(0.01F * moment.diagonal().mean(), 1e-12F);
-  Matrix u(d, d);
-  Matrix w(rows, d);
-  for (Eigen::Index j = 0; j < d; ++j) {
-    w.col(j) = weight.col(order[static_cast<std::size_t>(j)]);
-    for (Eigen::Index i = 0; i < d; ++i) u(i, j) = moment(order[static_cast<std::size_t>(i)], order[static_cast<std::size_t>(j)]);
-    u(j, j) += damping;
-  }
+  Matrix u = moment(order, order);
+  u.diagonal().array() += damping;
   inverse_factor(d, u.data());
 
-  Matrix codes(rows, d);
-  constexpr Eigen::Index block = 64;
-  for (Eigen::Index first = 0; first < d; first += block) {
-    const Eigen::Index last = std::min(first + block, d);
-    Matrix errors(rows, last - first);
-    for (Eigen::Index o = 0; o < rows; ++o)
-      for (Eigen::Index j = first; j < last; ++j) {
-        const float code = nearest_code(w(o, j), scale(o), limit);
-        codes(o, order[static_cast<std::size_t>(j)]) = code;
-        const float error = (w(o, j) - scale(o) * code) / u(j, j);
-        errors(o, j - first) = error;
-        for (Eigen::Index k = j + 1; k < last; ++k) w(o, k) -= error * u(j, k);
-      }
-    if (last < d) {
-      const Matrix rest = u.block(first, last, last - first, d - last);
-      w.rightCols(d - last) -= product(errors, rest);
-    }
-  }
+  Matrix codes(weight.rows(), d);
+  by_rows(weight.rows(), threads, [&](Eigen::Index first, Eigen::Index count) {
+    Matrix w = weight.middleRows(first, count)(Eigen::all, order);
+    round_in_order(w, scale.segment(first, count), u, limit);
+    codes.middleRows(first, count)(Eigen::all, order) = w;
+  });
   return codes;
 }
 

@@ -108,8 +108,8 @@ ordered_json report(const std::vector<Layer>& layers, const std::vector<Method>&
 
 std::vector<Method> all_methods() {
   return {{"nearest", [](const Matrix& w, const Vector& s, const Matrix&, float l) { return round_nearest(w, s, l); }},
-          {"gptq", round_gptq},
-          {"adaround", round_adaptive}};
+          {"gptq", [](const Matrix& w, const Vector& s, const Matrix& m, float l) { return round_gptq(w, s, m, l, 2); }},
+          {"adaround", [](const Matrix& w, const Vector& s, const Matrix& m, float l) { return round_adaptive(w, s, m, l, 2); }}};
 }
 
 // Normal weights, and normal inputs mixed at random from axes whose deviations fall off tenfold.

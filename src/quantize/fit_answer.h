@@ -1,0 +1,21 @@
+// The model's answer where quantization leaves noise as strong as the signal. The last layer's integers are then mostly noise around
+// the values that most outputs have, and the few that matter stand out of it too weakly. A gain and an offset, least squares on
+// samples that no weight was fitted to, with the grid's two ends cutting what lies beyond: a soft threshold (Donoho 1995), monotone,
+// so that no order changes but among outputs at the ends. Layers that are less than 20 dB apart from the float ones are looked at;
+// the weight's codes stay as they are.
+#pragma once
+
+#include "quantize/plan.h"
+
+namespace wherry {
+
+struct AnswerFit {
+  int node = 0;
+  double gain = 1, offset = 0;             // of the reals that the layer gives
+  double sqnr_before = 0, sqnr_after = 0;  // dB, of the layer's output on the samples
+};
+
+// Changes scales and biases of plan.weights. Needs: the plan's weights are final; `fresh` samples that did not decide them.
+std::vector<AnswerFit> fit_answers(const TflGraph& graph, Plan& plan, const Samples& fresh, const Loader& load, int threads);
+
+}  // namespace wherry

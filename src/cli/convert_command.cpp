@@ -130,6 +130,10 @@ void add_precision_options(CLI::App& command, ConvertOptions& options) {
   command.add_option("--islands", options.quantize.islands, "What those parts are in: float32 (default) or int16")
       ->transform(CLI::CheckedTransformer(islands, CLI::ignore_case).description(""))
       ->type_name("NAME");
+  command.add_flag_callback(
+      "--no-centre", [&options] { options.quantize.centre = false; }, "Leave channels where they are in their tensor's range");
+  command.add_flag_callback(
+      "--no-answer-fit", [&options] { options.quantize.fit_answer = false; }, "Leave the last layer's gain, however strong the noise");
   command.add_flag("--equalize", options.quantize.equalize, "Scale channels alike where that raises the SQNR");
   command.add_flag("--integer-borders", options.quantize.apply.integer_borders, "Take and give integers, not float32");
   command.add_flag("--allow-float", options.quantize.plan.allow_float, "Leave what has no integer kernel in float32");

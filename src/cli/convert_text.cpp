@@ -67,7 +67,7 @@ void prove_section(const Section& section, const std::string& text, const fs::pa
   diagnostics.throw_if_errors();
   const WrittenPlan again = plan_from_text(section.graph, model, section.codes, diagnostics);
   diagnostics.throw_if_errors();
-  const Quantized quantized = apply_plan(equalized(section.graph, again.factors), again.plan, again.apply);
+  const Quantized quantized = apply_plan(remapped(section.graph, again.channels), again.plan, again.apply);
   WHERRY_CHECK(tflite_bytes(quantized.graph) == section.file, "the text's quantization does not give its integers back");
 }
 

@@ -34,7 +34,7 @@ std::string provenance_of(const LoadedSource& source, const Lowered& lowered, co
   Diagnostics told_elsewhere;
   if (source.model)
     if (const std::optional<Preprocess> record = read_preprocess(*source.model, told_elsewhere)) p.preprocess = to_json(*record).dump();
-  for (const TflTap& tap : lowered.taps) p.layers.push_back({tap.tensor, tap.name, tap.order});
+  for (const TflTap& tap : lowered.taps) p.layers.push_back({tap.tensor, tap.name, tap.order, tap.factors, tap.offsets});
   for (const auto* ports : {&source.graph.inputs, &source.graph.outputs})
     for (const Port& port : *ports) p.ports[port.name] = io_order(source.graph.type(port.value), options.io.value_or(Io::nhwc));
   WHERRY_CHECK(!source.graph.name.empty(), "a graph without a name");
@@ -140,7 +140,12 @@ VerifyReport verify_integers(const LoadedSource& source, const fs::path& file, c
 void quantize_lowered(const LoadedSource& source, Lowered& lowered, const ConvertOptions& options, ConvertResult& out, Stages& stages,
                       Diagnostics& diagnostics) {
   DecidedPlan result = decide_plan(source, lowered.graph, options, stages, diagnostics);
-  for (TflTap& tap : lowered.taps) tap.tensor = result.quantized.tensors[static_cast<std::size_t>(tap.tensor)];
+  for (TflTap& tap : lowered.taps) {
+    ChannelMap map = map_of(result.written.channels, tap.tensor);
+    tap.factors = std::move(map.factors);
+    tap.offsets = std::move(map.offsets);
+    tap.tensor = result.quantized.tensors[static_cast<std::size_t>(tap.tensor)];
+  }
   std::erase_if(lowered.taps, [](const TflTap& tap) { return tap.tensor < 0; });
   out.mixed = std::move(result.mixed);
   out.audit = audit(result.quantized.graph);

@@ -18,7 +18,7 @@ TextValue by(const ConvertOptions& options, const QuantizeResult& result, std::s
   put("rounding", std::string(name(options.quantize.rounding)));
   put("samples", static_cast<std::int64_t>(samples));
   put("corrected_on", static_cast<std::int64_t>(result.corrected_on));
-  if (options.quantize.equalize) put("equalized", !result.factors.empty());
+  if (options.quantize.equalize) put("equalized", !result.channels.factors.empty());
   if (options.quantize.target) put("accuracy_target", text(*options.quantize.target));
   return out;
 }
@@ -29,7 +29,7 @@ DecidedPlan by_section(const LoadedSource& source, const TflGraph& graph, Diagno
   DecidedPlan out;
   out.written = plan_from_text(graph, *source.model, read_safetensors(codes_file(*source.model, head)), diagnostics);
   diagnostics.throw_if_errors();
-  out.quantized = apply_plan(equalized(graph, out.written.factors), out.written.plan, out.written.apply);
+  out.quantized = apply_plan(remapped(graph, out.written.channels), out.written.plan, out.written.apply);
   return out;
 }
 
@@ -55,7 +55,7 @@ DecidedPlan by_data(const LoadedSource& source, const TflGraph& graph, const Con
   for (const auto& [node, weight] : result.plan.weights) out.notes.weights[node] = "nearest";
   for (const LayerRounding& layer : result.rounding) out.notes.weights[layer.node] = name(options.quantize.rounding);
   out.notes.channels_last = options.io.value_or(Io::nhwc) == Io::nhwc;
-  out.written = {quantize_options.plan.activations, std::move(result.factors), std::move(result.plan), quantize_options.apply};
+  out.written = {quantize_options.plan.activations, std::move(result.channels), std::move(result.plan), quantize_options.apply};
   out.quantized = std::move(result.quantized);
   out.mixed = std::move(result.mixed);
   return out;

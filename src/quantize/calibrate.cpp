@@ -63,8 +63,8 @@ void add_values(std::span<const float> values, bool padded, Histogram& to) {
   to.add(kept);
 }
 
-void refuse_poison(const TflGraph& graph, const Statistics& statistics, Diagnostics& diagnostics) {
-  const auto poisoned = [&](int id) { return id >= 0 && !statistics.tensors[static_cast<std::size_t>(id)].finite(); };
+void refuse_poison(const TflGraph& graph, const std::vector<Histogram>& tensors, Diagnostics& diagnostics) {
+  const auto poisoned = [&](int id) { return id >= 0 && !tensors[static_cast<std::size_t>(id)].finite(); };
   for (const Port& port : graph.inputs)
     if (poisoned(port.value))
       diagnostics.add(
@@ -79,21 +79,34 @@ void refuse_poison(const TflGraph& graph, const Statistics& statistics, Diagnost
 
 }  // namespace
 
-Statistics calibrate(const TflGraph& graph, const Samples& samples, const Loader& load, int threads, std::size_t typical_count,
-                     const QuantizeProgress& progress, Diagnostics& diagnostics) {
+std::vector<std::size_t> typical_samples(const Samples& samples, std::size_t count, int threads, const QuantizeProgress& progress) {
+  std::vector<std::uint64_t> hashes(samples.count);
+  std::atomic<std::size_t> done = 0;
+  parallel_for(samples.count, threads, [&](std::size_t i, int worker) {
+    hashes[i] = content_hash(samples.load(i));
+    if (const std::size_t at = ++done; worker == 0 && progress)
+      progress("read", static_cast<double>(at), static_cast<double>(samples.count));
+  });
+  std::vector<std::size_t> by_hash(samples.count);
+  std::iota(by_hash.begin(), by_hash.end(), 0);
+  std::ranges::sort(by_hash, [&](std::size_t a, std::size_t b) { return std::pair(hashes[a], a) < std::pair(hashes[b], b); });
+  by_hash.resize(std::min(by_hash.size(), count));
+  return by_hash;
+}
+
+std::vector<Histogram> calibrate(const TflGraph& graph, const Samples& samples, const Loader& load, int threads,
+                                 const QuantizeProgress& progress, Diagnostics& diagnostics) {
   std::vector<int> taps;
   const TflGraph graph_with_taps = tapped(graph, taps);
   const auto workers = static_cast<std::size_t>(threads);
   const std::vector<bool> padded = padded_with_nothing(graph);
   std::vector<std::unique_ptr<Program>> programs(workers);
   std::vector<std::vector<Histogram>> parts(workers, std::vector<Histogram>(graph.tensors.size()));
-  std::vector<std::uint64_t> hashes(samples.count);
   std::atomic<std::size_t> done = 0;
   parallel_for(samples.count, threads, [&](std::size_t i, int worker) {
     const auto w = static_cast<std::size_t>(worker);
     if (!programs[w]) programs[w] = load(graph_with_taps, 1);
     const std::vector<Tensor> inputs = samples.load(i);
-    hashes[i] = content_hash(inputs);
     for (std::size_t p = 0; p < inputs.size(); ++p)
       if (inputs[p].dtype() == DType::float32)
         parts[w][static_cast<std::size_t>(graph.inputs[p].value)].add(inputs[p].contiguous().as<float>());
@@ -105,17 +118,11 @@ Statistics calibrate(const TflGraph& graph, const Samples& samples, const Loader
       progress("calibrate", static_cast<double>(at), static_cast<double>(samples.count));
   });
 
-  Statistics statistics{std::move(parts[0]), {}};
+  std::vector<Histogram> tensors = std::move(parts[0]);
   for (std::size_t w = 1; w < workers; ++w)
-    for (std::size_t t = 0; t < statistics.tensors.size(); ++t) statistics.tensors[t].add(parts[w][t]);
-  refuse_poison(graph, statistics, diagnostics);
-
-  std::vector<std::size_t> by_hash(samples.count);
-  std::iota(by_hash.begin(), by_hash.end(), 0);
-  std::ranges::sort(by_hash, [&](std::size_t a, std::size_t b) { return std::pair(hashes[a], a) < std::pair(hashes[b], b); });
-  by_hash.resize(std::min(by_hash.size(), typical_count));
-  statistics.typical = std::move(by_hash);
-  return statistics;
+    for (std::size_t t = 0; t < tensors.size(); ++t) tensors[t].add(parts[w][t]);
+  refuse_poison(graph, tensors, diagnostics);
+  return tensors;
 }
 
 }  // namespace wherry

@@ -7,13 +7,12 @@
 
 namespace wherry {
 
-struct Statistics {
-  std::vector<Histogram> tensors;    // by tensor of the graph; empty for constants and for what is not float32
-  std::vector<std::size_t> typical;  // samples to correct with: chosen by their content, so that no order of the data matters
-};
+// Samples to adjust with, chosen by their content, so that no order of the data matters.
+std::vector<std::size_t> typical_samples(const Samples& samples, std::size_t count, int threads, const QuantizeProgress& progress);
 
-// Needs: samples.count > 0. E804 names every tensor in which NaN or infinities appear. `typical_count` samples are chosen.
-Statistics calibrate(const TflGraph& graph, const Samples& samples, const Loader& load, int threads, std::size_t typical_count,
-                     const QuantizeProgress& progress, Diagnostics& diagnostics);
+// By tensor of the graph what it took; empty for constants and for what is not float32. Needs: samples.count > 0. E804 names every
+// tensor in which NaN or infinities appear.
+std::vector<Histogram> calibrate(const TflGraph& graph, const Samples& samples, const Loader& load, int threads,
+                                 const QuantizeProgress& progress, Diagnostics& diagnostics);
 
 }  // namespace wherry

@@ -64,7 +64,8 @@ Answers answers_of(const TflGraph& graph, const Plan& plan, int n, const Samples
   const QuantizedWeight& weight = plan.weights.at(n);
   const Grid grid = plan.grids.at({node.inputs[0], *plan.nodes[static_cast<std::size_t>(n)]}).grid;
   const Quantized quantized = apply_plan(graph, plan, {});
-  const auto codes = values_of(quantized.graph, quantized.tensors[static_cast<std::size_t>(node.inputs[0])], samples, load, threads);
+  const auto place = static_cast<std::size_t>(std::ranges::find(quantized.nodes, n) - quantized.nodes.begin());
+  const auto codes = values_of(quantized.graph, quantized.graph.nodes[place].inputs[0], samples, load, threads);
   const auto reals = values_of(graph, node.outputs[0], samples, load, threads);
 
   Answers out{.found = {}, .wanted = {}, .outputs = weight.bias.size()};
@@ -148,9 +149,8 @@ class Fit {
 
 }  // namespace
 
-std::vector<AnswerFit> fit_answers(const TflGraph& graph, Plan& plan, const Samples& fresh, const Loader& load, int threads) {
-  std::vector<AnswerFit> out;
-  if (fresh.count == 0) return out;
+void fit_answers(const TflGraph& graph, Plan& plan, const Samples& fresh, const Loader& load, int threads) {
+  if (fresh.count == 0) return;
   for (const int n : answering_nodes(graph, plan)) {
     const TflNode& node = graph.nodes[static_cast<std::size_t>(n)];
     const DType dtype = *plan.nodes[static_cast<std::size_t>(n)];
@@ -171,13 +171,12 @@ std::vector<AnswerFit> fit_answers(const TflGraph& graph, Plan& plan, const Samp
     for (float& scale : weight.scales) scale *= line.gain;
     for (double& bias : weight.bias) bias = static_cast<double>(line.gain) * bias + static_cast<double>(line.offset);
     fit_bias(weight, plan.grids.at({node.inputs[0], dtype}).grid, rule_of(node.builtin)->axis);
-    out.push_back({.node = n,
-                   .gain = static_cast<double>(line.gain),
-                   .offset = static_cast<double>(line.offset),
-                   .sqnr_before = sqnr(before),
-                   .sqnr_after = sqnr(fit.error(line))});
+    plan.answers.push_back({.node = n,
+                            .gain = static_cast<double>(line.gain),
+                            .offset = static_cast<double>(line.offset),
+                            .sqnr_before = sqnr(before),
+                            .sqnr_after = sqnr(fit.error(line))});
   }
-  return out;
 }
 
 }  // namespace wherry

@@ -9,13 +9,7 @@
 
 namespace wherry {
 
-struct AnswerFit {
-  int node = 0;
-  double gain = 1, offset = 0;             // of the reals that the layer gives
-  double sqnr_before = 0, sqnr_after = 0;  // dB, of the layer's output on the samples
-};
-
-// Changes scales and biases of plan.weights. Needs: the plan's weights are final; `fresh` samples that did not decide them.
-std::vector<AnswerFit> fit_answers(const TflGraph& graph, Plan& plan, const Samples& fresh, const Loader& load, int threads);
+// Changes plan.weights' scales and biases and fills plan.answers. Needs: the weights are final; `fresh` samples did not decide them.
+void fit_answers(const TflGraph& graph, Plan& plan, const Samples& fresh, const Loader& load, int threads);
 
 }  // namespace wherry

@@ -44,13 +44,13 @@ struct Candidate {
 };
 
 // The plan with islands; its weights are not yet made.
-Plan with_islands(const TflGraph& graph, const Statistics& statistics, PlanOptions options, DType precision,
+Plan with_islands(const TflGraph& graph, const std::vector<Histogram>& tensors, PlanOptions options, DType precision,
                   std::span<const Candidate> islands) {
   options.allow_float = true;
   for (const Candidate& island : islands)
     for (const int n : island.nodes) options.nodes[n] = precision;
   Diagnostics repeated;  // said already for the base
-  return make_plan(graph, statistics, options, repeated);
+  return make_plan(graph, tensors, options, repeated);
 }
 
 }  // namespace
@@ -171,7 +171,7 @@ std::vector<std::vector<int>> blocks_of(const TflGraph& graph) {
   return out;
 }
 
-MixedResult reach_accuracy(const TflGraph& graph, const Statistics& statistics, const Plan& base, const PlanOptions& options,
+MixedResult reach_accuracy(const TflGraph& graph, const std::vector<Histogram>& tensors, const Plan& base, const PlanOptions& options,
                            DType precision, const AccuracyTarget& target, const Judge& judge, const std::function<void(Plan&)>& weigh,
                            const QuantizeProgress& progress, Diagnostics& diagnostics) {
   const auto score = [&](const Plan& plan) { return judge.score(apply_plan(graph, plan, {}).graph); };
@@ -182,7 +182,7 @@ MixedResult reach_accuracy(const TflGraph& graph, const Statistics& statistics, 
   // How much noise each block takes out when it alone is not int8. Weights rounded to nearest: those of `base` make up for noise
   // before them, and would be wrong without it.
   const auto noise_with = [&](std::span<const Candidate> islands) {
-    Plan plan = with_islands(graph, statistics, options, precision, islands);
+    Plan plan = with_islands(graph, tensors, options, precision, islands);
     quantize_weights(graph, plan);
     return std::pow(10, -score(plan).sqnr_db / 10);
   };
@@ -216,7 +216,7 @@ MixedResult reach_accuracy(const TflGraph& graph, const Statistics& statistics, 
     const std::span<const Candidate> islands(candidates.data(), count);
     double outside = 0;
     for (const Candidate& c : islands) outside += c.cost;
-    Plan plan = with_islands(graph, statistics, options, precision, islands);
+    Plan plan = with_islands(graph, tensors, options, precision, islands);
     weigh(plan);
     ParetoPoint reached{graph.nodes[static_cast<std::size_t>(islands.back().nodes[0])].path, outside, score(plan)};
     if (progress) progress("choose", static_cast<double>(blocks.size() + tried.size()), static_cast<double>(blocks.size() + 6));

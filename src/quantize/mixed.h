@@ -60,7 +60,7 @@ struct MixedResult {
 // Islands of `precision` (float32 or int16), the most useful for their cost first, as many as the target needs (found by
 // bisection). `base` is the finished plan that has none; `weigh` makes a plan's weights as the base's were made. E810 as a warning
 // where even all useful islands do not reach it.
-MixedResult reach_accuracy(const TflGraph& graph, const Statistics& statistics, const Plan& base, const PlanOptions& options,
+MixedResult reach_accuracy(const TflGraph& graph, const std::vector<Histogram>& tensors, const Plan& base, const PlanOptions& options,
                            DType precision, const AccuracyTarget& target, const Judge& judge, const std::function<void(Plan&)>& weigh,
                            const QuantizeProgress& progress, Diagnostics& diagnostics);
 

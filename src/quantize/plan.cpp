@@ -41,9 +41,9 @@ class Groups {
 
 class Planner {
  public:
-  Planner(const TflGraph& graph, const Statistics& statistics, const PlanOptions& options, Diagnostics& diagnostics)
+  Planner(const TflGraph& graph, const std::vector<Histogram>& tensors, const PlanOptions& options, Diagnostics& diagnostics)
       : graph_(graph),
-        statistics_(statistics),
+        tensors_(tensors),
         options_(options),
         diagnostics_(diagnostics),
         groups_(graph.tensors.size()),
@@ -155,7 +155,7 @@ class Planner {
   Range range(int id) const {
     const TflTensor& tensor = *tensor_at(graph_, id);
     if (tensor.constant) return constant_range(*tensor.constant);
-    const Histogram& h = statistics_.tensors[static_cast<std::size_t>(id)];
+    const Histogram& h = tensors_[static_cast<std::size_t>(id)];
     return h.empty() ? Range{} : h.range();
   }
   static Range constant_range(const Tensor& constant) {
@@ -173,7 +173,7 @@ class Planner {
     for (const auto& [key, choice] : plan_.grids) keys.push_back(key);
     std::vector<Range> ranges(keys.size());
     parallel_for(keys.size(), options_.threads, [&](std::size_t i, int) {
-      const Histogram& h = statistics_.tensors[static_cast<std::size_t>(keys[i].first)];
+      const Histogram& h = tensors_[static_cast<std::size_t>(keys[i].first)];
       if (!h.empty()) ranges[i] = choose_range(h, options_.method, keys[i].second, options_.percentile);
     });
     for (std::size_t i = 0; i < keys.size(); ++i) measured_[keys[i]] = ranges[i];
@@ -202,7 +202,7 @@ class Planner {
   }
 
   const TflGraph& graph_;
-  const Statistics& statistics_;
+  const std::vector<Histogram>& tensors_;
   const PlanOptions& options_;
   Diagnostics& diagnostics_;
   Groups groups_;
@@ -226,8 +226,8 @@ std::set<int> deciding_tensors(const TflGraph& graph) {
   return out;
 }
 
-Plan make_plan(const TflGraph& graph, const Statistics& statistics, const PlanOptions& options, Diagnostics& diagnostics) {
-  return Planner(graph, statistics, options, diagnostics).run();
+Plan make_plan(const TflGraph& graph, const std::vector<Histogram>& tensors, const PlanOptions& options, Diagnostics& diagnostics) {
+  return Planner(graph, tensors, options, diagnostics).run();
 }
 
 }  // namespace wherry

@@ -32,15 +32,23 @@ struct QuantizedWeight {
   std::vector<double> bias;   // in reals, by channel, corrected where correction is on; empty: the node has none
 };
 
+// A last layer whose output was stretched and moved (fit_answer.h).
+struct AnswerFit {
+  int node = 0;
+  double gain = 1, offset = 0;             // of the reals that it gives
+  double sqnr_before = 0, sqnr_after = 0;  // dB, of its output on samples that no weight was fitted to
+};
+
 struct Plan {
   std::vector<std::optional<DType>> nodes;        // float32, int8 or int16; nothing for nodes without reals
   std::map<std::pair<int, DType>, Choice> grids;  // by tensor and precision
   std::set<std::pair<int, int>> cuts;             // (node, input's place): given the grid of the node's output by a QUANTIZE of its own
   std::map<int, QuantizedWeight> weights;         // by node
+  std::vector<AnswerFit> answers;                 // what was done to the weights last
 };
 
 // Nodes that no integer kernel can run are all listed.
-Plan make_plan(const TflGraph& graph, const Statistics& statistics, const PlanOptions& options, Diagnostics& diagnostics);
+Plan make_plan(const TflGraph& graph, const std::vector<Histogram>& tensors, const PlanOptions& options, Diagnostics& diagnostics);
 
 // The tensors whose order decides the model's answer: its outputs, and what they are reshaped from.
 std::set<int> deciding_tensors(const TflGraph& graph);

@@ -1,5 +1,6 @@
 #include "quantize/plan_text.h"
 
+#include "quantize/channel_maps_file.h"
 #include "quantize/rules.h"
 
 #include <cmath>
@@ -108,7 +109,7 @@ Weights codes_of(const TflGraph& graph, const WrittenPlan& written) {
     out[name + ".scales"] = one_axis(weight.scales);
     if (!weight.bias.empty()) out[name + ".bias"] = one_axis(weight.bias);
   }
-  for (const auto& [id, factors] : written.factors) out[names[static_cast<std::size_t>(id)] + ".factors"] = one_axis(factors);
+  add_channel_maps(written.channels, graph, names, out);
   return out;
 }
 

@@ -4,7 +4,7 @@
 #include "ir/model.h"
 #include "ir/weights.h"
 #include "quantize/apply.h"
-#include "quantize/equalize.h"
+#include "quantize/channel_maps.h"
 #include "quantize/plan.h"
 
 namespace wherry {
@@ -12,8 +12,8 @@ namespace wherry {
 // All that makes the integer graph of a float one.
 struct WrittenPlan {
   DType activations = DType::int8;  // of nodes whose row says nothing else
-  Factors factors;                  // of the tensors that were equalised first
-  Plan plan;                        // of the graph behind equalisation
+  ChannelMaps channels;             // of the tensors whose channels were changed first
+  Plan plan;                        // of the graph behind that
   ApplyOptions apply;
 };
 
@@ -27,7 +27,7 @@ struct PlanNotes {
 // Each tensor's name in the section: its own; of equal names the second is "name#2".
 std::vector<std::string> section_names(const TflGraph& graph);
 
-// `graph` is the float one, before equalisation; `codes` the name of the file that codes_of() fills.
+// `graph` is the float one, before its channels are changed; `codes` the name of the file that codes_of() fills.
 TextValue plan_to_text(const TflGraph& graph, const WrittenPlan& written, const PlanNotes& notes, const std::string& codes);
 Weights codes_of(const TflGraph& graph, const WrittenPlan& written);
 

@@ -10,6 +10,7 @@ namespace wherry {
 
 namespace {
 
+constexpr std::size_t enough_to_centre = 16;
 constexpr double memory = 3e8;  // bytes, for the samples that go through a graph side by side
 
 Samples chosen_of(const Samples& samples, std::vector<std::size_t> chosen) {
@@ -28,42 +29,57 @@ Samples first_of(Samples samples, std::size_t count) {
   return samples;
 }
 
+void tell_answers(const TflGraph& graph, const Plan& plan, Diagnostics& diagnostics) {
+  for (const AnswerFit& fit : plan.answers)
+    diagnostics.add(
+        {.code = "E812",
+         .message = fmt::format("the integers' noise is as strong as the answer: {:.1f} dB. The last layer is stretched {:.2f} times "
+                                "and moved by {:.2g}: {:.1f} dB on samples that no weight was fitted to",
+                                fit.sqnr_before, fit.gain, fit.offset, fit.sqnr_after),
+         .at = graph.nodes[static_cast<std::size_t>(fit.node)].path,
+         .severity = Severity::warning});
+}
+
 }  // namespace
 
 QuantizeResult quantize(const TflGraph& source, const Samples& samples, const QuantizeOptions& options, const Loader& load,
                         const QuantizeProgress& progress, Diagnostics& diagnostics) {
-  const auto measure = [&](const TflGraph& graph) {
+  const auto measure = [&](const TflGraph& graph, bool centre) {
     // Of many a quarter is left out: the answer is fitted on what no weight has seen.
     const std::size_t most = std::min(options.late_samples, std::max(options.early_samples, 3 * samples.count / 4));
-    if (std::optional<Statistics> known = options.cache ? options.cache->find(graph, most) : std::nullopt) return *std::move(known);
-    Statistics statistics = calibrate(graph, samples, load, options.threads, most, progress, diagnostics);
-    if (options.cache && !diagnostics.has_errors()) options.cache->keep(graph, most, statistics);
-    return statistics;
+    const std::string how = fmt::format("{}{}", most, centre ? " centred" : "");
+    if (std::optional<Statistics> known = options.cache ? options.cache->find(graph, how) : std::nullopt) return *std::move(known);
+    Statistics out{.typical = typical_samples(samples, most, options.threads, progress), .offsets = {}, .tensors = {}};
+    if (centre) out.offsets = centring_offsets(graph, first_of(chosen_of(samples, out.typical), enough_to_centre), load, options.threads);
+    out.tensors = calibrate(centred(graph, out.offsets), samples, load, options.threads, progress, diagnostics);
+    if (options.cache && !diagnostics.has_errors()) options.cache->keep(graph, how, out);
+    return out;
   };
-  Statistics statistics = measure(source);
+  Statistics statistics = measure(source, options.centre && options.plan.activations == DType::int8);
   diagnostics.throw_if_errors();
   const Samples typical = chosen_of(samples, statistics.typical);
   const Samples few = first_of(typical, std::min(options.early_samples, samples_within(source, memory)));
   QuantizeResult result;
-  TflGraph graph = source;
+  result.channels.offsets = std::move(statistics.offsets);
+  TflGraph graph = centred(source, result.channels.offsets);
   if (options.equalize) {
-    Factors factors = equalizing_factors(source, few, load, options.threads, 0.5F);
-    TflGraph tried = equalized(source, factors);
-    Statistics after = measure(tried);
+    Factors factors = equalizing_factors(graph, few, load, options.threads, 0.5F);
+    TflGraph tried = equalized(graph, factors);
+    Statistics after = measure(tried, false);
     const Judge judge(source, few, {}, load, options.threads);
     const auto sqnr = [&](const TflGraph& candidate, const Statistics& measured) {
-      Plan plan = make_plan(candidate, measured, options.plan, diagnostics);
+      Plan plan = make_plan(candidate, measured.tensors, options.plan, diagnostics);
       diagnostics.throw_if_errors();
       quantize_weights(candidate, plan);
       return judge.score(apply_plan(candidate, plan, {}).graph).sqnr_db;
     };
-    if (sqnr(tried, after) > sqnr(source, statistics)) {
+    if (sqnr(tried, after) > sqnr(graph, statistics)) {
       graph = std::move(tried);
-      result.factors = std::move(factors);
+      result.channels.factors = std::move(factors);
       statistics = std::move(after);
     }
   }
-  result.plan = make_plan(graph, statistics, options.plan, diagnostics);
+  result.plan = make_plan(graph, statistics.tensors, options.plan, diagnostics);
   diagnostics.throw_if_errors();
   const Samples fresh = chosen_of(samples, all_but(statistics.typical, samples.count));
   const auto weigh = [&](Plan& plan) {
@@ -73,18 +89,19 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
           reconstruct(graph, plan, typical, load, {options.rounding, options.refit, few.count, memory, options.threads}, progress);
     else if (options.correct_bias)
       correct_bias(graph, plan, few, load, options.threads, progress);
-    if (options.fit_answer) result.answers = fit_answers(graph, plan, fresh, load, options.threads);
+    if (options.fit_answer) fit_answers(graph, plan, fresh, load, options.threads);
   };
   weigh(result.plan);
   if (options.rounding != Rounding::nearest) result.corrected_on = typical.count;
   if (options.rounding == Rounding::nearest && options.correct_bias) result.corrected_on = few.count;
   if (options.target) {
     const Judge judge(graph, samples, options.labels, load, options.threads);
-    result.mixed =
-        reach_accuracy(graph, statistics, result.plan, options.plan, options.islands, *options.target, judge, weigh, progress, diagnostics);
+    result.mixed = reach_accuracy(graph, statistics.tensors, result.plan, options.plan, options.islands, *options.target, judge, weigh,
+                                  progress, diagnostics);
     diagnostics.throw_if_errors();
     result.plan = result.mixed->plan;
   }
+  tell_answers(graph, result.plan, diagnostics);
   result.quantized = apply_plan(graph, result.plan, options.apply);
   return result;
 }

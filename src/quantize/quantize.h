@@ -2,7 +2,7 @@
 #pragma once
 
 #include "quantize/apply.h"
-#include "quantize/equalize.h"
+#include "quantize/channel_maps.h"
 #include "quantize/fit_answer.h"
 #include "quantize/mixed.h"
 #include "quantize/plan.h"
@@ -20,8 +20,9 @@ struct QuantizeOptions {
   bool correct_bias = true;
   Rounding rounding = Rounding::gptq;
   bool refit = true;
-  bool fit_answer = true;
-  bool equalize = false;                                               // scale channels, where the SQNR on the typical samples rises by it
+  bool fit_answer = true;          // where the integers' noise is as strong as the answer
+  bool centre = true;              // move channels to the middle, for 8-bit activations
+  bool equalize = false;           // scale channels, where the SQNR on the typical samples rises by it
   std::size_t early_samples = 64;  // that weights and biases are adjusted with, where tensors are large
   std::size_t late_samples = 160;  // and where so many fit into memory
   int threads = 2;
@@ -29,12 +30,11 @@ struct QuantizeOptions {
 };
 
 struct QuantizeResult {
-  Factors factors;  // of equalised tensors; the plan is for the graph behind that
+  ChannelMaps channels;  // the plan is for the graph behind these
   Plan plan;
   Quantized quantized;
   std::size_t corrected_on = 0;  // samples that weights and biases were adjusted with
   std::vector<LayerRounding> rounding;
-  std::vector<AnswerFit> answers;
   std::optional<MixedResult> mixed;  // with a target
 };
 

@@ -1,5 +1,6 @@
 #include "base/text.h"
 #include "ir/text/place.h"
+#include "quantize/channel_maps_file.h"
 #include "quantize/plan_text.h"
 #include "quantize/rules.h"
 #include "quantize/weights.h"
@@ -94,7 +95,7 @@ class PlanReader {
       for (std::size_t n = 0; n < graph_.nodes.size(); ++n)
         if (is_integer(n)) kernel_rules(n);
     }
-    factors();
+    out_.channels = channel_maps_of(graph_, names_, codes_, [&](std::string fault) { at_codes(std::move(fault)); });
     for (std::size_t n = 0; n < graph_.nodes.size(); ++n)
       if (is_integer(n)) weight(n);
     missing_codes();
@@ -424,43 +425,6 @@ class PlanReader {
                       layer_name(n), steps),
           "give its input a larger scale");
     }
-  }
-
-  void factors() {
-    const std::string suffix = ".factors";
-    const auto read = [&](int id) -> std::optional<std::vector<float>> {
-      const auto found = codes_.find(name_of(id) + suffix);
-      if (found == codes_.end()) return std::nullopt;
-      const Sizes& sizes = tensor_at(graph_, id)->sizes;
-      const Tensor* tensor = stored(found->first, DType::float32, {sizes.empty() ? 1 : sizes.back()});
-      if (!tensor) return std::nullopt;
-      const Tensor dense = tensor->contiguous();
-      const auto values = dense.as<float>();
-      if (std::ranges::all_of(values, [](float f) { return f >= 1e-6F && f <= 1e6F; }))
-        return std::vector<float>(values.begin(), values.end());
-      at_codes(fmt::format("'{}' has numbers that are no factors: they go from 1e-6 to 1e6", found->first));
-      return std::nullopt;
-    };
-    for (const auto& [key, tensor] : codes_) {
-      if (!key.ends_with(suffix)) continue;
-      const std::string name = key.substr(0, key.size() - suffix.size());
-      if (!ids_.contains(name)) at_codes(fmt::format("'{}' in the file of codes is for no tensor of the model", key));
-    }
-    std::set<std::string> used;
-    for (const auto& set : scalable_sets(graph_)) {
-      const auto first = read(set[0]);
-      for (const int id : set) {
-        used.insert(name_of(id) + suffix);
-        if (codes_.contains(name_of(id) + suffix) != first.has_value() || (first && read(id) != first))
-          at_codes(fmt::format("'{}{}' and '{}{}' must be the same: the model adds or passes on one as the other", name_of(set[0]), suffix,
-                               name_of(id), suffix));
-        else if (first)
-          out_.factors[id] = *first;
-      }
-    }
-    for (const auto& [key, tensor] : codes_)
-      if (key.ends_with(suffix) && ids_.contains(key.substr(0, key.size() - suffix.size())) && !used.contains(key))
-        at_codes(fmt::format("'{}' scales a tensor whose channels cannot be scaled without changing the model", key));
   }
 
   const TflGraph& graph_;

@@ -14,7 +14,7 @@ using Json = nlohmann::json;
 
 namespace {
 
-constexpr int format = 1;  // changes with what is counted and how
+constexpr int format = 2;  // changes with what is counted and how
 constexpr const char* suffix = ".statistics";
 
 std::string hash_of(std::string_view bytes) { return fmt::format("{:016x}", XXH3_64bits(bytes.data(), bytes.size())); }
@@ -40,7 +40,8 @@ Json to_json(const Histogram& histogram) {
 }
 
 Statistics from_json(const Json& value) {
-  Statistics out{.tensors = {}, .typical = value.at("typical").get<std::vector<std::size_t>>()};
+  Statistics out{.typical = value.at("typical").get<std::vector<std::size_t>>(), .offsets = {}, .tensors = {}};
+  for (const Json& row : value.at("offsets")) out.offsets[row.at(0)] = row.at(1).get<std::vector<float>>();
   for (const Json& row : value.at("tensors"))
     out.tensors.push_back(Histogram::of({.exponent = row.at(0),
                                          .first = row.at(1),
@@ -91,28 +92,28 @@ std::string fingerprint(const TflGraph& graph) {
   return hash_of(rows);
 }
 
-fs::path StatisticsCache::file_of(const TflGraph& graph, std::size_t typical_count) const {
-  return folder_ / (fingerprint(graph) + hash_of(fmt::format("{} {}", typical_count, data_)) + suffix);
+fs::path StatisticsCache::file_of(const TflGraph& graph, const std::string& how) const {
+  return folder_ / (fingerprint(graph) + hash_of(fmt::format("{} {}", how, data_)) + suffix);
 }
 
-std::optional<Statistics> StatisticsCache::find(const TflGraph& graph, std::size_t typical_count) const {
-  const fs::path file = file_of(graph, typical_count);
+std::optional<Statistics> StatisticsCache::find(const TflGraph& graph, const std::string& how) const {
+  const fs::path file = file_of(graph, how);
   const std::optional<std::string> bytes = read(file);
   const std::optional<Json> value = bytes ? unsealed(*bytes) : std::nullopt;
   if (!value) return std::nullopt;
   Statistics statistics = from_json(*value);
-  if (statistics.tensors.size() != graph.tensors.size()) return std::nullopt;
   std::error_code error;
   fs::last_write_time(file, fs::file_time_type::clock::now(), error);
   return statistics;
 }
 
-void StatisticsCache::keep(const TflGraph& graph, std::size_t typical_count, const Statistics& statistics) const {
-  Json value = {{"format", format}, {"typical", statistics.typical}, {"tensors", Json::array()}};
+void StatisticsCache::keep(const TflGraph& graph, const std::string& how, const Statistics& statistics) const {
+  Json value = {{"format", format}, {"typical", statistics.typical}, {"offsets", Json::array()}, {"tensors", Json::array()}};
+  for (const auto& [tensor, offsets] : statistics.offsets) value["offsets"].push_back({tensor, offsets});
   for (const Histogram& histogram : statistics.tensors) value["tensors"].push_back(to_json(histogram));
   std::error_code error;
   fs::create_directories(folder_, error);
-  const fs::path file = file_of(graph, typical_count), temporary = file.string() + fmt::format(".{}", ::getpid());
+  const fs::path file = file_of(graph, how), temporary = file.string() + fmt::format(".{}", ::getpid());
   std::ofstream stream(temporary, std::ios::binary);
   stream << sealed(value);
   stream.close();

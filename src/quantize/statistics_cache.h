@@ -3,10 +3,17 @@
 #pragma once
 
 #include "quantize/calibrate.h"
+#include "quantize/centre.h"
 
 #include <filesystem>
 
 namespace wherry {
+
+struct Statistics {
+  std::vector<std::size_t> typical;  // samples that weights and biases are adjusted with
+  Offsets offsets;                   // that the graph's tensors were moved by
+  std::vector<Histogram> tensors;    // by tensor of the moved graph
+};
 
 // Structure and every constant's bits.
 std::string fingerprint(const TflGraph& graph);
@@ -15,13 +22,13 @@ class StatisticsCache {
  public:
   static constexpr std::size_t most_files = 20;  // the least recently used go
 
-  // `data` says what the samples are, in their order, and who runs the graph.
+  // `data` says what the samples are, in their order, and who runs the graph; `how` what else decides what is measured.
   StatisticsCache(std::filesystem::path folder, std::string data) : folder_(std::move(folder)), data_(std::move(data)) {}
-  std::optional<Statistics> find(const TflGraph& graph, std::size_t typical_count) const;
-  void keep(const TflGraph& graph, std::size_t typical_count, const Statistics& statistics) const;
+  std::optional<Statistics> find(const TflGraph& graph, const std::string& how) const;
+  void keep(const TflGraph& graph, const std::string& how, const Statistics& statistics) const;
 
  private:
-  std::filesystem::path file_of(const TflGraph& graph, std::size_t typical_count) const;
+  std::filesystem::path file_of(const TflGraph& graph, const std::string& how) const;
   std::filesystem::path folder_;
   std::string data_;
 };

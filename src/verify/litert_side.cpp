@@ -44,7 +44,7 @@ class LiteRtSide : public Side {
     std::vector<Layer> layers;
     for (std::size_t i = 0; i < taps.size(); ++i) {
       if (tapped.output[i] < 0) continue;
-      const Tensor tensor = reals(found.at(static_cast<std::size_t>(tapped.output[i])), taps[i].value);
+      const Tensor tensor = as_the_source_has(wanted[i], reals(found.at(static_cast<std::size_t>(tapped.output[i])), taps[i].value));
       if (wanted[i].order.size() == tensor.sizes().size()) layers.push_back({taps[i].name, tensor.permuted(wanted[i].order).contiguous()});
     }
     return layers;
@@ -98,6 +98,19 @@ class LiteRtSide : public Side {
   Tensor reals(const Tensor& tensor, int id) const {
     const std::optional<TflQuantization>& q = quantization(id);
     return stands_for_reals(tensor.dtype(), q) ? dequantize(tensor, *q) : tensor;
+  }
+
+  // Channels that quantization scaled or moved, back in the source's units.
+  static Tensor as_the_source_has(const Provenance::Layer& layer, const Tensor& tensor) {
+    const std::size_t wide = tensor.sizes().empty() ? 1 : static_cast<std::size_t>(tensor.sizes().back());
+    const bool scaled = layer.factors.size() == wide, moved = layer.offsets.size() == wide;
+    if ((!scaled && !moved) || tensor.dtype() != DType::float32) return tensor;
+    std::vector<float> values = tensor.to_floats();
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (scaled) values[i] *= layer.factors[i % wide];
+      if (moved) values[i] += layer.offsets[i % wide];
+    }
+    return Tensor::from(values, tensor.sizes());
   }
 
   // Somebody else's file: what each operator makes, under the tensor's own name.

@@ -22,6 +22,7 @@ struct Provenance {
     int tensor;        // its index in the file
     std::string name;  // the source's value
     std::vector<int> order;
+    std::vector<float> factors = {}, offsets = {};  // by channel, the file's last axis: the source's value is factors · this + offsets
   };
   std::vector<Layer> layers;  // in execution order
 };

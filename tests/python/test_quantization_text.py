@@ -58,7 +58,7 @@ def without_source(file):
 @pytest.mark.parametrize(
     "options",
     [(), ("--precision", "int16x8"), ("--integer-borders",), ("--equalize",), ("--io", "nchw"), ("--rounding", "nearest"),
-     ("--accuracy-target", "sqnr >= 45 dB"), ("--accuracy-target", "sqnr >= 45 dB", "--islands", "int16")],
+     ("--accuracy-target", "sqnr >= 52 dB"), ("--accuracy-target", "sqnr >= 52 dB", "--islands", "int16")],
     ids=["int8", "int16x8", "integer-borders", "equalized", "nchw", "nearest", "islands", "int16-islands"],
 )  # fmt: skip
 def test_text_and_data_give_the_same_file(run, made, tmp_path, options):

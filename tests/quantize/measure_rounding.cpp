@@ -147,12 +147,13 @@ ordered_json measure_model(const ConvertOptions& options) {
   const Samples all = calibration_samples(source, graph, options, diagnostics);
   diagnostics.throw_if_errors();
   const Loader load = litert_loader();
-  const Statistics statistics = calibrate(graph, all, load, options.threads, 64, {}, diagnostics);
-  Plan plan = make_plan(graph, statistics, {}, diagnostics);
+  const std::vector<std::size_t> typical = typical_samples(all, 64, options.threads, {});
+  const std::vector<Histogram> tensors = calibrate(graph, all, load, options.threads, {}, diagnostics);
+  Plan plan = make_plan(graph, tensors, {}, diagnostics);
   diagnostics.throw_if_errors();
   quantize_weights(graph, plan);
   Quantized quantized = apply_plan(graph, plan, {});
-  const Samples samples{statistics.typical.size(), [&](std::size_t i) { return all.load(statistics.typical[i]); }};
+  const Samples samples{typical.size(), [&](std::size_t i) { return all.load(typical[i]); }};
   StepRun run(quantized.graph, samples, load, options.threads);
 
   std::vector<Method> methods = all_methods();

@@ -31,12 +31,12 @@ struct Planned {
     return id;
   }
   Plan plan() {
-    Statistics statistics{std::vector<Histogram>(g.graph.tensors.size()), {}};
+    std::vector<Histogram> tensors(g.graph.tensors.size());
     for (const auto& [id, range] : ranges) {
       const std::vector<float> ends = {range.low, range.high};
-      statistics.tensors[static_cast<std::size_t>(id)].add(ends);
+      tensors[static_cast<std::size_t>(id)].add(ends);
     }
-    Plan out = make_plan(g.graph, statistics, options, diagnostics);
+    Plan out = make_plan(g.graph, tensors, options, diagnostics);
     if (!diagnostics.has_errors()) quantize_weights(g.graph, out);
     return out;
   }

@@ -1,7 +1,7 @@
 // E|(W' - W)(x - E x)|² of a model's layers after rounding by GPTQ and AdaRound, relative to nearest rounding, at 4 and 8 bits, for
 // bench/rounding.py: MODEL DATA COUNT WEIGHTS, or `synthetic`; JSON on standard output.
-// x are the windows that each layer sees in LiteRT in the int8 network whose weights before it are rounded to nearest. Three quarters of
-// the images make the moments that the methods see ("held_in"); the last quarter is judged too ("held_out").
+// x are the windows that each layer sees in LiteRT in the int8 network whose weights before it are rounded to nearest. Four fifths of
+// the images make the moments that the methods see ("held_in"); the last fifth is judged too ("held_out").
 #include "cli/calibration.h"
 #include "ops/all_ops.h"
 #include "quantize/patches.h"
@@ -147,7 +147,7 @@ ordered_json measure_model(const ConvertOptions& options) {
   const Samples all = calibration_samples(source, graph, options, diagnostics);
   diagnostics.throw_if_errors();
   const Loader load = litert_loader();
-  const std::vector<std::size_t> typical = typical_samples(all, 64, options.threads, {});
+  const std::vector<std::size_t> typical = typical_samples(all, 200, options.threads, {});
   const std::vector<Histogram> tensors = calibrate(graph, all, load, options.threads, {}, diagnostics);
   Plan plan = make_plan(graph, tensors, {}, diagnostics);
   diagnostics.throw_if_errors();
@@ -167,7 +167,7 @@ ordered_json measure_model(const ConvertOptions& options) {
       const Grid grid = plan.grids.at({node.inputs[0], DType::int8}).grid;
       const bool depthwise = node.builtin == "DEPTHWISE_CONV_2D";
       const std::int64_t depth = windows->patch() / (depthwise ? windows->channels : 1);
-      const std::int64_t wanted = std::max<std::int64_t>(4096, 6 * depth) / static_cast<std::int64_t>(samples.count) + 1;
+      const std::int64_t wanted = std::max<std::int64_t>(4096, 8 * depth) / static_cast<std::int64_t>(samples.count) + 1;
       std::vector<std::vector<float>> rows(samples.count);
       run.each(quantized.graph.nodes[q].inputs[0], [&](const Tensor& value, std::size_t i) {
         const auto which = sampled_windows(*windows, wanted, i);
@@ -176,7 +176,7 @@ ordered_json measure_model(const ConvertOptions& options) {
       });
       std::vector<float> in, out;
       for (std::size_t i = 0; i < rows.size(); ++i) {
-        std::vector<float>& part = 4 * i < 3 * rows.size() ? in : out;
+        std::vector<float>& part = 5 * i < 4 * rows.size() ? in : out;
         part.insert(part.end(), rows[i].begin(), rows[i].end());
       }
       const std::vector<Group> groups = groups_of(graph, node, *windows, in, out);

@@ -30,7 +30,8 @@ const Framework& framework_of(const std::string& name) {
         .next = "give --to " + join(names, " or --to ")});
 }
 
-// The text with its graph: an imported graph is outlined first.
+}  // namespace
+
 Graph with_text(LoadedSource& source) {
   if (source.model) return source.graph;
   source.model = outline(source.graph, all_ops());
@@ -42,8 +43,6 @@ Graph with_text(LoadedSource& source) {
   diagnostics.throw_if_errors();
   return graph;
 }
-
-}  // namespace
 
 source::SourceCode source_code(LoadedSource& source, const std::string& name, const source::SourceOptions& options) {
   const Framework& framework = framework_of(name);

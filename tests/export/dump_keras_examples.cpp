@@ -22,7 +22,7 @@ class Dump {
   ordered_json example(const Example& e) {
     ordered_json entry{{"example", e.text}, {"inputs", ordered_json::array()}, {"outputs", ordered_json::array()}};
     Diagnostics diagnostics;
-    const LoweredKeras lowered = lower_to_keras(e.graph, all_ops(), Io::nhwc, diagnostics);
+    const LoweredKeras lowered = lower_to_keras(e.graph, all_ops(), {}, diagnostics);
     if (diagnostics.has_errors()) {
       entry["refused"] = diagnostics.all().front().message;
       return entry;

@@ -20,6 +20,7 @@ void verify_code(const Graph& graph, const fs::path& file, const ConvertOptions&
   try {
     const auto reference = evaluator_side(graph, all_ops(), "the source", [&](int done, int total) { stages.progress(done, total); });
     const auto written = python_side(file, reference->inputs(), reference->outputs(), options.threads);
+    result.runtime = written->what().substr(written->what().find(" in ") + 4);
     const double tolerance = options.tolerance.value_or(tolerance_of("float32"));
     result.verified = verify_sides(*reference, *written, seeded_inputs(reference->inputs(), 0), tolerance, false);
   } catch (const Failure& failure) {

@@ -11,21 +11,20 @@
 
 namespace wherry::source {
 
-namespace {
-
-std::vector<Type> types_of_call(const OpTypes& t) {
-  std::vector<Type> types;
-  for (const std::string& word : std::get<Strings>(t.node.attr("types"))) types.push_back(*parse_type(word));
-  return types;
-}
-
-// At a block's border images lie channels last, everything else as the source has it.
 std::vector<int> border_order(const Type& type) {
   const int rank = static_cast<int>(type.shape.size());
   if (rank == 4 && is_float(type.dtype)) return LayoutLowering::channels_last_order(rank);
   std::vector<int> order(static_cast<std::size_t>(rank));
   for (int i = 0; i < rank; ++i) order[static_cast<std::size_t>(i)] = i;
   return order;
+}
+
+namespace {
+
+std::vector<Type> types_of_call(const OpTypes& t) {
+  std::vector<Type> types;
+  for (const std::string& word : std::get<Strings>(t.node.attr("types"))) types.push_back(*parse_type(word));
+  return types;
 }
 
 void lower_call(KerasLowering& k, const Node& node) {

@@ -328,7 +328,7 @@ LastUses::LastUses(const Scope& scope) : inputs(scope.inputs.size(), -1), steps(
 }
 
 std::string signature(const Scope& scope, const std::map<std::string, std::string>& input_names,
-                      const std::map<std::string, std::string>& param_names) {
+                      const std::map<std::string, std::string>& param_names, std::vector<int> (*order)(const Type&)) {
   if (scope.uses.empty()) return "";
   DimWords words(scope, param_names);
   const auto type_text = [&](const auto& type_in) {
@@ -339,6 +339,10 @@ std::string signature(const Scope& scope, const std::map<std::string, std::strin
     std::vector<std::string> dims;
     for (std::size_t axis = 0; axis < first.shape.size(); ++axis)
       dims.push_back(words.word([&](const Use& use) { return type_in(use).shape[axis]; }, axis, first.shape.size()));
+    if (order) {
+      const std::vector<std::string> source = dims;
+      for (std::size_t axis = 0; axis < dims.size(); ++axis) dims[static_cast<std::size_t>(order(first)[axis])] = source[axis];
+    }
     return fmt::format("{}[{}]", name(first.dtype), join(dims, ", "));
   };
   std::vector<std::string> takes, gives;

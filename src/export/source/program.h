@@ -84,7 +84,8 @@ struct LastUses {
 };
 
 // "x: float32[1, in, H, W] -> float32[1, out, H, W]": sizes that differ between uses are the parameter that says them, or a letter.
+// `order`: where a target has the axes; without it as the source.
 std::string signature(const Scope& scope, const std::map<std::string, std::string>& input_names,
-                      const std::map<std::string, std::string>& param_names);
+                      const std::map<std::string, std::string>& param_names, std::vector<int> (*order)(const Type&) = nullptr);
 
 }  // namespace wherry::source

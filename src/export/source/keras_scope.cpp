@@ -233,7 +233,16 @@ class KerasScope {
     return entry.value;
   }
 
+  // Whether a repetition is one that this use runs; where `when` leaves all of them out, those that others run stand in the code.
+  bool is_run(const StepItems& items) const {
+    if (items.repeat < 0 || items.results.contains(use_)) return true;
+    const std::vector<std::size_t> all = repetitions(items.step);
+    return std::none_of(all.begin(), all.end(), [&](std::size_t s) { return steps_[s].results.contains(use_); });
+  }
+
   bool left_out(const StepItems& items, const Item& item, const std::string& layer, const KerasEntry& entry) const {
+    const auto* plain = std::get_if<Attr>(&entry.value);
+    if (entry.name == "keepdims" && plain && *plain == Attr(false)) return true;
     if (!entry.fallback || open(items, item, layer, entry)) return false;
     const auto* attr = std::get_if<Attr>(&settled(item, layer, entry));
     bool all_either = entry.either;
@@ -270,8 +279,9 @@ class KerasScope {
     const Step& step = *step_of(items);
     if (step.inputs.size() != 1 || step.list) return false;
     return std::all_of(items.items.begin(), items.items.end(), [&](const Item& item) {
-      const Seen& seen = item.seen.begin()->second;
-      return !exists(items, item) || (is_layer(*seen.node) && seen.operands.size() == 1 && seen.node->outputs.size() == 1);
+      if (!exists(items, item)) return true;
+      const Seen& seen = seen_of(item, written_classes(items, item)[0]->layer);
+      return is_layer(*seen.node) && seen.operands.size() == 1 && seen.node->outputs.size() == 1;
     });
   }
 
@@ -329,8 +339,9 @@ class KerasScope {
   void write_attribute(PythonText& out, Conditioned& pending, std::size_t s, std::size_t i, std::string condition) {
     const StepItems& items = steps_[s];
     const Item& item = items.items[i];
-    if (!exists(items, item) || !is_layer(*item.seen.begin()->second.node) || !shared_attribute(s, i).empty()) return;
+    if (!exists(items, item)) return;
     const std::vector<const KerasNode*> all = written_classes(items, item);
+    if (!is_layer(*all[0]) || !shared_attribute(s, i).empty()) return;
     const std::string attribute = "self." + attributes_[s][i];
     const auto made = [&](const KerasNode* node) {
       return constructor(s, i, *seen_of(item, node->layer).node, python_string(layer_names_[s][i]));
@@ -379,7 +390,7 @@ class KerasScope {
     Conditioned pending;
     for (std::size_t s = 0; s < steps_.size(); ++s) {
       const Step* step = step_of(steps_[s]);
-      if (!step) continue;
+      if (!step || !is_run(steps_[s])) continue;
       if (step->layer->repeat) flush(out, pending);
       if (step->layer->repeat && is_loop(steps_[s].step)) {
         if (steps_[s].repeat == 0) write_loop_attribute(out, s);
@@ -399,7 +410,7 @@ class KerasScope {
   }
   bool has_layers(const StepItems& items) const {
     return std::any_of(items.items.begin(), items.items.end(),
-                       [&](const Item& item) { return exists(items, item) && is_layer(*item.seen.begin()->second.node); });
+                       [&](const Item& item) { return exists(items, item) && is_layer(*written_classes(items, item)[0]); });
   }
 
   // ---- weights ------------------------------------------------------------------------------------------------------
@@ -535,6 +546,7 @@ class KerasScope {
     std::set<std::string> made;
     for (const std::size_t s : repetitions(step)) {
       const StepItems& items = steps_[s];
+      if (!is_run(items)) continue;
       if (items.items.size() != 1 || !exists(items, items.items[0]) || !shared_attribute(s, 0).empty()) return false;
       const Item& item = items.items[0];
       const std::vector<const KerasNode*> all = written_classes(items, item);
@@ -758,6 +770,7 @@ class KerasScope {
   void write_step(PythonText& out, std::size_t s) {
     const StepItems& items = steps_[s];
     const Step* step = step_of(items);
+    if (!is_run(items)) return;
     if (step && step->layer->repeat && is_loop(items.step)) {
       if (items.repeat == 0) write_loop(out, s);
       return;

@@ -60,20 +60,21 @@ def _variables(layer: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     yield from ((path, layer, variable) for variable in layer.weights if id(variable) not in within)
     for sub in inner:
         name = sub.name.replace("-", ".")
-        yield from _variables(sub, f"{path}.{name}" if path else name)
+        whole = not path or hasattr(layer, "layers")  # in nested models names are whole paths, within a layer they are not
+        yield from _variables(sub, name if whole else f"{path}.{name}")
 
 
 def _as_source(layer: Any, name: str, array: np.ndarray) -> tuple[str, np.ndarray]:
     """PyTorch's name of a layer's variable and its numbers in PyTorch's order: channels before places, out before in."""
     kind = type(layer).__name__
+    if any(layer._flatten_layers(include_self=False, recursive=False)):
+        return name.replace("-", "."), array  # of a block's own
     if kind in ("BatchNormalization", "LayerNormalization", "GroupNormalization"):
         return BATCH_NORM[name], array
     if kind in ("PReLU", "Embedding"):
         return "weight", array.reshape(-1) if kind == "PReLU" else array
     if name == "bias":
         return "bias", array
-    if name != "kernel" and not type(layer).__module__.startswith("keras."):
-        return name.replace("-", "."), array  # of a block's own
     if name != "kernel":
         raise WherryError(f"layer '{layer.name}' ({kind}) has a weight '{name}' that no operator of Wherry's has")
     places = tuple(range(array.ndim - 2))

@@ -7,6 +7,18 @@
 
 namespace wherry {
 
+namespace {
+
+// On PyTorch Keras keeps a model's variables by their layers' names: these must differ between blocks too.
+void name_fully(KerasGraph& graph, const std::string& path) {
+  if (path.empty()) return;
+  for (KerasNode& node : graph.nodes) node.name = keras_name(path) + "-" + node.name;
+  for (KerasTensor& tensor : graph.tensors)
+    if (tensor.node >= 0) tensor.name = graph.nodes[static_cast<std::size_t>(tensor.node)].name;
+}
+
+}  // namespace
+
 std::vector<std::vector<LoweredKeras>> lower_blocks(const source::Program& program, const KerasOptions& options, Diagnostics& diagnostics) {
   lower_to_keras(program.graph, all_ops(), options, diagnostics);  // as a whole: what is refused has its path in the model
   std::vector<std::vector<LoweredKeras>> lowered;
@@ -28,9 +40,10 @@ LoweredKeras lower_to_nested_keras(const source::Program& program, const KerasOp
     all.batch_open = false;  // one part knows its batch, so do those around it
     parts = lower_blocks(program, all, diagnostics);
   }
-  for (auto& uses : parts)
-    for (LoweredKeras& part : uses)
-      for (KerasNode& node : part.graph.nodes) {
+  for (std::size_t scope = 0; scope < parts.size(); ++scope)
+    for (std::size_t use = 0; use < parts[scope].size(); ++use) {
+      name_fully(parts[scope][use].graph, program.scopes[scope].uses[use].path);
+      for (KerasNode& node : parts[scope][use].graph.nodes) {
         if (!node.is_block()) continue;
         const auto number = [&](std::size_t entry) {
           return static_cast<std::size_t>(std::get<std::int64_t>(std::get<Attr>(node.config[entry].value)));
@@ -38,6 +51,7 @@ LoweredKeras lower_to_nested_keras(const source::Program& program, const KerasOp
         node.inner = std::make_shared<const KerasGraph>(parts[number(0)][number(1)].graph);
         node.config.clear();
       }
+    }
   return std::move(parts.back().front());
 }
 

@@ -77,8 +77,9 @@ std::string tail(const KerasContext& context, const SourceOptions& options) {
   out.statement(fmt::format("model({})", symbolic_inputs(context.program.body().uses.front())));
   out.open("for variable in model.weights:");
   out.statement("*layer, name = variable.path.split(f\"{model.name}/\", 1)[1].split(\"/\")");
-  out.statement("array = arrays[keys[\"-\".join([*layer, NAMES.get(name, name)])]]");
-  out.open("if name == \"kernel\":");
+  out.statement("key = keys.get(\"-\".join([*layer, name]))");
+  out.statement("array = arrays[key or keys[\"-\".join([*layer, NAMES[name]])]]");
+  out.open("if name == \"kernel\" and key is None:");
   out.statement("array = np.moveaxis(array, (0, 1), (-1, -2))");
   out.close();
   out.statement("variable.assign(array.reshape(variable.shape))");

@@ -84,6 +84,8 @@ bool is_operation_node(const KerasNode& node) { return node.layer.starts_with("o
 bool is_function(const KerasNode& node) { return definition_of(node).starts_with("def "); }
 bool is_layer(const KerasNode& node) { return !is_operation_node(node) && !is_function(node); }
 
+bool acts_in_training(const KerasNode& node) { return node.layer == "BatchNormalization" || node.layer == "Dropout"; }
+
 std::string operation_text(const KerasGraph& graph, const KerasNode& node, const std::vector<std::string>& operands,
                            const EntryText& entry) {
   const std::string word(tail(node.layer));

@@ -12,6 +12,7 @@ namespace wherry::source {
 bool is_operation_node(const KerasNode& node);  // of keras.ops
 bool is_function(const KerasNode& node);        // one that the file defines
 bool is_layer(const KerasNode& node);           // something that an object keeps
+bool acts_in_training(const KerasNode& node);   // a layer that does something else in training
 
 // `operands`: the texts of the tensors that it takes, in order. `entry` says an entry of the configuration.
 using EntryText = std::function<std::string(const KerasEntry&)>;

@@ -75,7 +75,7 @@ class KerasScope {
         params_(context.params[index]),
         name_(std::move(name)),
         steps_(items_of(context.program, index, graphs_)) {
-    for (const char* word : {"layers", "ops", "inputs", "layer"}) names_.reserve(word);
+    for (const char* word : {"layers", "ops", "inputs", "layer", "training"}) names_.reserve(word);
     for (const auto& [param, python] : params_) names_.reserve(python);
     variables_ = name_variables(scope_, names_);
     alias_.assign(scope_.steps.size(), std::nullopt);
@@ -83,6 +83,14 @@ class KerasScope {
       if (!scope_.steps[i].on && !scope_.steps[i].layer->repeat) alias_[i] = scope_.steps[i].handed_on;
     name_attributes();
     name_weights();
+  }
+
+  // Whether some layer of it does something else in training, as the use that was written last has it.
+  bool trains() const {
+    return std::any_of(steps_.begin(), steps_.end(), [&](const StepItems& items) {
+      return is_run(items) &&
+             std::any_of(items.items.begin(), items.items.end(), [&](const Item& item) { return trains_item(items, item); });
+    });
   }
 
   // As this use would write it.
@@ -439,6 +447,8 @@ class KerasScope {
   }
 
   void refuse(const std::string& place, const std::string& message, const std::string& next) const {
+    for (const Diagnostic& d : context_.diagnostics.all())  // each use would say it again
+      if (d.message == message && d.at == place) return;
     context_.diagnostics.add({.code = "E202", .message = message, .at = place, .next = next});
   }
 
@@ -720,13 +730,24 @@ class KerasScope {
       for (const Ref& ref : step_of(step.items)->inputs)
         all.push_back(ref.kind == Ref::absent || next >= given.size() ? "None" : given[next++]);
       while (!all.empty() && all.back() == "None") all.pop_back();
-      return fmt::format("self.{}({})", attributes_[step.index][index], join(all, ", "));
+      return fmt::format("self.{}({}{})", attributes_[step.index][index], join(all, ", "), training(step.items, item));
     }
     const std::string shared = shared_attribute(step.index, index);
     const bool list = std::holds_alternative<std::vector<KerasRef>>(node.args.at(0));
-    return fmt::format("self.{}({}{}{})", shared.empty() ? attributes_[step.index][index] : shared, list ? "[" : "", join(given, ", "),
-                       list ? "]" : "");
+    return fmt::format("self.{}({}{}{}{})", shared.empty() ? attributes_[step.index][index] : shared, list ? "[" : "", join(given, ", "),
+                       list ? "]" : "", training(step.items, item));
   }
+
+  // Keras hands `training` on by itself on some backends only.
+  bool trains_item(const StepItems& items, const Item& item) const {
+    if (!exists(items, item)) return false;
+    const std::vector<const KerasNode*> all = written_classes(items, item);
+    return std::any_of(all.begin(), all.end(), [&](const KerasNode* node) {
+      if (!node->is_block()) return acts_in_training(*node);
+      return context_.training.contains(context_.classes[at(step_of(items)->block)][use_of_block(*seen_of(item, node->layer).node)]);
+    });
+  }
+  std::string training(const StepItems& items, const Item& item) const { return trains_item(items, item) ? ", training=training" : ""; }
 
   PythonText write_call() {
     PythonText out;
@@ -737,6 +758,7 @@ class KerasScope {
       parts.emplace_back("inputs");
     else
       parts.insert(parts.end(), variables_.inputs.begin(), variables_.inputs.end());
+    if (trains()) parts.emplace_back("training=None");
     out.open(fmt::format("def call({}):", join(parts, ", ")));
     if (list) out.statement(fmt::format("{} = inputs", join(variables_.inputs, ", ")));
     for (std::size_t s = 0; s < steps_.size(); ++s) write_step(out, s);
@@ -842,7 +864,7 @@ class KerasScope {
     const bool taken = takes_one_of(items.step);
     if (taken) out.statement(fmt::format("{}_all = []", result));
     out.open(fmt::format("for layer in self.{}:", loop_attribute(step)));
-    out.statement(fmt::format("{} = layer({})", result, join(given, ", ")));
+    out.statement(fmt::format("{} = layer({}{})", result, join(given, ", "), training(items, item)));
     if (taken) out.statement(fmt::format("{}_all.append({})", result, result));
     out.close();
   }
@@ -900,6 +922,7 @@ std::vector<std::string> keras_scope(KerasContext& context, std::size_t index) {
     if (it == texts.end()) {
       texts.push_back(text);
       names.push_back(context.module_names.unique(wanted));
+      if (writer.trains()) context.training.insert(names.back());
     }
     classes[use] = names[number];
   }

@@ -18,6 +18,7 @@ struct KerasContext {
   Names module_names = {};                                       // of the file
   std::vector<std::vector<std::string>> classes = {};            // by scope and use
   std::vector<std::map<std::string, std::string>> params = {};   // by scope: text's name → Python's
+  std::set<std::string, std::less<>> training = {};              // classes whose call takes whether it trains
   std::vector<std::string> definitions = {};                     // that the classes call
   bool underscores = false;                                      // some layer's name begins with one in the text, not in Keras
 };

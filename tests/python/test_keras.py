@@ -195,6 +195,19 @@ def test_compare_runs_every_target_that_is_there(run, small):
         assert rows["keras:tensorflow"]["relative_error"] < 3e-5 and rows["keras:tensorflow"]["agreement_top1"] == 1
 
 
+@needs_keras
+def test_compare_fits_a_terminal_and_names_what_installs_the_missing(run, small, without):
+    """Whatever is missing: no row is wider than 80 columns, and each that was not run has its command."""
+    done = run("compare", small, "--seed", 1, env=without("torch", "jax", "onnxruntime"))
+    assert done.code == 0 and max(map(len, done.out.splitlines())) <= 80, done.out
+    told = " ".join(done.out.split())
+    for extra, times in (("torch", 2), ("jax", 2), ("onnx", 1)):
+        assert told.count(f"pip install 'wherry[{extra}]'") == times, done.out
+    rows = {row["target"]: row for row in run("compare", small, "--seed", 1, "--json", env=without("keras")).json["targets"]}
+    assert [name for name, row in rows.items() if "not_run" in row] == [name for name in rows if name.startswith("keras:")]
+    assert all("pip install 'wherry[keras]'" in row["next"] for row in rows.values() if "not_run" in row)
+
+
 def test_compare_says_what_it_does_not_run(run, small):
     done = run("compare", small, "--seed", 1, "--targets", "keras:jax", env={"WHERRY_PYTHON": "/nowhere/python"})
     assert done.code == 0 and "not run: E706" in done.out

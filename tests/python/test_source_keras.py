@@ -149,6 +149,12 @@ def test_verify_runs_the_code_layer_by_layer(run, tmp_path):
     assert bad.code == 3 and bad.json["first_mismatch"] == "layer1.0.relu1"
 
 
+def test_an_open_batch_is_run_with_one_image(run, tmp_path):
+    (tmp_path / "m.yaml").write_text(MIXED.replace("float32[1, 3, 16", "float32[batch, 3, 16"))
+    made = run("convert", tmp_path / "m.yaml", "--seed", 1, "--to", "keras", "-o", tmp_path / "m.py", "--json", env=PYTHON)
+    assert made.code == 0 and made.json["verified"] and made.json["relative_error"] < 3e-5, made.err
+
+
 def test_code_runs_where_wherry_is_not(folder, tmp_path):
     """With keras and safetensors alone, the file and the weights beside it; a copy that Keras saves loads again."""
     script = (

@@ -1,27 +1,40 @@
-"""All targets of one model on the same images: agreement on top-1, largest error, signal to noise.
+"""All targets of one text on the same photographs: agreement on top-1, largest error, signal to noise, cosine.
 
-    python bench/frameworks.py [--models fbnet_a,…] [--targets PyTorch,JAX] [--count 500]
+    python bench/frameworks.py [--models fbnet_a,…] [--targets PyTorch,JAX] [--count 500] [--evaluator-count 500]
 
-A target is a function from a model (wherry.Model) and a folder for files to a function from images to outputs; `TARGETS` lists
-them. The first is what the others are compared with, on every image; Wherry's reference evaluator on the first eight.
-FBNet-A and B are the archives of ../shared/data (or $WHERRY_DATA) with their weights; the others are models/*.yaml, with the weights
-that --weights NAME=FILE gives or seeded ones.
+A target is a function from a model (wherry.Model) and a folder for files to a function from images to outputs; `TARGETS` lists them.
+The first is what the others are compared with: the module of to_torch(), in float32. Models and photographs are those of
+bench/trained.py; each model's images are prepared as its text says. A row's error is the largest over all images and classes, of
+the largest output in absolute value over all images.
 """
 
 import argparse
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 import numpy as np
 import wherry
+from trained import MODELS, images, load, photographs
 
-ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("WHERRY_DATA", ROOT.parent / "shared" / "data"))
-MODELS = ["fbnet_a", "fbnet_b", "fbnet_c", "efficientnet_lite0", "mobilenet_v2", "resnet18"]
+BATCH = 20  # of Keras; the other targets take the batch of one that the text says
 Run = Callable[[np.ndarray], np.ndarray]
+EVALUATOR = "reference evaluator"
+
+
+def one_by_one(run: Run) -> Run:
+    return lambda batch: np.concatenate([run(image[None]) for image in batch])
+
+
+def channels_last(batch: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.moveaxis(batch, 1, -1))
 
 
 def pytorch(model: wherry.Model, folder: Path) -> Run:
@@ -29,11 +42,11 @@ def pytorch(model: wherry.Model, folder: Path) -> Run:
 
     module = model.to_torch()
 
-    def run(images: np.ndarray) -> np.ndarray:
+    def run(batch: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return module(torch.from_numpy(images)).numpy()
+            return module(torch.from_numpy(batch)).numpy()
 
-    return run
+    return one_by_one(run)
 
 
 def jax(model: wherry.Model, folder: Path) -> Run:
@@ -41,68 +54,76 @@ def jax(model: wherry.Model, folder: Path) -> Run:
 
     apply, params = model.to_jax()
     compiled = jax.jit(apply)
-    return lambda images: np.asarray(compiled(params, images))
+    return one_by_one(lambda image: np.asarray(compiled(params, image)))
 
 
-TARGETS: dict[str, Callable[[wherry.Model, Path], Run]] = {"PyTorch": pytorch, "JAX": jax}
+def onnx(model: wherry.Model, folder: Path) -> Run:
+    import onnxruntime
+
+    model.convert(folder / "model.onnx", verify=False)
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    return one_by_one(lambda image: session.run(None, {session.get_inputs()[0].name: image})[0])
 
 
-def images(count: int, size: int = 224) -> np.ndarray:
-    """Photographs as ImageNet's classifiers take them: the shorter side 256, the middle 224, normalised."""
-    from PIL import Image
-
-    mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
-    batch = []
-    for file in sorted((DATA / "images").iterdir())[:count]:
-        with Image.open(file) as image:
-            image = image.convert("RGB")
-            scale = 256 / min(image.size)
-            image = image.resize([round(side * scale) for side in image.size], Image.Resampling.BILINEAR)
-            left, top = (image.width - size) // 2, (image.height - size) // 2
-            pixels = np.asarray(image.crop((left, top, left + size, top + size)), np.float32) / 255
-            batch.append(((pixels - mean) / std).transpose(2, 0, 1))
-    return np.ascontiguousarray(np.stack(batch), dtype=np.float32)
+def litert(model: wherry.Model, folder: Path) -> Run:
+    model.convert(folder / "model.tflite", verify=False)
+    file = wherry.TfliteModel(folder / "model.tflite", threads=2)
+    return one_by_one(lambda image: file.run([channels_last(image)])[0])
 
 
-def load(name: str, weights: dict[str, str]) -> wherry.Model:
-    if (DATA / f"{name}.pt2").exists():
-        return wherry.load(DATA / f"{name}.pt2")
-    given = {"weights": weights[name]} if name in weights else {"seed": 0}
-    return wherry.load(ROOT / "models" / f"{name}.yaml", **given)
+def keras(backend: str, form: str) -> Callable[[wherry.Model, Path], Run]:
+    """An archive or source code in a process of its own: Keras takes one backend a process."""
+
+    def target(model: wherry.Model, folder: Path) -> Run:
+        file = folder / ("model.keras" if form == "archive" else "network.py")
+        model.convert(file, verify=False, **({"to": "keras"} if form == "source" else {}))
+
+        def run(batch: np.ndarray) -> np.ndarray:
+            np.save(folder / "images.npy", channels_last(batch))
+            command = [sys.executable, __file__, "--in-keras", file]
+            subprocess.run(command, check=True, env={**os.environ, "KERAS_BACKEND": backend}, stderr=subprocess.DEVNULL)
+            return np.load(folder / "outputs.npy")
+
+        return run
+
+    return target
 
 
-def outputs_of(run: Run, batch: np.ndarray) -> np.ndarray:
-    return np.concatenate([run(image[None]) for image in batch])  # one by one: the texts' batch is 1
+def in_keras(file: Path) -> None:
+    import keras
+
+    if file.suffix == ".keras":
+        model = keras.saving.load_model(file, compile=False)
+    else:
+        sys.path.insert(0, str(file.parent))
+        module = __import__(file.stem)
+        model = module.load_weights(getattr(module, module.__all__[0])(), file.with_suffix(".safetensors"))
+    found = model.predict(np.load(file.parent / "images.npy"), batch_size=BATCH, verbose=0)
+    np.save(file.parent / "outputs.npy", found)
 
 
-def row(name: str, target: str, found: np.ndarray, expected: np.ndarray, seconds: float) -> dict[str, object]:
-    difference = found.astype(np.float64) - expected
-    return {
-        "model": name,
-        "target": target,
-        "images": len(found),
-        "top1_agreement": float((found.argmax(1) == expected.argmax(1)).mean()),
-        "max_error": float(np.abs(difference).max() / np.abs(expected).max()),
-        "sqnr_db": float(10 * np.log10(np.square(expected, dtype=np.float64).sum() / max(np.square(difference).sum(), 1e-300))),
-        "seconds": seconds,
-    }
+TARGETS: dict[str, Callable[[wherry.Model, Path], Run]] = {
+    "PyTorch": pytorch,
+    EVALUATOR: lambda model, folder: one_by_one(lambda image: model.run([image])[0]),
+    "Keras archive on TensorFlow": keras("tensorflow", "archive"),
+    "Keras archive on JAX": keras("jax", "archive"),
+    "Keras archive on PyTorch": keras("torch", "archive"),
+    "Keras source on TensorFlow": keras("tensorflow", "source"),
+    "ONNX Runtime": onnx,
+    "JAX": jax,
+    "LiteRT float32": litert,
+}
 
 
-def measure(name: str, targets: list[str], batch: np.ndarray, weights: dict[str, str]) -> list[dict[str, object]]:
-    rows, expected = [], None
-    model = load(name, weights)
-    with tempfile.TemporaryDirectory() as folder:
-        for target in targets:
-            begin = time.perf_counter()
-            found = outputs_of(TARGETS[target](model, Path(folder)), batch)
-            seconds = time.perf_counter() - begin
-            if expected is None:
-                expected = found
-                reference = np.concatenate([model.run([image[None]])[0] for image in batch[:8]])
-                rows.append(row(name, "reference evaluator", reference, expected[:8], 0))
-            else:
-                rows.append(row(name, target, found, expected, seconds))
-    return rows
+def row(name: str, target: str, found: np.ndarray, expected: np.ndarray, seconds: float) -> str:
+    theirs, ours = expected.astype(np.float64), found.astype(np.float64)
+    noise = max(float(np.square(ours - theirs).sum()), 1e-300)
+    agreement = float((ours.argmax(1) == theirs.argmax(1)).mean())
+    error = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+    sqnr = 10 * np.log10(float(np.square(theirs).sum()) / noise)
+    cosine = float((ours * theirs).sum() / np.sqrt(np.square(ours).sum() * np.square(theirs).sum()))
+    verdict = "" if agreement == 1 and error <= 3e-5 else " **misses**"
+    return f"| {name} | {target} | {len(ours)} | {agreement:.2%} | {error:.1e}{verdict} | {sqnr:.0f} | {1 - cosine:.0e} | {seconds:.0f} |"
 
 
 def main() -> None:
@@ -110,18 +131,24 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--targets", default=",".join(TARGETS), help="the first is what the others are compared with")
     parser.add_argument("--count", type=int, default=500)
-    parser.add_argument("--weights", action="append", default=[], metavar="NAME=FILE")
+    parser.add_argument("--evaluator-count", type=int, default=500, help="of these, for Wherry's reference evaluator")
+    parser.add_argument("--in-keras", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    batch = images(given.count)
-    targets = given.targets.split(",")
-    print(f"| model | target (against {targets[0]}) | images | same top-1 | max error, of max | SQNR dB |")
-    print("|---|---|---|---|---|---|")
+    if given.in_keras:
+        return in_keras(given.in_keras)
+    first, *others = given.targets.split(",")
+    print(f"| model | target (against {first}) | images | same top-1 | max error, of max | SQNR dB | 1 - cosine | s |")
+    print("|---|---|---|---|---|---|---|---|")
     for name in given.models.split(","):
-        for r in measure(name, targets, batch, dict(pair.split("=", 1) for pair in given.weights)):
-            print(
-                f"| {r['model']} | {r['target']} | {r['images']} | {r['top1_agreement']:.2%} | {r['max_error']:.1e} | {r['sqnr_db']:.0f} |",
-                flush=True,
-            )
+        model = load(name)
+        batch = images(model, photographs()[: given.count])
+        with tempfile.TemporaryDirectory() as folder:
+            expected = TARGETS[first](model, Path(folder))(batch)
+            for target in others:
+                part = batch[: given.evaluator_count] if target == EVALUATOR else batch
+                begin = time.perf_counter()
+                found = TARGETS[target](model, Path(folder))(part)
+                print(row(name, target, found, expected[: len(found)], time.perf_counter() - begin), flush=True)
 
 
 if __name__ == "__main__":

@@ -52,12 +52,13 @@ def convert(
     weights: str | PathLike | None = None,
     seed: int | None = None,
     dims: Mapping[str, int] | None = None,
+    nested: bool = False,
 ) -> Conversion:
     """Converts a model and verifies the result.
 
     source: a .pt2 archive or a text as a path; or a torch.nn.Module in eval mode, with `args` (and `kwargs`) as for calling it.
-    out: the file to write; its suffix names the target (.tflite, .yaml, .json, .py).
-    to: the framework of a .py: torch or jax.
+    out: the file to write; its suffix names the target (.tflite, .keras, .onnx, .yaml, .json, .py).
+    to: the framework of a .py: torch, keras, jax or nnx. nested: in a .keras each block is a model within the model.
     precision: float32, float16, dynamic, int8-weights or int4. io: nhwc or nchw, the layout of image inputs and outputs (.tflite: nhwc).
     tolerance: the largest error allowed, as a part of max|output| (float32: 1e-4, float16: 2e-2).
     weights, seed: for a text. dims: sizes for symbolic dimensions, {"batch": 1}.
@@ -68,7 +69,7 @@ def convert(
         raise WherryError("say where to write: wherry.convert(source, out='model.tflite')")
     options = {
         "precision": precision, "to": to, "io": io or "", "verify": verify, "tolerance": tolerance, "threads": threads,
-        "weights": str(weights or ""), "seed": seed, "dims": dict(dims or {}),
+        "weights": str(weights or ""), "seed": seed, "dims": dict(dims or {}), "nested": nested,
     }  # fmt: skip
     if isinstance(source, str | PathLike):
         return _convert_file(Path(source), Path(out), options)

@@ -1,7 +1,8 @@
 """Keras: a model as a live keras.Model, a live one as a model, and trained weights by the text's keys."""
 
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def to_keras(model: Any, *, nested: bool = False) -> Any:
     keras = keras_module()
     with tempfile.TemporaryDirectory(prefix="wherry-") as folder:
         file = Path(folder) / f"{model.name}.keras"
-        model.convert(file, verify=False, **({"nested": True} if nested else {}))
+        model.convert(file, verify=False, nested=nested)
         return keras.saving.load_model(file, compile=False)
 
 
@@ -34,31 +35,40 @@ def is_keras(source: Any) -> bool:
     return any(base.__module__.startswith("keras.") for base in type(source).__mro__)
 
 
-def arrays_by_key(model: Any) -> dict[str, np.ndarray]:
-    """The weights of a model that to_keras() or a .keras of Wherry's gave, by the keys of the text: "stem.conv.weight"."""
+def arrays_by_key(model: Any, known: Iterable[str] = ()) -> dict[str, np.ndarray]:
+    """The weights of a model that Wherry wrote, by the keys of the text: "stem.conv.weight".
+
+    known: the text's keys. They tell what layers' names do not: where '-' stands for '.', and whether a name began with '_'.
+    """
+    keys = {_as_layers_name_it(key): key for key in known}
     arrays = {}
-    for path, layer in _layers(model, ""):
-        for variable in layer.variables:
-            name = variable.name
-            if name == "seed_generator_state":
-                continue
-            key, array = _as_source(layer, name, np.asarray(variable.numpy() if hasattr(variable, "numpy") else variable))
-            arrays[f"{path}.{key}"] = np.ascontiguousarray(array)
+    for path, layer, variable in _variables(model, ""):
+        name, array = _as_source(layer, variable.name, np.asarray(variable.numpy() if hasattr(variable, "numpy") else variable))
+        key = f"{path}.{name}" if path else name
+        arrays[keys.get(_as_layers_name_it(key), key)] = np.ascontiguousarray(array)
     return arrays
 
 
-def _layers(model: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    for layer in model.layers:
-        path = prefix + layer.name.replace("-", ".")
-        if hasattr(layer, "layers"):
-            yield from _layers(layer, path + ".")
-        elif layer.variables:
-            yield path, layer
+def _as_layers_name_it(key: str) -> str:
+    return re.sub(r"(^|[.-])_+", r"\1", key).replace("-", ".")
+
+
+def _variables(layer: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """Each variable with its layer and the names along the way."""
+    inner = list(layer._flatten_layers(include_self=False, recursive=False))
+    within = {id(variable) for sub in inner for variable in sub.weights}
+    yield from ((path, layer, variable) for variable in layer.weights if id(variable) not in within)
+    for sub in inner:
+        name = sub.name.replace("-", ".")
+        whole = not path or hasattr(layer, "layers")  # in nested models names are whole paths, within a layer they are not
+        yield from _variables(sub, name if whole else f"{path}.{name}")
 
 
 def _as_source(layer: Any, name: str, array: np.ndarray) -> tuple[str, np.ndarray]:
     """PyTorch's name of a layer's variable and its numbers in PyTorch's order: channels before places, out before in."""
     kind = type(layer).__name__
+    if any(layer._flatten_layers(include_self=False, recursive=False)):
+        return name.replace("-", "."), array  # of a block's own
     if kind in ("BatchNormalization", "LayerNormalization", "GroupNormalization"):
         return BATCH_NORM[name], array
     if kind in ("PReLU", "Embedding"):

@@ -93,7 +93,7 @@ class Model:
 
     @translated
     def source(self, framework: str) -> tuple[str, str]:
-        """Source code for a framework ("torch", "jax"), and the name of the class or function that is the whole model."""
+        """Source code for a framework ("torch", "keras", "jax", "nnx"), and the name of the class or function that is the whole model."""
         return self._native.source(framework)
 
     def to_torch(self) -> Any:
@@ -110,7 +110,7 @@ class Model:
 
     @translated
     def update(self, weights: Any) -> "Model":
-        """Takes trained weights back, from a PyTorch module, a JAX tree or a map of arrays by key; the text stays as it is.
+        """Takes trained weights back, from a PyTorch module, a Keras model, a JAX tree or a map of arrays by key; the text stays as it is.
 
         What is missing, left over or of another shape is a WherryError that lists it, and nothing changes.
         """
@@ -122,17 +122,20 @@ class Model:
             text = Path(folder.name) / f"{self.name}.yaml"
             text.write_text(self.text(), encoding="utf-8")
         file = Path(folder.name) / f"{self.name}.safetensors"
-        _wherry.write_weights(file, arrays_of(weights))
+        _wherry.write_weights(file, arrays_of(weights, self._native.weights().keys()))
         options = self._options | {"weights": str(file), "seed": None}
         self._native = _wherry.Loaded(text, *options.values())
         self.file, self._options, self._folder = text, options, folder
         return self
 
-    def to_keras(self) -> Any:
-        """A keras.Model on the backend that Keras runs on, to call, train or save; its layers have the text's paths, '-' for '.'."""
+    def to_keras(self, *, nested: bool = False) -> Any:
+        """A keras.Model on the backend that Keras runs on, to call, train or save; its layers have the text's paths, '-' for '.'.
+
+        nested: each block of the text is a model within the model.
+        """
         from wherry._keras import to_keras
 
-        return to_keras(self)
+        return to_keras(self, nested=nested)
 
     def convert(self, out: str | PathLike, **options: Any) -> Any:
         """Writes `out`; see wherry.convert."""

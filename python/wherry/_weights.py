@@ -1,6 +1,6 @@
 """Weights by key, out of whatever holds them: a PyTorch module, a Keras model, a JAX or NNX tree, a map."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from wherry._keras import arrays_by_key, is_keras
 TRAINING_ONLY = "num_batches_tracked"  # PyTorch counts batches in it; no result depends on it
 
 
-def arrays_of(source: Any) -> dict[str, np.ndarray]:
-    """The weights by the keys that the text's own file has: "stem.conv.weight"."""
+def arrays_of(source: Any, known: Iterable[str] = ()) -> dict[str, np.ndarray]:
+    """The weights by the keys that the text's own file has: "stem.conv.weight". known: these keys, where the text is at hand."""
     if is_keras(source):
-        source = arrays_by_key(source)
+        source = arrays_by_key(source, known)
     elif hasattr(source, "state_dict"):
         source = source.state_dict()
     elif hasattr(source, "arrays_by_key"):

@@ -29,6 +29,7 @@ constexpr Target targets[] = {
     {"keras:tensorflow", ".keras", "tensorflow"},
     {"keras:jax", ".keras", "jax"},
     {"keras:torch", ".keras", "torch"},
+    {"keras:source", ".py", "", "keras"},
     {"torch", ".py", "", "torch"},
     {"jax", ".py", "", "jax"},
 };
@@ -42,7 +43,7 @@ struct CompareOptions {
 };
 
 struct Row {
-  std::string target, runtime, trouble;  // trouble: why it was not run
+  std::string target, runtime, trouble, next;  // trouble: why it was not run, and what to do about that
   Metrics metrics;
   std::size_t samples = 0, agreed = 0;
   bool classes = false;  // the first output is one row of scores
@@ -144,22 +145,47 @@ Row compare_target(const Target& target, const CompareOptions& options, const Fo
   } catch (const Failure& failure) {
     const Diagnostic& first = failure.diagnostics().front();
     row.trouble = fmt::format("{}: {}", first.code, first.message);
+    row.next = first.next;
+    const std::string within = folder.path().string() + "/";  // which is gone when this is read
+    for (std::size_t at = 0; (at = row.trouble.find(within)) != std::string::npos;) row.trouble.erase(at, within.size());
     if (failure.diagnostics().size() > 1) row.trouble += fmt::format(" ({} more)", failure.diagnostics().size() - 1);
   }
   return row;
 }
 
+constexpr std::size_t columns = 80;
+
+// Words in rows that fit a terminal, each behind `indent` columns. A word that is longer is broken.
+std::string wrapped(const std::string& words, std::size_t indent) {
+  std::string out;
+  std::size_t width = columns;
+  std::vector<std::string> pieces;
+  for (const std::string& word : split(words, ' '))
+    for (std::size_t at = 0; at < word.size(); at += columns - indent) pieces.push_back(word.substr(at, columns - indent));
+  for (const std::string& word : pieces) {
+    if (width + 1 + word.size() > columns) {
+      out += "\n" + std::string(indent, ' ');
+      width = indent;
+    } else {
+      out += ' ';
+      ++width;
+    }
+    out += word, width += word.size();
+  }
+  return out.substr(1 + indent);
+}
+
 std::string table(const std::vector<Row>& rows, const CompareOptions& options) {
-  std::string out =
-      fmt::format("  {:<17} {:<26} {:>9} {:>8}  {:<10} {:>7}\n", "target", "run by", "of scale", "SQNR dB", "cosine", "top-1");
+  std::string out = fmt::format("  {:<16} {:<26} {:>8} {:>7} {:>9} {:>7}\n", "target", "run by", "of scale", "SQNR dB", "cosine", "top-1");
   for (const Row& row : rows) {
     if (!row.trouble.empty()) {
-      out += fmt::format("- {:<17} not run: {}\n", row.target, row.trouble);
+      out += fmt::format("- {:<16} {}\n", row.target, wrapped("not run: " + row.trouble, 19));
+      if (!row.next.empty()) out += fmt::format("{:19}{}\n", "", wrapped("try  " + row.next, 19));
       continue;
     }
     const std::string agreement =
         row.classes ? fmt::format("{:.1f} %", 100.0 * static_cast<double>(row.agreed) / static_cast<double>(row.samples)) : "";
-    out += fmt::format("{} {:<17} {:<26} {:>9.1e} {:>8.1f}  {:<10.8f} {:>7}\n", row.metrics.relative() <= options.tolerance ? " " : "!",
+    out += fmt::format("{} {:<16} {:<26} {:>8.1e} {:>7.1f} {:>9.7f} {:>7}\n", row.metrics.relative() <= options.tolerance ? " " : "!",
                        row.target, row.runtime, row.metrics.relative(), row.metrics.sqnr_db, row.metrics.cosine, agreement);
   }
   return out;
@@ -169,6 +195,7 @@ nlohmann::ordered_json to_json(const Row& row, double tolerance) {
   nlohmann::ordered_json j = {{"target", row.target}};
   if (!row.trouble.empty()) {
     j["not_run"] = row.trouble;
+    if (!row.next.empty()) j["next"] = row.next;
     return j;
   }
   j["runtime"] = row.runtime;

@@ -32,7 +32,8 @@ struct ConvertOptions {
   std::optional<double> tolerance;
   int threads = 2;
   std::optional<int> opset;  // .onnx: the version of its operators; without: the newest that ONNX Runtime runs
-  std::string to;            // .py: torch, keras or jax
+  std::string to;            // .py: torch, keras, jax or nnx
+  bool nested = false;       // .keras: blocks are models within the model
   PassOptions passes;
   bool check_passes = false;   // compare the numbers before and after each pass; a difference is E703
   std::filesystem::path dump;  // a folder for the graph after each pass and the target's form, "" : none

@@ -162,7 +162,8 @@ void add_convert(CLI::App& app, Session& session) {
           "Layout of images: nhwc (TFLite's, default) or nchw")
       ->check(CLI::IsMember({"nhwc", "nchw"}).description(""))
       ->type_name("NAME");
-  command->add_option("--to", options->to, "Framework of a .py: torch, jax or nnx")->type_name("NAME");
+  command->add_option("--to", options->to, "Framework of a .py: torch, keras, jax or nnx")->type_name("NAME");
+  command->add_flag("--nested", options->nested, "Of a .keras: each block is a model in the model");
   command->add_option("--opset", options->opset, "Opset of an .onnx: 13 to 28 (26)")->type_name("N");
   command->add_flag_callback(
       "--no-verify", [options] { options->verify = false; }, "Do not run the result in LiteRT");

@@ -3,6 +3,8 @@
 #include "base/files.h"
 #include "base/version.h"
 #include "cli/inputs.h"
+#include "cli/keras_blocks.h"
+#include "cli/source_code.h"
 #include "cli/stages.h"
 #include "export/keras/write_keras.h"
 #include "lower/lower_keras.h"
@@ -24,6 +26,15 @@ std::string provenance_of(const LoadedSource& source, const LoweredKeras& lowere
   for (const KerasTap& tap : lowered.taps) p.layers.push_back({tap.tensor, tap.name, tap.order});
   WHERRY_CHECK(!source.graph.name.empty(), "a graph without a name");
   return to_json_text(p);
+}
+
+// Each block of the text as a model of its own, where the options ask for that.
+LoweredKeras lowered_source(LoadedSource& source, const ConvertOptions& options, Diagnostics& diagnostics) {
+  const KerasOptions form{.io = options.io.value_or(Io::nhwc)};
+  if (!options.nested) return lower_to_keras(source.graph, all_ops(), form, diagnostics);
+  const Graph graph = sized_for_keras(with_text(source), diagnostics);
+  if (diagnostics.has_errors()) return {};
+  return lower_to_nested_keras(source::read_program(*source.model, graph, all_ops()), form, diagnostics);
 }
 
 // The source with a size for everything, as the file runs with one image.
@@ -56,7 +67,7 @@ void convert_to_keras(LoadedSource& source, const ConvertOptions& options, Conve
     fail({.code = "E901", .message = "a .keras archive is written in float32", .next = "leave --precision out, or write a .tflite"});
   stages.begin("lower");
   const Io io = options.io.value_or(Io::nhwc);
-  const LoweredKeras lowered = lower_to_keras(source.graph, all_ops(), io, diagnostics);
+  const LoweredKeras lowered = lowered_source(source, options, diagnostics);
   diagnostics.throw_if_errors();
   if (!options.dump.empty()) {
     std::filesystem::create_directories(options.dump);

@@ -28,25 +28,22 @@ OnnxMetadata metadata_of(const LoadedSource& source, const ConvertOptions& optio
   return {.producer_version = std::string(version), .properties = {{"WHERRY_PROVENANCE", to_json_text(p)}, {"model", source.graph.name}}};
 }
 
-// Open dimensions are tried with 1; the file keeps them open.
-Graph closed(const Graph& graph) {
-  std::map<std::string, std::int64_t> ones;
-  for (const std::string& name : open_dims(graph)) ones[name] = 1;
-  return ones.empty() ? graph : bind_dims(graph, ones);
-}
-
 // ONNX Runtime has the last word; without it the file is read back and evaluated, which finds what was written wrongly but not what
 // is understood wrongly.
-std::unique_ptr<Side> written_side(const fs::path& file, const Side& reference, const ConvertOptions& options, std::string& where) {
+std::unique_ptr<Side> written_side(const fs::path& file, const Side& reference, const ConvertOptions& options, ConvertResult& result) {
   try {
-    where = "ONNX Runtime";
+    result.runtime = "ONNX Runtime";
     return python_side(file, reference.inputs(), reference.outputs(), options.threads);
   } catch (const Failure& failure) {
     if (failure.diagnostics().front().code != "E706") throw;
+    Diagnostic missing = failure.diagnostics().front();
+    missing.severity = Severity::warning;
+    missing.message = "the file was read again, not run: " + missing.message;
+    result.warnings.push_back(std::move(missing));
   }
-  where = "the reference evaluator, read again (ONNX Runtime is not installed)";
+  result.runtime = "the reference evaluator, read again (ONNX Runtime is not installed)";
   Diagnostics diagnostics;
-  const Graph graph = closed(read_onnx(file, all_ops(), {}, diagnostics));
+  const Graph graph = with_open_as_one(read_onnx(file, all_ops(), {}, diagnostics));
   diagnostics.throw_if_errors();
   return evaluator_side(graph, all_ops(), "the file");
 }
@@ -76,8 +73,8 @@ void convert_to_onnx(LoadedSource& source, const ConvertOptions& options, Conver
   if (options.verify) {
     stages.begin("verify");
     const auto reference =
-        evaluator_side(closed(source.graph), all_ops(), "the source", [&](int done, int total) { stages.progress(done, total); });
-    const auto written = written_side(file.temporary(), *reference, options, result.runtime);
+        evaluator_side(with_open_as_one(source.graph), all_ops(), "the source", [&](int done, int total) { stages.progress(done, total); });
+    const auto written = written_side(file.temporary(), *reference, options, result);
     const double tolerance = options.tolerance.value_or(tolerance_of("float32"));
     result.verified = verify_sides(*reference, *written, seeded_inputs(reference->inputs(), 0), tolerance, false);
   }

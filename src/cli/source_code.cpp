@@ -1,6 +1,7 @@
 #include "cli/source_code.h"
 
 #include "base/text.h"
+#include "cli/keras_blocks.h"
 #include "ir/flatten.h"
 #include "ir/outline.h"
 #include "ops/all_ops.h"
@@ -13,8 +14,23 @@ struct Framework {
   std::string_view name;
   source::SourceCode (*write)(const Model&, const Graph&, const OpTable&, const source::SourceOptions&, Diagnostics&);
 };
+
+source::SourceCode write_keras(const Model& model, const Graph& graph, const OpTable& ops, const source::SourceOptions& options,
+                               Diagnostics& diagnostics) {
+  const Graph sized = sized_for_keras(graph, diagnostics);
+  if (diagnostics.has_errors()) return {};
+  const source::Program program = source::read_program(model, sized, ops);
+  std::vector<std::vector<KerasGraph>> uses;
+  for (auto& lowered : lower_blocks(program, {.form = KerasForm::code}, diagnostics)) {
+    uses.emplace_back();
+    for (LoweredKeras& use : lowered) uses.back().push_back(std::move(use.graph));
+  }
+  return diagnostics.has_errors() ? source::SourceCode{} : source::write_keras(program, uses, options, diagnostics);
+}
+
 constexpr Framework frameworks[] = {
     {"torch", source::write_torch},
+    {"keras", write_keras},
     {"jax", source::write_jax},
     {"nnx", source::write_nnx},
 };
@@ -30,7 +46,8 @@ const Framework& framework_of(const std::string& name) {
         .next = "give --to " + join(names, " or --to ")});
 }
 
-// The text with its graph: an imported graph is outlined first.
+}  // namespace
+
 Graph with_text(LoadedSource& source) {
   if (source.model) return source.graph;
   source.model = outline(source.graph, all_ops());
@@ -42,8 +59,6 @@ Graph with_text(LoadedSource& source) {
   diagnostics.throw_if_errors();
   return graph;
 }
-
-}  // namespace
 
 source::SourceCode source_code(LoadedSource& source, const std::string& name, const source::SourceOptions& options) {
   const Framework& framework = framework_of(name);

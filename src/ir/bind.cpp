@@ -34,4 +34,10 @@ Graph bind_dims(const Graph& graph, const std::map<std::string, std::int64_t>& d
   return bound;
 }
 
+Graph with_open_as_one(const Graph& graph) {
+  std::map<std::string, std::int64_t> ones;
+  for (const std::string& name : open_dims(graph)) ones[name] = 1;
+  return ones.empty() ? graph : bind_dims(graph, ones);
+}
+
 }  // namespace wherry

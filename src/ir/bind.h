@@ -14,4 +14,7 @@ Graph bind_dims(const Graph& graph, const std::map<std::string, std::int64_t>& d
 // Names of the dimensions without a size, in order of appearance among the inputs.
 std::vector<std::string> open_dims(const Graph& graph);
 
+// The graph as it runs to be compared: every dimension without a size is one.
+Graph with_open_as_one(const Graph& graph);
+
 }  // namespace wherry

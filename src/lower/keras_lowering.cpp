@@ -21,7 +21,8 @@ std::string scratch_word(std::string_view layer) {
 
 }  // namespace
 
-ToKeras::ToKeras(const Graph& g, bool batched, Diagnostics& diagnostics) : OrderedValues(g), diagnostics_(diagnostics) {
+ToKeras::ToKeras(const Graph& g, bool batched, KerasForm form, Diagnostics& diagnostics)
+    : OrderedValues(g), form_(form), diagnostics_(diagnostics) {
   out_.graph.name = g.name;
   out_.graph.batched = batched;
 }
@@ -34,7 +35,6 @@ std::vector<int> ToKeras::append(KerasNode node, const std::vector<Type>& outs) 
     sizes_.push_back(sizes(outs[i].shape));
   }
   out_.graph.nodes.push_back(std::move(node));
-  named_.push_back(false);
   return out_.graph.nodes.back().outputs;
 }
 
@@ -51,9 +51,9 @@ void ToKeras::output(const Port& port, const Order& order) {
   const KerasNode* maker = producer(id);
   if (!maker || maker->layer == "InputLayer") {
     const Type type = tensor(id).type;
-    if (maker)
+    if (maker && !as_code())
       id = append({.layer = "Identity", .name = port.name, .args = {KerasRef{id}}, .path = port.name}, {type})[0];
-    else
+    else if (!maker)
       refuse_output(port);
   }
   out_.graph.outputs.push_back({port.name, id});
@@ -85,19 +85,22 @@ void ToKeras::lower(const Node& node) {
     give_source_order(v, add("(refused)", {}, graph.type(v)));
   }
   current_ = nullptr;
+  if (as_code()) forget_orders();
 }
 
 LoweredKeras ToKeras::finish() {
   std::set<std::string> taken;
   for (const bool wanted : {true, false})  // names of source values come first
     for (std::size_t i = 0; i < out_.graph.nodes.size(); ++i) {
-      if (named_[i] != wanted) continue;
       KerasNode& node = out_.graph.nodes[i];
+      if (node.named != wanted) continue;
       const std::string name = keras_name(node.name);
       node.name = name;
       for (int n = 1; !taken.insert(node.name).second; ++n) node.name = fmt::format("{}_{}", name, n);
       for (const int id : node.outputs) out_.graph.tensors[at(id)].name = node.name;
     }
+  for (ValueId v = 0; v < static_cast<ValueId>(graph.values.size()); ++v)
+    if (given(v) && !graph.is_constant(v)) out_.graph.values[graph[v].name] = as_is(v);
   for (std::size_t i = 0; i < out_.graph.outputs.size(); ++i)
     out_.port_orders[out_.graph.tensors[at(out_.graph.outputs[i].value)].name] = out_.output_orders[i];
   return std::move(out_);
@@ -185,10 +188,10 @@ void ToKeras::give(ValueId output, int id, Order order) {
   WHERRY_CHECK(sizes_[at(id)] == wanted, "{} of {} is given a tensor {}, expected {}", value.name, text(value.type), text(given.type),
                text(Type{value.type.dtype, to_shape(wanted)}));
   if (batched() && (order.empty() || order[0] != 0 || wanted[0] != sizes_[0][0])) throw BatchIsNeeded{};
-  if (given.node >= 0 && !named_[at(given.node)]) {
+  if (given.node >= 0 && !out_.graph.nodes[at(given.node)].named) {
     KerasNode& node = out_.graph.nodes[at(given.node)];
-    node.name = node.outputs.size() == 1 ? value.name : node.path;
-    named_[at(given.node)] = true;
+    node.name = node.outputs.size() == 1 && !node.is_block() ? value.name : node.path;
+    node.named = true;
     if (node.outputs.size() == 1) out_.taps.push_back({value.name, id, order});
   }
   place(output, id, std::move(order));
@@ -206,7 +209,7 @@ void lower_by_layout(KerasLowering& lower, const Node& node) {
   for (SlotPair& pair : slot_pairs(node, slot.config, laid.of_first)) {
     if (pair.name == "axis" && std::holds_alternative<std::int64_t>(pair.value))
       lower.touch(static_cast<int>(std::get<std::int64_t>(pair.value)));
-    config.push_back({std::move(pair.name), std::move(pair.value)});
+    config.push_back({std::move(pair.name), std::move(pair.value), pair.attribute.empty() ? "" : "$" + pair.attribute});
   }
   std::vector<KerasValue> args;
   for (const int id : laid.inputs)

@@ -12,7 +12,7 @@ struct BatchIsNeeded {};
 class ToKeras final : public OrderedValues<KerasLowering> {
  public:
   // Needs: every value of `graph` has a static shape. `batched`: axis 0 is a batch.
-  ToKeras(const Graph& graph, bool batched, Diagnostics& diagnostics);
+  ToKeras(const Graph& graph, bool batched, KerasForm form, Diagnostics& diagnostics);
 
   void input(const Port& port, Order order);
   void output(const Port& port, const Order& order);
@@ -28,6 +28,9 @@ class ToKeras final : public OrderedValues<KerasLowering> {
   const KerasNode* producer(int tensor) override;
   void touch(int axis) override;
   bool batched() const override { return out_.graph.batched; }
+  bool as_code() const override { return form_ == KerasForm::code; }
+  void only_when(int tensor, std::string_view when) override { maker(tensor).when = when; }
+  void define(int tensor, std::string_view definition) override { maker(tensor).definition = definition; }
   KerasWeight weight(const Node& node, std::string_view input, std::string_view name, std::vector<int> axes, Sizes view) override;
   std::vector<int> same_order(const std::vector<ValueId>& values, Order& common) override;
   void give(ValueId output, int tensor, Order order) override;
@@ -36,16 +39,17 @@ class ToKeras final : public OrderedValues<KerasLowering> {
  private:
   struct Refused {};
   void refuse_output(const Port& port);
+  KerasNode& maker(int tensor) { return out_.graph.nodes[static_cast<std::size_t>(out_.graph.tensors[static_cast<std::size_t>(tensor)].node)]; }
   std::vector<int> append(KerasNode node, const std::vector<Type>& outs);
   int transposed(int tensor, const std::vector<int>& axes, const Sizes& result, const std::string& name) override;
   int reshaped(int tensor, const Sizes& result, const std::string& name) override;
   const Sizes& sizes_of(int tensor) const override { return sizes_[static_cast<std::size_t>(tensor)]; }
   std::string name_of(int tensor) const override;
 
+  const KerasForm form_;
   Diagnostics& diagnostics_;
   LoweredKeras out_;
   std::vector<Sizes> sizes_;  // by tensor
-  std::vector<bool> named_;   // by node: its name is that of a source value
   const Node* current_ = nullptr;
 };
 

@@ -47,35 +47,41 @@ bool inputs_share_a_batch(const Graph& graph) {
   return true;
 }
 
-LoweredKeras lower_once(const Graph& graph, Io io, bool batched, Diagnostics& diagnostics) {
-  ToKeras lowering(graph, batched, diagnostics);
-  for (const Port& port : graph.inputs) lowering.input(port, io_order(graph.type(port.value), io));
+LoweredKeras lower_once(const Graph& graph, const KerasOptions& options, bool batched, Diagnostics& diagnostics) {
+  ToKeras lowering(graph, batched, options.form, diagnostics);
+  for (const Port& port : graph.inputs) lowering.input(port, io_order(graph.type(port.value), options.io));
   for (const Node& node : graph.nodes) lowering.lower(node);
   if (diagnostics.has_errors()) return {};
-  for (const Port& port : graph.outputs) lowering.output(port, io_order(graph.type(port.value), io));
+  for (const Port& port : graph.outputs) lowering.output(port, io_order(graph.type(port.value), options.io));
   if (diagnostics.has_errors()) return {};
   LoweredKeras lowered = lowering.finish();
-  for (const Port& port : graph.inputs) lowered.port_orders[port.name] = io_order(graph.type(port.value), io);
+  for (const Port& port : graph.inputs) lowered.port_orders[port.name] = io_order(graph.type(port.value), options.io);
   return lowered;
 }
 
 }  // namespace
 
-LoweredKeras lower_to_keras(const Graph& given, const OpTable& ops, Io io, Diagnostics& diagnostics) {
+Graph sized_for_keras(const Graph& graph, Diagnostics& diagnostics) {
+  Graph sized = with_batch_of_one(graph);
+  all_static(sized, diagnostics);
+  return sized;
+}
+
+LoweredKeras lower_to_keras(const Graph& given, const OpTable& ops, const KerasOptions& options, Diagnostics& diagnostics) {
   const Graph source = with_batch_of_one(given);
   if (!all_static(source, diagnostics)) return {};
   const auto enough = [](const OpDef& op) { return static_cast<bool>(op.keras); };
   const Graph graph = without_dead_code(fold_constants(expand(name_channel_shuffle(source, ops), ops, enough), ops));
-  if (inputs_share_a_batch(graph)) {
+  if (options.batch_open && inputs_share_a_batch(graph)) {
     Diagnostics first;
     try {
-      LoweredKeras lowered = lower_once(graph, io, true, first);
+      LoweredKeras lowered = lower_once(graph, options, true, first);
       for (const Diagnostic& d : first.all()) diagnostics.add(d);
       return lowered;
     } catch (const BatchIsNeeded&) {
     }
   }
-  return lower_once(graph, io, false, diagnostics);
+  return lower_once(graph, options, false, diagnostics);
 }
 
 }  // namespace wherry

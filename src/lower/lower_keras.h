@@ -24,6 +24,15 @@ struct LoweredKeras {
 
 // Operators that Keras cannot express are all collected (E202) before anything is lost. The size of the batch is left open where no
 // operator depends on it.
-LoweredKeras lower_to_keras(const Graph& graph, const OpTable& ops, Io io, Diagnostics& diagnostics);
+enum class KerasForm { archive, code };  // see KerasLowering::as_code
+struct KerasOptions {
+  Io io = Io::nhwc;
+  KerasForm form = KerasForm::archive;
+  bool batch_open = true;  // false: the batch has the size of the source
+};
+LoweredKeras lower_to_keras(const Graph& graph, const OpTable& ops, const KerasOptions& options, Diagnostics& diagnostics);
+
+// The graph with a size for every axis; the batch is one. E504 where another axis has none.
+Graph sized_for_keras(const Graph& graph, Diagnostics& diagnostics);
 
 }  // namespace wherry

@@ -87,6 +87,12 @@ class OrderedValues : public Target {
   virtual const Sizes& sizes_of(int tensor) const = 0;
   virtual std::string name_of(int tensor) const = 0;
 
+  // What was made of a value in other orders is made again where it is wanted again.
+  void forget_orders() {
+    for (State& s : states_)
+      if (s.in_orders.size() > 1) std::erase_if(s.in_orders, [&](const auto& made) { return made.second != s.tensor; });
+  }
+
   int rank(ValueId value) const { return static_cast<int>(graph.type(value).shape.size()); }
   bool given(ValueId value) const { return states_[static_cast<std::size_t>(value)].tensor >= 0; }
 

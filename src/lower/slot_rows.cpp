@@ -51,8 +51,10 @@ std::vector<SlotPair> slot_pairs(const Node& node, std::string_view pairs, const
     const std::string source = pair.substr(sign + 1);
     SlotPair option{pair.substr(0, sign), {}};
     option.value = source.starts_with('#') ? literal(source.substr(1)) : node.attr(source);
+    if (!source.starts_with('#')) option.attribute = source;
     if (node.op->layout.kind == LayoutRule::axis && node.op->layout.attr == source) {
       auto& axis = std::get<std::int64_t>(option.value);
+      option.attribute.clear();
       axis = order[static_cast<std::size_t>(axis < 0 ? axis + static_cast<std::int64_t>(order.size()) : axis)];
     }
     result.push_back(std::move(option));

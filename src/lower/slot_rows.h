@@ -14,6 +14,7 @@ namespace wherry {
 struct SlotPair {
   std::string name;
   Attr value;
+  std::string attribute = {};  // that it is, unchanged
 };
 
 // "alpha=negative_slope axis=dim fused_activation_function=#NONE": an attribute's value, the axis as the tensors lie (`order`), or a

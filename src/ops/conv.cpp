@@ -234,7 +234,7 @@ void keras_conv(KerasLowering& k, const Node& node) {
   const Sizes w = sizes(k.graph.type(node.inputs[1]).shape);
   const Ints kernel = kernel_of(to_shape(w));
   std::vector<Window> windows = infer::conv_windows(node, kernel);
-  const keras::Padded in = keras::pad(k, node, node.inputs[0], windows);
+  const keras::Padded in = keras::pad(k, node, node.inputs[0], windows, {.strided = true});
   Type type = keras::channels_last(k.graph.type(node.outputs[0]));
   const Ints steps = keras::strides(windows);
   const bool strided = std::any_of(windows.begin(), windows.end(), [](const Window& x) { return x.stride > 1; });
@@ -253,21 +253,21 @@ void keras_conv(KerasLowering& k, const Node& node) {
     Sizes view = w;
     view[0] = groups, view[1] = w[0] / groups;
     weights.push_back(k.weight(node, "weight", "kernel", windows.size() == 1 ? std::vector{2, 0, 1} : std::vector{2, 3, 0, 1}, view));
-    if (view[1] != 1) config.push_back({"depth_multiplier", view[1]});
+    config.push_back({"depth_multiplier", view[1], "$out // $groups", std::int64_t{1}});
   } else {
     weights.push_back(k.weight(node, "weight", "kernel", windows.size() == 1 ? std::vector{2, 1, 0} : std::vector{2, 3, 1, 0}));
-    config.push_back({"filters", w[0]});
+    config.push_back({"filters", w[0], "$out"});
   }
-  config.push_back({"kernel_size", kernel});
-  if (keras::strides(windows) != Ints(windows.size(), 1)) config.push_back({"strides", keras::strides(windows)});
-  if (in.padding != "valid") config.push_back({"padding", in.padding});
-  if (dilated) config.push_back({"dilation_rate", keras::dilations(windows)});
-  if (!depthwise && groups != 1) config.push_back({"groups", groups});
-  if (has_input(node, "bias"))
-    weights.push_back(k.weight(node, "bias", "bias"));
-  else
-    config.push_back({"use_bias", false});
+  const Ints ones(windows.size(), 1);
+  config.push_back({"kernel_size", kernel, "$kernel_size"});
+  config.push_back({"strides", keras::strides(windows), "$stride", ones});
+  config.push_back({"padding", in.padding, "'same' if $stride == 1 else 'valid'", std::string("valid"), in.either});
+  config.push_back({"dilation_rate", keras::dilations(windows), "$dilation", ones});
+  if (!depthwise) config.push_back({"groups", groups, "$groups", std::int64_t{1}});
+  config.push_back({"use_bias", has_input(node, "bias"), "$bias", true});
+  if (has_input(node, "bias")) weights.push_back(k.weight(node, "bias", "bias"));
   int out = k.add(keras::places(k, node, depthwise ? "DepthwiseConv" : "Conv"), {KerasRef{in.x}}, type, config, weights);
+  k.only_when(out, depthwise ? "$groups == $in" : "$groups != $in");
   if (strided && dilated)
     for (std::size_t i = 0; i < windows.size(); ++i) {
       const std::int64_t size = k.graph.type(node.outputs[0]).shape[i + 2].size();

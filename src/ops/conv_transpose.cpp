@@ -277,6 +277,85 @@ def conv_transpose_init(key, inputs, outputs, kernel_size, axes, groups=1, bias=
 
 // ---- Keras ----------------------------------------------------------------------------------------------------------
 
+// A layer for each group, side by side; `whole` is the type of the result.
+int keras_groups(KerasLowering& k, const Node& node, int x, const Type& in, const Type& whole, const std::vector<Window>& windows) {
+  const Sizes w = sizes(k.graph.type(node.inputs[1]).shape);
+  Type part = whole;
+  const std::int64_t groups = node.integer("groups"), depth = w[0] / groups, channels = w[1];
+  const auto last = static_cast<int>(windows.size()) + 1;
+  part.shape.back() = channels;
+  std::vector<int> parts;
+  for (std::int64_t g = 0; g < groups; ++g) {
+    Sizes one = w;
+    one[0] = depth;
+    KerasWeight kernel = k.weight(node, "weight", "kernel", {}, {});
+    const std::vector<int> axes = windows.size() == 1 ? std::vector{2, 1, 0} : std::vector{2, 3, 1, 0};
+    const auto piece = [&](const Tensor& all, const Sizes& sizes) {
+      Tensor copy = all.contiguous();
+      const std::size_t bytes = static_cast<std::size_t>(element_count(sizes)) * byte_size(copy.dtype());
+      Tensor cut = Tensor::allocate(copy.dtype(), sizes);
+      std::memcpy(cut.mutable_data(), copy.data() + static_cast<std::size_t>(g) * bytes, bytes);
+      return cut;
+    };
+    kernel = {"kernel", piece(kernel.value, one).permuted(axes), kernel.source, one, axes, g, groups};
+    std::vector<KerasWeight> weights = {kernel};
+    if (has_input(node, "bias")) {
+      KerasWeight bias = k.weight(node, "bias", "bias", {}, {});
+      weights.push_back({"bias", piece(bias.value, {channels}), bias.source, {channels}, {0}, g, groups});
+    }
+    const int from = keras::slice(k, x, last, g * depth, depth, in);
+    std::vector<KerasEntry> config = {
+        {"filters", channels}, {"kernel_size", keras::kernels(windows)}, {"strides", keras::strides(windows)}};
+    if (keras::dilations(windows) != Ints(windows.size(), 1)) config.push_back({"dilation_rate", keras::dilations(windows)});
+    if (weights.size() == 1) config.push_back({"use_bias", false});
+    const std::string layer = fmt::format("Conv{}DTranspose", windows.size());
+    parts.push_back(k.add(layer, {KerasRef{from}}, part, config, weights));
+  }
+  return keras::concatenate(k, parts, last, whole);
+}
+
+constexpr std::string_view keras_grouped_source = R"py(
+class GroupedConvTranspose(layers.Layer):
+    """A transposed convolution of channels in groups that do not mix."""
+
+    def __init__(self, filters, window, groups, strides, dilation_rate, **kwargs):
+        self.use_bias = kwargs.pop("use_bias", True)
+        super().__init__(**kwargs)
+        self.filters, self.window, self.groups = filters, window, groups
+        self.options = {"strides": strides, "dilation_rate": dilation_rate}
+
+    def build(self, input_shape):
+        shape = (*self.window, self.filters // self.groups, input_shape[-1])
+        self.kernel = self.add_weight(shape, name="kernel")
+        if self.use_bias:
+            self.bias = self.add_weight((self.filters,), "zeros", name="bias")
+
+    def call(self, x):
+        images = ops.split(x, self.groups, axis=-1)
+        kernels = ops.split(self.kernel, self.groups, axis=-1)
+        pairs = zip(images, kernels, strict=True)
+        y = [ops.conv_transpose(a, b, **self.options) for a, b in pairs]
+        y = ops.concatenate(y, axis=-1)
+        return y + self.bias if self.use_bias else y
+)py";
+
+// The same as one layer of the file's own.
+int keras_grouped(KerasLowering& k, const Node& node, int x, const Type& whole, const std::vector<Window>& windows) {
+  const std::vector<int> axes = windows.size() == 1 ? std::vector{2, 1, 0} : std::vector{2, 3, 1, 0};
+  std::vector<KerasWeight> weights = {k.weight(node, "weight", "kernel", axes)};
+  if (has_input(node, "bias")) weights.push_back(k.weight(node, "bias", "bias"));
+  const int y = k.add("GroupedConvTranspose", {KerasRef{x}}, whole,
+                      {{"filters", whole.shape.back().size(), "$out"},
+                       {"window", keras::kernels(windows)},
+                       {"groups", node.integer("groups"), "$groups"},
+                       {"strides", keras::strides(windows), "$stride"},
+                       {"dilation_rate", keras::dilations(windows), "$dilation"},
+                       {"use_bias", weights.size() == 2, "$bias", true}},
+                      weights);
+  k.define(y, keras_grouped_source);
+  return y;
+}
+
 // The layer's whole result, cut to what the padding leaves; one more element before the input's end where the result is longer.
 void keras_transposed(KerasLowering& k, const Node& node) {
   const Sizes w = sizes(k.graph.type(node.inputs[1]).shape);
@@ -304,38 +383,8 @@ void keras_transposed(KerasLowering& k, const Node& node) {
   if (lengthen)
     x = k.add(keras::places(k, node, "ZeroPadding"), {KerasRef{x}}, in,
               {{"padding", longer.size() == 1 ? KerasValue(Attr(longer[0])) : KerasValue(longer)}});
-  const std::int64_t groups = node.integer("groups"), depth = w[0] / groups, channels = w[1];
-  const auto last = static_cast<int>(windows.size()) + 1;
-  part.shape.back() = channels;
-  std::vector<int> parts;
-  for (std::int64_t g = 0; g < groups; ++g) {
-    Sizes one = w;
-    one[0] = depth;
-    KerasWeight kernel = k.weight(node, "weight", "kernel", {}, {});
-    const std::vector<int> axes = windows.size() == 1 ? std::vector{2, 1, 0} : std::vector{2, 3, 1, 0};
-    const auto piece = [&](const Tensor& whole, const Sizes& sizes) {
-      Tensor copy = whole.contiguous();
-      const std::size_t bytes = static_cast<std::size_t>(element_count(sizes)) * byte_size(copy.dtype());
-      Tensor cut = Tensor::allocate(copy.dtype(), sizes);
-      std::memcpy(cut.mutable_data(), copy.data() + static_cast<std::size_t>(g) * bytes, bytes);
-      return cut;
-    };
-    kernel = {"kernel", piece(kernel.value, one).permuted(axes), kernel.source, one, axes, g, groups};
-    std::vector<KerasWeight> weights = {kernel};
-    if (has_input(node, "bias")) {
-      KerasWeight bias = k.weight(node, "bias", "bias", {}, {});
-      weights.push_back({"bias", piece(bias.value, {channels}), bias.source, {channels}, {0}, g, groups});
-    }
-    const int from = keras::slice(k, x, last, g * depth, depth, in);
-    std::vector<KerasEntry> config = {
-        {"filters", channels}, {"kernel_size", keras::kernels(windows)}, {"strides", keras::strides(windows)}};
-    if (keras::dilations(windows) != Ints(windows.size(), 1)) config.push_back({"dilation_rate", keras::dilations(windows)});
-    if (weights.size() == 1) config.push_back({"use_bias", false});
-    const std::string layer = fmt::format("Conv{}DTranspose", windows.size());
-    parts.push_back(k.add(layer, {KerasRef{from}}, part, config, weights));
-  }
-  part.shape.back() = out.shape.back();
-  int y = keras::concatenate(k, parts, last, part);
+  const bool grouped = k.as_code() && node.integer("groups") > 1;
+  int y = grouped ? keras_grouped(k, node, x, part, windows) : keras_groups(k, node, x, in, part, windows);
   for (std::size_t i = 0; i < windows.size(); ++i) {
     y = keras::slice(k, y, static_cast<int>(i) + 1, windows[i].before, out.shape[i + 1].size(), part);
     part.shape[i + 1] = out.shape[i + 1];

@@ -48,11 +48,15 @@ std::string text(const KerasGraph& graph) {
   for (const KerasNode& node : graph.nodes) {
     std::vector<std::string> parts;
     for (const KerasValue& arg : node.args) parts.push_back(value_text(graph, arg));
-    for (const KerasEntry& entry : node.config) parts.push_back(fmt::format("{}={}", entry.name, value_text(graph, entry.value)));
+    for (const KerasEntry& entry : node.config)
+      if (!entry.is_default()) parts.push_back(fmt::format("{}={}", entry.name, value_text(graph, entry.value)));
     for (const KerasWeight& weight : node.weights) parts.push_back(fmt::format("{}: {}", weight.name, text(weight.value.type())));
     std::vector<std::string> types;
     for (const int id : node.outputs) types.push_back(text(graph.tensors[static_cast<std::size_t>(id)].type));
     out += fmt::format("{} = {}({}) -> {}\n", node.name, node.layer, join(parts, ", "), join(types, ", "));
+    if (node.inner)
+      for (const std::string& row : split(text(*node.inner), '\n'))
+        if (!row.empty()) out += "  " + row + "\n";
   }
   std::vector<std::string> ports;
   for (const Port& port : graph.outputs)
@@ -62,8 +66,12 @@ std::string text(const KerasGraph& graph) {
 
 std::map<std::string, int> count_layers(const KerasGraph& graph) {
   std::map<std::string, int> counts;
-  for (const KerasNode& node : graph.nodes)
+  for (const KerasNode& node : graph.nodes) {
     if (node.layer != "InputLayer") ++counts[node.layer];
+    if (node.inner)
+      for (const auto& [layer, count] : count_layers(*node.inner))
+        if (layer != "InputLayer") counts[layer] += count;
+  }
   return counts;
 }
 

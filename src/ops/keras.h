@@ -9,18 +9,30 @@ namespace wherry {
 // A tensor of the graph as an argument of a call.
 struct KerasRef {
   int tensor;
+  bool operator==(const KerasRef&) const = default;
 };
 // Python's slice(start, stop, step); an absent stop means to the end.
 struct KerasSlice {
   std::int64_t start = 0;
   std::optional<std::int64_t> stop = {};
   std::int64_t step = 1;
+  bool operator==(const KerasSlice&) const = default;
 };
 // What stands in a configuration or a call: a plain value, a tensor, a list of tensors, pairs of ints, an index, or numbers.
 using KerasValue = std::variant<Attr, KerasRef, std::vector<KerasRef>, std::vector<Ints>, std::vector<KerasSlice>, Tensor>;
 struct KerasEntry {
   std::string name;
   KerasValue value;
+  // For source code, where a layer has more uses than this one: how the operator's arguments say the value, as an expression of the
+  // text ("$out // $groups"), "sides($padding)", or "'same' if $stride == 1 else 'valid'".
+  std::string said = {};
+  std::optional<Attr> fallback = {};  // Keras's own default, which is left out
+  bool either = false;                // the fallback would do as well
+
+  bool is_default() const {
+    const Attr* attr = std::get_if<Attr>(&value);
+    return attr && fallback && *attr == *fallback;
+  }
 };
 
 // A variable of a layer and where its numbers come from: the source's weight, of which `parts` equal pieces along axis 0 are cut
@@ -42,6 +54,9 @@ struct KerasTensor {
   std::string name;  // the layer's, or a constant's
 };
 
+struct KerasGraph;
+inline constexpr std::string_view keras_block = "Functional";  // a block of the text as a model within the model
+
 struct KerasNode {
   std::string layer;  // "Conv2D" of keras.layers, or "ops.numpy.Add": an operation
   std::string name;   // the layer's name: its module path with '-' for '.', which no backend takes in a name
@@ -51,6 +66,12 @@ struct KerasNode {
   std::vector<int> outputs;
   std::string path;  // of the node it comes from
   Source source;
+  std::string when = {};             // for source code: over the operator's arguments, when there is this layer and no other
+  std::string_view definition = {};  // for source code: a function of the file's own that `layer` names
+  std::shared_ptr<const KerasGraph> inner = {};  // a block: the layers within
+  bool named = false;                            // `name` is that of a source value
+
+  bool is_block() const { return layer == keras_block; }
 };
 
 struct KerasGraph {
@@ -59,6 +80,7 @@ struct KerasGraph {
   std::vector<KerasTensor> tensors;
   std::vector<KerasNode> nodes;       // inputs are nodes of layer "InputLayer"
   std::vector<Port> inputs, outputs;  // names and tensors
+  std::map<std::string, int> values;  // of the source, by name: their tensors
 };
 // A readable listing, one line a node: conv = Conv2D(x, filters=16, kernel_size=[3, 3]) -> float32[1, 112, 112, 16]
 std::string text(const KerasGraph& graph);
@@ -81,6 +103,11 @@ class KerasLowering : public LayoutLowering {
   // open, and the lowering begins again with the size fixed.
   virtual void touch(int axis) = 0;
   virtual bool batched() const = 0;
+  // Whether it becomes source code: that holds for images of any size, and calls operations where an archive has layers.
+  virtual bool as_code() const = 0;
+  // What source code is told of the layer that makes a tensor: see KerasNode.
+  virtual void only_when(int tensor, std::string_view when) = 0;
+  virtual void define(int tensor, std::string_view definition) = 0;
 
   // A variable made of the node's input of that name, a constant weight: seen as `view` ({}: as it is), permuted.
   virtual KerasWeight weight(const Node& node, std::string_view input, std::string_view name, std::vector<int> axes = {},

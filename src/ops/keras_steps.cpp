@@ -13,7 +13,7 @@ std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
 bool merges(KerasLowering& k, int a, int b) {
   const KerasTensor &x = k.tensor(a), &y = k.tensor(b);
-  return k.batched() && !x.constant && !y.constant && x.type == y.type && x.type.shape.size() >= 2;
+  return k.batched() && !k.as_code() && !x.constant && !y.constant && x.type == y.type && x.type.shape.size() >= 2;
 }
 
 // "same" gives as many places as steps fit, and pads what they need, the larger half behind.
@@ -22,6 +22,9 @@ bool pads_the_same(const Dim& in, const Window& w) {
   const std::int64_t total = std::max<std::int64_t>((out - 1) * w.stride + w.extent() - size, 0);
   return (size + w.before + w.after - w.extent()) / w.stride + 1 == out && w.before == total / 2 && w.before + w.after >= total;
 }
+
+// The same for every size: as many places come out as go in.
+bool pads_the_same_always(const Window& w) { return w.stride == 1 && w.before == w.after && w.before + w.after == w.extent() - 1; }
 
 }  // namespace
 
@@ -44,7 +47,7 @@ int reshape(KerasLowering& k, int x, const Type& type) {
   if (from == to) return x;
   const bool keeps = !from.empty() && !to.empty() && from[0] == to[0];
   if (!keeps) k.touch(0);
-  if (!k.batched() || to.size() < 2) {
+  if (!k.batched() || to.size() < 2 || (k.as_code() && to.size() > 2)) {
     Ints shape(to);
     if (k.batched()) shape[0] = -1;
     return k.add("ops.numpy.Reshape", {KerasRef{x}}, type, {{"newshape", shape}});
@@ -55,7 +58,8 @@ int reshape(KerasLowering& k, int x, const Type& type) {
 
 int transpose(KerasLowering& k, int x, const std::vector<int>& axes, const Type& type) {
   if (axes.empty() || axes[0] != 0) k.touch(0);
-  if (!k.batched()) return k.add("ops.numpy.Transpose", {KerasRef{x}}, type, {{"axes", Ints(axes.begin(), axes.end())}});
+  if (!k.batched() || k.as_code())
+    return k.add("ops.numpy.Transpose", {KerasRef{x}}, type, {{"axes", Ints(axes.begin(), axes.end())}});
   return k.add("Permute", {KerasRef{x}}, type, {{"dims", Ints(axes.begin() + 1, axes.end())}});  // counts from 1: the batch is axis 0
 }
 
@@ -74,7 +78,7 @@ int concatenate(KerasLowering& k, const std::vector<int>& parts, int axis, const
   if (parts.size() == 1) return parts[0];
   k.touch(axis);
   std::vector<KerasRef> refs;
-  bool tensors = k.batched();
+  bool tensors = k.batched() && !k.as_code();
   for (const int part : parts) {
     refs.push_back({part});
     tensors = tensors && !k.tensor(part).constant;
@@ -88,18 +92,20 @@ int binary(KerasLowering& k, const std::string& name, int a, int b, const Type& 
   return k.add("ops.numpy." + name, {KerasRef{a}, KerasRef{b}}, type);
 }
 
-Padded pad(KerasLowering& k, const Node& node, ValueId x, const std::vector<Window>& windows, double fill, bool same) {
+Padded pad(KerasLowering& k, const Node& node, ValueId x, const std::vector<Window>& windows, PadOptions options) {
   Padded out{k.channels_last(x), channels_last(k.graph.type(x)), "valid"};
-  bool none = true;
+  bool none = true, same = options.same;
   for (std::size_t i = 0; i < windows.size(); ++i) {
     none = none && windows[i].before == 0 && windows[i].after <= 0;
-    same = same && pads_the_same(out.type.shape[i + 1], windows[i]);
+    same = same && (k.as_code() ? pads_the_same_always(windows[i]) : pads_the_same(out.type.shape[i + 1], windows[i]));
   }
-  if (none) return out;
-  if (same) {
+  const bool told = k.as_code() && options.strided;  // whether code can choose between the two
+  if (same && (!none || told)) {
     out.padding = "same";
+    out.either = none;
     return out;
   }
+  if (none && !told) return out;
   std::vector<Ints> pads;
   for (std::size_t i = 0; i < windows.size(); ++i) {
     const std::int64_t after = std::max<std::int64_t>(windows[i].after, 0);
@@ -107,14 +113,15 @@ Padded pad(KerasLowering& k, const Node& node, ValueId x, const std::vector<Wind
     out.type.shape[i + 1] = out.type.shape[i + 1] + Dim(windows[i].before + after);
   }
   const KerasNode* maker = k.producer(out.x);
-  if (fill == 0 || (fill < 0 && maker && maker->layer == "ReLU")) {  // where nothing is below zero, zeros are never the greatest
+  if (options.fill == 0 || (options.fill < 0 && maker && maker->layer == "ReLU")) {  // among numbers of zero or more, zeros are never the greatest
     const KerasValue amounts = windows.size() == 1 ? KerasValue(Attr(pads[0])) : KerasValue(pads);
-    out.x = k.add(places(k, node, "ZeroPadding"), {KerasRef{out.x}}, out.type, {{"padding", amounts}});
+    out.x = k.add(places(k, node, "ZeroPadding"), {KerasRef{out.x}}, out.type, {{"padding", amounts, "sides($padding)"}});
+    if (told) k.only_when(out.x, "$stride != 1");
     return out;
   }
   pads.insert(pads.begin(), Ints{0, 0});
   pads.push_back({0, 0});
-  out.x = k.add("ops.numpy.Pad", {KerasRef{out.x}, Attr(fill)}, out.type, {{"pad_width", pads}, {"mode", std::string("constant")}});
+  out.x = k.add("ops.numpy.Pad", {KerasRef{out.x}, Attr(options.fill)}, out.type, {{"pad_width", pads}, {"mode", std::string("constant")}});
   return out;
 }
 

@@ -25,8 +25,14 @@ struct Padded {
   int x;
   Type type;
   std::string padding;
+  bool either = false;  // "same" and "valid" mean the same
 };
-Padded pad(KerasLowering& k, const Node& node, ValueId x, const std::vector<Window>& windows, double fill = 0, bool same = true);
+// `strided`: the operator has an argument `stride`, by which its source code can tell where "same" will do.
+struct PadOptions {
+  double fill = 0;
+  bool same = true, strided = false;
+};
+Padded pad(KerasLowering& k, const Node& node, ValueId x, const std::vector<Window>& windows, PadOptions options = {});
 
 // kernel_size, strides, dilation_rate of windows.
 Ints kernels(const std::vector<Window>& windows);

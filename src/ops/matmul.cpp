@@ -205,12 +205,13 @@ void keras_matmul(KerasLowering& k, const Node& node) {
   const ValueId x = node.inputs[0], y = node.inputs[1], out = node.outputs[0];
   const std::size_t x_rank = k.graph.type(x).shape.size(), y_rank = k.graph.type(y).shape.size();
   const Type& type = k.graph.type(out);
-  if (k.graph.is_constant(y) && y_rank == 2 && x_rank >= 2) {
+  const bool by_matrix = k.graph.is_constant(y) && y_rank == 2 && x_rank >= 2;
+  if (by_matrix && !k.as_code()) {
     const KerasWeight kernel = k.weight(node, "y", "kernel");
     return k.give_source_order(
         out, k.add("Dense", {KerasRef{k.source_order(x)}}, type, {{"units", kernel.view[1]}, {"use_bias", false}}, {kernel}));
   }
-  if (x_rank != y_rank || x_rank < 3) k.touch(0);
+  if (!by_matrix && (x_rank != y_rank || x_rank < 3)) k.touch(0);
   k.give_source_order(out, k.add("ops.numpy.Matmul", {KerasRef{k.source_order(x)}, KerasRef{k.source_order(y)}}, type));
 }
 

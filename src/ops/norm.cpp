@@ -505,7 +505,7 @@ void source_of_instance_norm(SourceSlot& slot, const Graph& graph, std::span<con
 // What the layers of normalisation share: gamma and beta where the node has them.
 std::vector<KerasWeight> keras_learned(KerasLowering& k, const Node& node, std::vector<KerasEntry>& config) {
   std::vector<KerasWeight> weights;
-  config.push_back({"epsilon", node.number("eps")});
+  config.push_back({"epsilon", node.number("eps"), "$eps"});
   if (has_input(node, "weight"))
     weights.push_back(k.weight(node, "weight", "gamma"));
   else
@@ -545,7 +545,8 @@ void keras_group_norm(KerasLowering& k, const Node& node) {
   const ValueId out = node.outputs[0];
   const Type type = keras::channels_last(k.graph.type(out));
   const bool instance = node.op->name == "instance_norm";
-  std::vector<KerasEntry> config = {{"groups", instance ? type.shape.back().size() : node.integer("num_groups")}};
+  std::vector<KerasEntry> config = {
+      {"groups", instance ? type.shape.back().size() : node.integer("num_groups"), instance ? "$features" : "$num_groups"}};
   const std::vector<KerasWeight> weights = keras_learned(k, node, config);
   k.give_channels_last(out, k.add("GroupNormalization", {KerasRef{k.channels_last(node.inputs[0])}}, type, config, weights));
 }

@@ -446,7 +446,7 @@ std::vector<ValueId> convert_keras(Builder& b, const ForeignNode& node) {
 // ---- Keras ----------------------------------------------------------------------------------------------------------
 
 std::vector<KerasEntry> keras_windows(const std::vector<Window>& windows, const std::string& padding) {
-  std::vector<KerasEntry> config = {{"pool_size", keras::kernels(windows)}, {"strides", keras::strides(windows)}};
+  std::vector<KerasEntry> config = {{"pool_size", keras::kernels(windows), "$kernel_size"}, {"strides", keras::strides(windows), "$stride"}};
   if (padding != "valid") config.push_back({"padding", padding});
   return config;
 }
@@ -469,7 +469,7 @@ void keras_max(KerasLowering& k, const Node& node) {
   const std::vector<Window> windows = windows_of(node, k.graph.type(node.inputs[0]).shape);
   const Type out = keras::channels_last(k.graph.type(node.outputs[0]));
   const bool dilated = std::any_of(windows.begin(), windows.end(), [](const Window& w) { return w.dilation > 1 && w.kernel > 1; });
-  const keras::Padded in = keras::pad(k, node, node.inputs[0], windows, std::numeric_limits<float>::lowest(), !dilated);
+  const keras::Padded in = keras::pad(k, node, node.inputs[0], windows, {std::numeric_limits<float>::lowest(), !dilated});
   if (dilated) return k.give_channels_last(node.outputs[0], keras_dilated_max(k, in.x, in.type, windows, out, 0));
   k.give_channels_last(node.outputs[0],
                        k.add(keras::places(k, node, "MaxPooling"), {KerasRef{in.x}}, out, keras_windows(windows, in.padding)));
@@ -484,7 +484,7 @@ void keras_average(KerasLowering& k, const Node& node) {
   const Type out = keras::channels_last(k.graph.type(node.outputs[0]));
   const std::optional<std::int64_t> fixed = override_of(node);
   const bool even = std::all_of(windows.begin(), windows.end(), [](const Window& w) { return w.before == w.after; });
-  const keras::Padded in = keras::pad(k, node, node.inputs[0], windows, 0, even && !node.flag("count_include_pad") && !fixed);
+  const keras::Padded in = keras::pad(k, node, node.inputs[0], windows, {0, even && !node.flag("count_include_pad") && !fixed});
   int y = k.add(keras::places(k, node, "AveragePooling"), {KerasRef{in.x}}, out, keras_windows(windows, in.padding));
   std::int64_t area = 1;
   for (const Window& w : windows) area *= w.kernel;

@@ -178,9 +178,21 @@ int keras_rearranged(KerasLowering& k, int x, const Sizes& split, const std::vec
   return keras::reshape(k, keras::transpose(k, apart, axes, {dtype, to_shape(moved)}), result);
 }
 
+constexpr std::string_view keras_shuffle_source = R"py(
+def channel_shuffle(x, groups):
+    """Channels of all groups in turn."""
+    parts = ops.split(x, groups, axis=-1)
+    return ops.reshape(ops.stack(parts, axis=-1), ops.shape(x))
+)py";
+
 void keras_channel_shuffle(KerasLowering& k, const Node& node) {
   const Type type = keras::channels_last(k.graph.type(node.outputs[0]));
   const std::int64_t groups = node.integer("groups");
+  if (k.as_code()) {
+    const int x = k.channels_last(node.inputs[0]), y = k.add("channel_shuffle", {KerasRef{x}}, type, {{"groups", groups, "$groups"}});
+    k.define(y, keras_shuffle_source);
+    return k.give_channels_last(node.outputs[0], y);
+  }
   Sizes split = sizes(type.shape);
   const std::int64_t width = split.back() / groups;
   split.back() = groups;

@@ -28,13 +28,27 @@ void require_alike(const Side& a, const Side& b) {
   alike(a.outputs(), b.outputs(), "output");
 }
 
+// What frameworks leave of a layer's path: Keras takes no '.' in a name, and TensorFlow none that begins with '_'.
+std::string framework_name(const std::string& path) {
+  std::string name;
+  for (const char c : path) {
+    if (c == '.' || c == '-')
+      name += '-';
+    else if (c != '_' || !(name.empty() || name.back() == '-'))
+      name += c;
+  }
+  return name;
+}
+
 std::vector<LayerReport> compare_layers(const std::vector<Side::Layer>& reference, const std::vector<Side::Layer>& other,
                                         double tolerance) {
-  std::map<std::string_view, const Tensor*> by_name;
+  std::map<std::string, const Tensor*> by_name;
+  for (const Side::Layer& layer : other) by_name.emplace(framework_name(layer.name), &layer.tensor);
   for (const Side::Layer& layer : other) by_name[layer.name] = &layer.tensor;
   std::vector<LayerReport> reports;
   for (const Side::Layer& layer : reference) {
-    const auto it = by_name.find(layer.name);
+    auto it = by_name.find(layer.name);
+    if (it == by_name.end()) it = by_name.find(framework_name(layer.name));
     if (it != by_name.end() && it->second->sizes() == layer.tensor.sizes())
       reports.push_back(judge(layer.name, layer.tensor, *it->second, tolerance));
   }

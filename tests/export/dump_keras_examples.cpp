@@ -1,7 +1,10 @@
-// Writes every operator example as a .keras archive with its inputs and the reference evaluator's results, for
+// Writes every operator example as a .keras archive and as Keras source, with its inputs and the reference evaluator's results, for
 // tests/python/test_keras_operators.py: FOLDER/examples.json says what lies where in FOLDER/examples.bin.
 #include "base/files.h"
+#include "cli/source_code.h"
 #include "export/keras/write_keras.h"
+#include "export/safetensors/write_safetensors.h"
+#include "ir/outline.h"
 #include "lower/lower_keras.h"
 #include "ops/all_ops.h"
 #include "ops/examples.h"
@@ -22,7 +25,7 @@ class Dump {
   ordered_json example(const Example& e) {
     ordered_json entry{{"example", e.text}, {"inputs", ordered_json::array()}, {"outputs", ordered_json::array()}};
     Diagnostics diagnostics;
-    const LoweredKeras lowered = lower_to_keras(e.graph, all_ops(), Io::nhwc, diagnostics);
+    const LoweredKeras lowered = lower_to_keras(e.graph, all_ops(), {}, diagnostics);
     if (diagnostics.has_errors()) {
       entry["refused"] = diagnostics.all().front().message;
       return entry;
@@ -33,6 +36,7 @@ class Dump {
     file.commit();
     entry["file"] = name;
     entry["layers"] = text(lowered.graph);
+    write_source(e, name, entry);
     for (std::size_t i = 0; i < e.inputs.size(); ++i)
       entry["inputs"].push_back(tensor(e.inputs[i], lowered.port_orders.at(e.graph.inputs[i].name)));
     const std::vector<Tensor> results = Evaluator(e.graph, all_ops()).run(e.inputs);
@@ -43,6 +47,21 @@ class Dump {
   const std::string& bytes() const { return bytes_; }
 
  private:
+  void write_source(const Example& e, const std::string& name, ordered_json& entry) const {
+    LoadedSource source;
+    source.graph = e.graph;
+    const Weights weights = weights_of(e.graph);
+    entry["weights"] = name + ".safetensors";
+    write_safetensors(weights, folder_ / entry["weights"].get<std::string>());
+    try {
+      const source::SourceCode code = source_code(source, "keras", {});
+      entry["code"] = code.text;
+      entry["entry"] = code.entry;
+    } catch (const Failure& failure) {
+      entry["no_code"] = failure.diagnostics().front().message;
+    }
+  }
+
   // As the file takes or gives it.
   ordered_json tensor(const Tensor& t, const std::vector<int>& order) {
     std::vector<int> axes(order.size());

@@ -42,6 +42,20 @@ def run():
     return call
 
 
+@pytest.fixture
+def without(tmp_path):
+    """without("torch", …) → the environment of a command whose Python does not have these modules."""
+
+    def hide(*modules):
+        python = tmp_path / f"python-without-{'-'.join(modules)}"
+        start = f"import runpy, sys; sys.modules.update(dict.fromkeys({list(modules)!r})); sys.argv = sys.argv[1:]; "
+        python.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c \"{start}runpy.run_path(sys.argv[0], run_name='__main__')\" \"$@\"\n")
+        python.chmod(0o755)
+        return {"WHERRY_PYTHON": str(python)}
+
+    return hide
+
+
 @pytest.fixture(scope="session")
 def data():
     """The folder with FBNet-A and B and the photographs; tests that need it skip where it is not."""

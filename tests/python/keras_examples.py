@@ -1,4 +1,7 @@
-"""Run by test_keras_operators.py on one backend: every archive of a folder, in one process. Prints {example: what is wrong}."""
+"""Run by test_keras_operators.py on one backend: every archive of a folder and its source code, in one process.
+
+Prints {example: what is wrong}.
+"""
 
 import json
 import os
@@ -23,11 +26,23 @@ def array(spec):
     return np.frombuffer(data, dtype, count, spec["offset"]).reshape(spec["shape"])
 
 
-def trouble(entry):
+def from_archive(entry):
+    return keras.saving.load_model(folder / entry["file"], compile=False)
+
+
+def from_code(entry):
+    names = {}
+    exec(compile(entry["code"], "code.py", "exec"), names)
+    return names["load_weights"](names[entry["entry"]](), folder / entry["weights"])
+
+
+def trouble(entry, model):
     """What differs, or nothing."""
-    model = keras.saving.load_model(folder / entry["file"], compile=False)
     given = [keras.ops.convert_to_tensor(array(spec)) for spec in entry["inputs"]]
-    found = [keras.ops.convert_to_numpy(t) for t in keras.tree.flatten(model(given[0] if len(given) == 1 else given, training=False))]
+    found = model(given[0] if len(given) == 1 else given, training=False)
+    if isinstance(found, dict):  # whose names are numbers
+        found = [found[name] for name in sorted(found, key=int)]
+    found = [keras.ops.convert_to_numpy(t) for t in keras.tree.flatten(found)]
     expected = [array(spec) for spec in entry["outputs"]]
     if len(found) != len(expected):
         return f"{len(found)} outputs instead of {len(expected)}"
@@ -54,10 +69,13 @@ faults = {}
 for entry in json.loads((folder / "examples.json").read_text()):
     if "file" not in entry:
         continue
-    try:
-        problem = trouble(entry)
-    except Exception as error:
-        problem = f"{type(error).__name__}: {str(error)[:500]}"
-    if problem:
-        faults[entry["example"]] = problem + "\n" + entry["layers"]
+    for form, make in (("layers", from_archive), ("code", from_code)):
+        if form not in entry:
+            continue
+        try:
+            problem = trouble(entry, make(entry))
+        except Exception as error:
+            problem = f"{type(error).__name__}: {str(error)[:500]}"
+        if problem:
+            faults[f"{entry['example']} ({form})"] = problem + "\n" + entry[form]
 print(json.dumps(faults))

@@ -116,11 +116,11 @@ x = generator.standard_normal((128, 16, 16, 3)).astype("float32")
 y = (x.mean((1, 2)).argmax(1)).astype("int32")
 model.compile(keras.optimizers.Adam(3e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 before = model.evaluate(x, y, verbose=0)
-model.fit(x, y, epochs=1, batch_size=16, verbose=0)
+model.fit(x, y, epochs=1, batch_size=16, verbose=0, shuffle=False)
 after = model.evaluate(x, y, verbose=0)
 model.save(out)
 import wherry
-source = wherry.load(file.replace(".keras", ".yaml"), seed=1)
+source = wherry.load(file.split(".")[0] + ".yaml", seed=1)
 from wherry._keras import arrays_by_key
 keys = arrays_by_key(model)
 shapes = {key: list(array.shape) for key, array in keys.items()}
@@ -131,13 +131,14 @@ print(json.dumps({"before": float(before), "after": float(after), "same_keys": s
 
 
 @needs_keras
+@pytest.mark.parametrize("options", [(), ("--nested",)], ids=["flat", "nested"])
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
-def test_an_epoch_lowers_the_loss_and_the_weights_come_back(run, small, tmp_path, backend):
+def test_an_epoch_lowers_the_loss_and_the_weights_come_back(run, small, tmp_path, backend, options):
     if find_spec(backend) is None:
         pytest.skip(f"needs {backend}")
     wherry = pytest.importorskip("wherry")
     file, out = tmp_path / "small.keras", tmp_path / "trained.keras"
-    assert run("convert", small, "--seed", 1, "-o", file, "--no-verify").code == 0
+    assert run("convert", small, "--seed", 1, "-o", file, "--no-verify", *options).code == 0
     found = run_in_keras(TRAIN, file, out, backend=backend)
     assert found["after"] < found["before"], found
     assert found["same_keys"], (found["shapes"], found["wanted"])
@@ -149,12 +150,62 @@ def test_an_epoch_lowers_the_loss_and_the_weights_come_back(run, small, tmp_path
 
 
 @needs_keras
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_blocks_are_models_within_the_model(run, tmp_path, backend):
+    """What the text computes, read back with the same keys; layers' names differ in all of it, as Keras on PyTorch needs them to."""
+    if find_spec(backend) is None:
+        pytest.skip(f"needs {backend}")
+    wherry = pytest.importorskip("wherry")
+    text, out = ROOT / "models/fbnet_a.yaml", tmp_path / "nested.keras"
+    done = run("convert", text, "--seed", 3, "-o", out, "--nested", "--json", env={**PYTHON, "KERAS_BACKEND": backend})
+    assert done.code == 0 and done.json["verified"] and done.json["relative_error"] < 3e-5, done.err
+    assert done.json["ops"]["Functional"] == 73
+    with zipfile.ZipFile(out) as archive:
+        config = json.loads(archive.read("config.json"))["config"]
+    assert {"backbone-stages-xif0_0", "head-conv"} <= {layer["config"]["name"] for layer in config["layers"]}
+    names = list(layers_within(config))
+    assert len(names) == len(set(names)) > 150
+    assert run("convert", out, "-o", tmp_path / "back.yaml").code == 0
+    assert wherry.load(tmp_path / "back.yaml").weights().keys() == wherry.load(text, seed=3).weights().keys()
+
+
+def layers_within(config):
+    for layer in config["layers"]:
+        yield layer["config"]["name"]
+        if "layers" in layer["config"]:
+            yield from layers_within(layer["config"])
+
+
+def test_a_fixed_batch_within_a_block_is_fixed_around_it(run, tmp_path):
+    """One block reshapes with a batch of 2: no input is left open."""
+    text = SMALL.replace("relu: {op: relu}", "relu: {op: relu}\n      same: {op: reshape, shape: [2, $out, -1, 8]}")
+    (tmp_path / "m.yaml").write_text(text.replace("[1, 3, 16, 16]", "[2, 3, 16, 16]"))
+    done = run("convert", tmp_path / "m.yaml", "--seed", 1, "-o", tmp_path / "m.keras", "--nested", "--json", env=PYTHON)
+    assert done.code == 0, done.err
+    if find_spec("keras"):
+        assert done.json["verified"] and done.json["relative_error"] < 3e-5
+
+
+@needs_keras
 def test_compare_runs_every_target_that_is_there(run, small):
     found = run("compare", small, "--seed", 1, "--targets", "tflite,keras:tensorflow", "--json", env=PYTHON).json
     rows = {row["target"]: row for row in found["targets"]}
     assert found["match"] and rows["tflite"]["relative_error"] < 3e-5
     if find_spec("tensorflow"):
         assert rows["keras:tensorflow"]["relative_error"] < 3e-5 and rows["keras:tensorflow"]["agreement_top1"] == 1
+
+
+@needs_keras
+def test_compare_fits_a_terminal_and_names_what_installs_the_missing(run, small, without):
+    """Whatever is missing: no row is wider than 80 columns, and each that was not run has its command."""
+    done = run("compare", small, "--seed", 1, env=without("torch", "jax", "onnxruntime"))
+    assert done.code == 0 and max(map(len, done.out.splitlines())) <= 80, done.out
+    told = " ".join(done.out.split())
+    for extra, times in (("torch", 2), ("jax", 2), ("onnx", 1)):
+        assert told.count(f"pip install 'wherry[{extra}]'") == times, done.out
+    rows = {row["target"]: row for row in run("compare", small, "--seed", 1, "--json", env=without("keras")).json["targets"]}
+    assert [name for name, row in rows.items() if "not_run" in row] == [name for name in rows if name.startswith("keras:")]
+    assert all("pip install 'wherry[keras]'" in row["next"] for row in rows.values() if "not_run" in row)
 
 
 def test_compare_says_what_it_does_not_run(run, small):

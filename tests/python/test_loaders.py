@@ -110,7 +110,16 @@ def test_from_torch_wants_eval_mode():
         wherry.from_torch(torch.nn.Linear(2, 2), (torch.zeros(1, 2),))
 
 
-@pytest.mark.parametrize(("method", "package", "extra"), [("to_torch", "torch", "torch"), ("to_jax", "jax", "jax")])
+@pytest.mark.parametrize(
+    ("method", "package", "extra"),
+    [
+        ("to_torch", "torch", "torch"),
+        ("to_torch", "safetensors", "torch"),
+        ("to_jax", "jax", "jax"),
+        ("to_keras", "keras", "keras"),
+        ("to_keras", "tensorflow", "keras"),
+    ],
+)
 def test_a_missing_framework_is_named(small, method, package, extra):
     script = (
         f"import sys; sys.modules[{package!r}] = None; import wherry\n"

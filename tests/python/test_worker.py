@@ -52,6 +52,30 @@ def test_a_missing_framework_is_named_with_its_pip_command(run, tmp_path):
         assert done.code == 1 and "E706" in done.err and extra in done.err, done.err
 
 
+@pytest.mark.parametrize(
+    ("target", "module", "command"),
+    [
+        (("--to", "torch", "m.py"), "torch", "'wherry[torch]'"),
+        (("--to", "torch", "m.py"), "safetensors", "safetensors"),
+        (("--to", "keras", "m.py"), "keras", "'wherry[keras]'"),
+        (("--to", "jax", "m.py"), "jax", "'wherry[jax]'"),
+        (("--to", "nnx", "m.py"), "flax", "'wherry[jax]'"),
+        (("m.keras",), "keras", "'wherry[keras]'"),
+        (("--nested", "m.keras"), "keras", "'wherry[keras]'"),
+        (("m.onnx",), "onnxruntime", "wherry[onnx]"),
+    ],
+    ids=lambda value: value[-2] + value[-1] if isinstance(value, tuple) and len(value) > 1 else None,
+)
+def test_each_road_names_what_installs_its_framework(run, archive, tmp_path, without, target, module, command):
+    """The file is written all the same, for another machine."""
+    *options, name = target
+    done = run("convert", archive, *options, "-o", tmp_path / name, env=without(module))
+    assert done.code == 0 and (tmp_path / name).exists(), done.err
+    assert f"pip install {command}" in done.err.replace('"', "'").replace("''", "'") or f"pip install '{command}'" in done.err.replace(
+        '"', "'"
+    )
+
+
 def test_no_python_at_all(run, tmp_path):
     (tmp_path / "m.keras").write_bytes(b"")
     done = run("verify", tmp_path / "m.keras", tmp_path / "m.keras", env={"WHERRY_PYTHON": "/nowhere/python"})

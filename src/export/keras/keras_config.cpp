@@ -63,13 +63,13 @@ class Writer {
  public:
   explicit Writer(const KerasGraph& graph) : graph_(graph) {}
 
-  Json model() const {
+  Json model(const std::string& name) const {
     Json layers = Json::array();
     for (const int node : keras_layer_order(graph_)) layers.push_back(layer(graph_.nodes[static_cast<std::size_t>(node)]));
     return {{"module", "keras.src.models.functional"},
             {"class_name", "Functional"},
             {"config",
-             {{"name", keras_name(graph_.name)},
+             {{"name", name},
               {"trainable", true},
               {"layers", std::move(layers)},
               {"input_layers", ports(graph_.inputs)},
@@ -116,19 +116,27 @@ class Writer {
     return list;
   }
 
+  Json calls(const KerasNode& node) const {
+    if (node.layer == "InputLayer") return Json::array();
+    Json args = Json::array();
+    for (const KerasValue& arg : node.args) args.push_back(value(arg));
+    return Json::array({{{"args", std::move(args)}, {"kwargs", Json::object()}}});
+  }
+
   Json layer(const KerasNode& node) const {
+    if (node.inner) {
+      Json block = Writer(*node.inner).model(node.name);
+      block["name"] = node.name;
+      block["inbound_nodes"] = calls(node);
+      return block;
+    }
     Json config = {{"name", node.name}};
     if (node.layer == "InputLayer") {
       config["batch_shape"] = shape(tensor(node.outputs[0]).type);
       config["dtype"] = name(tensor(node.outputs[0]).type.dtype);
     }
-    for (const KerasEntry& entry : node.config) config[entry.name] = value(entry.value);
-    Json calls = Json::array();
-    if (node.layer != "InputLayer") {
-      Json args = Json::array();
-      for (const KerasValue& arg : node.args) args.push_back(value(arg));
-      calls.push_back({{"args", std::move(args)}, {"kwargs", Json::object()}});
-    }
+    for (const KerasEntry& entry : node.config)
+      if (!entry.is_default()) config[entry.name] = value(entry.value);
     const std::size_t dot = node.layer.rfind('.');
     const std::string word = dot == std::string::npos ? node.layer : node.layer.substr(dot + 1);
     return {{"module", is_operation(node) ? "keras.src." + node.layer.substr(0, dot) : "keras.layers"},
@@ -136,7 +144,7 @@ class Writer {
             {"config", std::move(config)},
             {"registered_name", is_operation(node) ? Json(word) : Json()},
             {"name", node.name},
-            {"inbound_nodes", std::move(calls)}};
+            {"inbound_nodes", calls(node)}};
   }
 
   const KerasGraph& graph_;
@@ -144,7 +152,7 @@ class Writer {
 
 }  // namespace
 
-std::string keras_config(const KerasGraph& graph) { return with_infinities(Writer(graph).model().dump()); }
+std::string keras_config(const KerasGraph& graph) { return with_infinities(Writer(graph).model(keras_name(graph.name)).dump()); }
 
 // Keras wants a version and a date; the date is the archive's own, so that the same model gives the same bytes.
 std::string keras_metadata() { return Json{{"keras_version", "3.10.0"}, {"date_saved", "1980-01-01@00:00:00"}}.dump(); }

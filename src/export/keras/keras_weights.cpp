@@ -103,21 +103,26 @@ class Weights5 {
 bool draws(const KerasNode& node) { return node.layer == "Dropout"; }
 Tensor first_seed(int number) { return Tensor::from(std::vector<std::int64_t>{number, 0}, {2}); }
 
-}  // namespace
-
-void write_keras_weights(const KerasGraph& graph, const std::filesystem::path& path) {
-  Weights5 file(path);
+void write_layers(Weights5& file, const KerasGraph& graph, const std::string& within, int& drawing) {
   std::map<std::string, int> used;
-  int drawing = 0;
   for (const int id : keras_layer_order(graph)) {
     const KerasNode& node = graph.nodes[static_cast<std::size_t>(id)];
     if (is_operation(node)) continue;
     const std::string word = snake_case(node.layer);
     const int number = used[word]++;
-    const std::string group = fmt::format("layers/{}{}", word, number == 0 ? "" : fmt::format("_{}", number));
+    const std::string group = fmt::format("{}layers/{}{}", within, word, number == 0 ? "" : fmt::format("_{}", number));
+    if (node.inner) write_layers(file, *node.inner, group + "/", drawing);
     for (std::size_t i = 0; i < node.weights.size(); ++i) file.write(fmt::format("{}/vars/{}", group, i), node.weights[i].value);
     if (draws(node)) file.write(group + "/seed_generator/vars/0", first_seed(drawing++));
   }
+}
+
+}  // namespace
+
+void write_keras_weights(const KerasGraph& graph, const std::filesystem::path& path) {
+  Weights5 file(path);
+  int drawing = 0;
+  write_layers(file, graph, "", drawing);
   file.finish();
 }
 

@@ -35,9 +35,10 @@ class ProgramReader {
     read_scope(body, program_.model.layers, program_.model.outputs);
     program_.scopes.push_back(std::move(body));
     Frame frame;
-    std::vector<Type> inputs;
-    for (const Port& port : program_.graph.inputs) inputs.push_back(program_.graph.type(port.value));
-    follow(static_cast<int>(program_.scopes.size()) - 1, frame, inputs);
+    std::vector<Held> inputs;
+    for (const Port& port : program_.graph.inputs) inputs.push_back({program_.graph.type(port.value), port.value});
+    int use = -1;
+    follow(static_cast<int>(program_.scopes.size()) - 1, frame, inputs, use);
     return std::move(program_);
   }
 
@@ -145,41 +146,76 @@ class ProgramReader {
 
   // ---- uses ---------------------------------------------------------------------------------------------------------
 
-  std::vector<Type> follow(int index, Frame& frame, const std::vector<Type>& inputs) {
-    const std::size_t at = static_cast<std::size_t>(index);
-    std::vector<std::vector<Type>> results;
-    const auto type_of = [&](const Ref& ref) -> Type {
+  // A value of one use. Where its text is a number, a constant or a weight, whoever takes it knows its place in the graph.
+  struct Held {
+    Type type = {};
+    ValueId id = absent;
+  };
+
+  // One use of a scope while it is followed.
+  struct Following {
+    std::size_t scope;
+    Frame& frame;
+    std::vector<Held> inputs;
+    std::vector<std::vector<Held>> results = {};  // by step
+    std::vector<Part> parts = {};
+
+    Held* find(const Ref& ref) {
       if (ref.kind == Ref::input)
-        return static_cast<std::size_t>(ref.index) < inputs.size() ? inputs[static_cast<std::size_t>(ref.index)] : Type{};
-      if (ref.kind != Ref::step) return {};
-      const std::vector<Type>& types = results[static_cast<std::size_t>(ref.index)];
-      return types[std::min(static_cast<std::size_t>(ref.output), types.size() - 1)];
-    };
-    for (std::size_t i = 0; i < program_.scopes[at].steps.size(); ++i) {
-      std::vector<Type> given;
-      for (const Ref& ref : program_.scopes[at].steps[i].inputs) given.push_back(type_of(ref));
-      results.push_back(follow_step(at, i, frame, given, type_of(program_.scopes[at].steps[i].handed_on)));
+        return static_cast<std::size_t>(ref.index) < inputs.size() ? &inputs[static_cast<std::size_t>(ref.index)] : nullptr;
+      if (ref.kind != Ref::step) return nullptr;
+      std::vector<Held>& step = results[static_cast<std::size_t>(ref.index)];
+      return &step[std::min(static_cast<std::size_t>(ref.output), step.size() - 1)];
     }
-    Use use{.path = frame.path, .params = frame.params, .inputs = inputs, .outputs = {}};
-    for (const auto& [name, ref] : program_.scopes[at].outputs) use.outputs.push_back(type_of(ref));
-    std::vector<Type> outputs = use.outputs;
+    Held held(const Ref& ref) {
+      const Held* found = find(ref);
+      return found ? *found : Held{};
+    }
+    // What a layer was seen to take is what the scope's input is.
+    void learn(const Ref& ref, ValueId id) {
+      if (ref.kind != Ref::input) return;
+      if (Held* input = find(ref); input && input->id == absent) input->id = id;
+    }
+  };
+
+  // Its outputs; `inputs` learn the values that are taken.
+  std::vector<Held> follow(int index, Frame& frame, std::vector<Held>& inputs, int& use_index) {
+    const std::size_t at = static_cast<std::size_t>(index);
+    Following f{at, frame, inputs};
+    for (std::size_t i = 0; i < program_.scopes[at].steps.size(); ++i) {
+      std::vector<Held> given;
+      for (const Ref& ref : program_.scopes[at].steps[i].inputs) given.push_back(f.held(ref));
+      f.results.push_back(follow_step(f, i, given));
+    }
+    Use use{.path = frame.path, .params = frame.params, .inputs = {}, .outputs = {}, .input_values = {}, .output_values = {}, .parts = {}};
+    std::vector<Held> outputs;
+    for (const auto& [name, ref] : program_.scopes[at].outputs) {
+      outputs.push_back(f.held(ref));
+      use.outputs.push_back(outputs.back().type);
+      use.output_values.push_back(outputs.back().id);
+    }
+    for (const Held& input : f.inputs) use.inputs.push_back(input.type), use.input_values.push_back(input.id);
+    use.parts = std::move(f.parts);
+    use_index = static_cast<int>(program_.scopes[at].uses.size());
     program_.scopes[at].uses.push_back(std::move(use));
+    inputs = std::move(f.inputs);
     return outputs;
   }
 
-  std::vector<Type> follow_step(std::size_t scope, std::size_t index, Frame& frame, std::vector<Type> inputs, const Type& handed_on) {
-    const Layer& layer = *program_.scopes[scope].steps[index].layer;
+  std::vector<Held> follow_step(Following& f, std::size_t index, std::vector<Held> inputs) {
+    Frame& frame = f.frame;
+    const Layer& layer = *program_.scopes[f.scope].steps[index].layer;
     const bool on = !layer.when || values_.flag(*layer.when, layer, frame, "when");
-    (on ? program_.scopes[scope].steps[index].on : program_.scopes[scope].steps[index].off) = true;
-    std::vector<Type> result = {handed_on};
+    (on ? program_.scopes[f.scope].steps[index].on : program_.scopes[f.scope].steps[index].off) = true;
+    std::vector<Held> result = {f.held(program_.scopes[f.scope].steps[index].handed_on)};
     if (!on) return result;
-    if (!layer.repeat) return follow_one(scope, index, frame, frame.path_of(layer.name), inputs);
+    if (!layer.repeat) return follow_one(f, index, -1, frame.path_of(layer.name), inputs);
     const std::int64_t count = std::get<std::int64_t>(values_.value(*layer.repeat, layer, frame));
     const auto outer = frame.params.find("index");
     const std::optional<Attr> saved = outer == frame.params.end() ? std::nullopt : std::optional(outer->second);
     for (std::int64_t k = 0; k < count; ++k) {
       frame.params["index"] = k;
-      result = follow_one(scope, index, frame, frame.path_of(fmt::format("{}.{}", layer.name, k)), inputs);
+      result = follow_one(f, index, static_cast<int>(k), frame.path_of(fmt::format("{}.{}", layer.name, k)), inputs);
       if (!inputs.empty()) inputs[0] = result[0];
     }
     frame.params.erase("index");
@@ -187,26 +223,42 @@ class ProgramReader {
     return result;
   }
 
-  std::vector<Type> follow_one(std::size_t scope, std::size_t index, Frame& frame, const std::string& path,
-                               const std::vector<Type>& inputs) {
-    Step& step = program_.scopes[scope].steps[index];
+  std::vector<Held> follow_one(Following& f, std::size_t index, int repeat, const std::string& path, std::vector<Held>& inputs) {
+    Step& step = program_.scopes[f.scope].steps[index];
+    const auto learn = [&](std::size_t k, ValueId id) {
+      if (repeat <= 0 || k > 0) f.learn(program_.scopes[f.scope].steps[index].inputs[k], id);
+    };
     if (step.op) {
       const auto it = nodes_.find(path);
       WHERRY_CHECK(it != nodes_.end(), "no node has the path '{}'", path);
-      step.nodes.push_back(it->second);
-      step.outputs = static_cast<int>(it->second->outputs.size());
-      std::vector<Type> types;
-      for (const ValueId v : it->second->outputs) types.push_back(program_.graph.type(v));
-      return types;
+      const Node& node = *it->second;
+      step.nodes.push_back(&node);
+      step.outputs = static_cast<int>(node.outputs.size());
+      f.parts.push_back({.step = static_cast<int>(index), .repeat = repeat, .node = &node});
+      std::vector<int> taken(node.op->inputs.size(), 0);  // a variadic input stands for all that remain
+      for (std::size_t k = 0; k < step.slots.size(); ++k) {
+        const auto slot = static_cast<std::size_t>(step.slots[k]);
+        const std::size_t at = slot + static_cast<std::size_t>(taken[slot]++);
+        if (at < node.inputs.size()) learn(k, node.inputs[at]);
+      }
+      std::vector<Held> results;
+      for (const ValueId v : node.outputs) results.push_back({program_.graph.type(v), v});
+      return results;
     }
     const Layer& layer = *step.layer;
-    Frame inner{.path = path, .depth = frame.depth + 1};
+    Frame inner{.path = path, .depth = f.frame.depth + 1};
     for (const Param& param : blocks_.at(layer.block)->params) {
       const auto given = std::find_if(layer.args.begin(), layer.args.end(), [&](const auto& arg) { return arg.first == param.name; });
       inner.params[param.name] =
-          given == layer.args.end() ? values_.value(*param.fallback, layer, inner) : values_.value(given->second, layer, frame);
+          given == layer.args.end() ? values_.value(*param.fallback, layer, inner) : values_.value(given->second, layer, f.frame);
     }
-    return follow(step.block, inner, inputs);
+    int use = -1;
+    std::vector<Held> results = follow(step.block, inner, inputs, use);
+    Part part{.step = static_cast<int>(index), .repeat = repeat, .use = use};
+    for (std::size_t k = 0; k < inputs.size(); ++k) learn(k, inputs[k].id), part.inputs.push_back(inputs[k].id);
+    for (const Held& result : results) part.outputs.push_back(result.id);
+    f.parts.push_back(std::move(part));
+    return results;
   }
 
   const OpTable& ops_;
@@ -276,7 +328,7 @@ LastUses::LastUses(const Scope& scope) : inputs(scope.inputs.size(), -1), steps(
 }
 
 std::string signature(const Scope& scope, const std::map<std::string, std::string>& input_names,
-                      const std::map<std::string, std::string>& param_names) {
+                      const std::map<std::string, std::string>& param_names, std::vector<int> (*order)(const Type&)) {
   if (scope.uses.empty()) return "";
   DimWords words(scope, param_names);
   const auto type_text = [&](const auto& type_in) {
@@ -287,6 +339,10 @@ std::string signature(const Scope& scope, const std::map<std::string, std::strin
     std::vector<std::string> dims;
     for (std::size_t axis = 0; axis < first.shape.size(); ++axis)
       dims.push_back(words.word([&](const Use& use) { return type_in(use).shape[axis]; }, axis, first.shape.size()));
+    if (order) {
+      const std::vector<std::string> source = dims;
+      for (std::size_t axis = 0; axis < dims.size(); ++axis) dims[static_cast<std::size_t>(order(first)[axis])] = source[axis];
+    }
     return fmt::format("{}[{}]", name(first.dtype), join(dims, ", "));
   };
   std::vector<std::string> takes, gives;

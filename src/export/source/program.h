@@ -37,11 +37,22 @@ struct Step {
   const TextValue* argument(std::string_view name) const;
 };
 
+// A layer as one use of its scope runs it.
+struct Part {
+  int step = 0;
+  int repeat = -1;             // which of a repeated layer
+  const Node* node = nullptr;  // of an operator
+  int use = -1;                // of the block's scope
+  std::vector<ValueId> inputs = {}, outputs = {};  // of a block, as Use has them
+};
+
 // One use of a scope.
 struct Use {
   std::string path;
   std::map<std::string, Attr, std::less<>> params;
   std::vector<Type> inputs, outputs;
+  std::vector<ValueId> input_values, output_values;  // in the graph; absent: nothing takes it
+  std::vector<Part> parts;                           // in execution order
 };
 
 // A block, or the model's body (the last one, `block` is null).
@@ -73,7 +84,8 @@ struct LastUses {
 };
 
 // "x: float32[1, in, H, W] -> float32[1, out, H, W]": sizes that differ between uses are the parameter that says them, or a letter.
+// `order`: where a target has the axes; without it as the source.
 std::string signature(const Scope& scope, const std::map<std::string, std::string>& input_names,
-                      const std::map<std::string, std::string>& param_names);
+                      const std::map<std::string, std::string>& param_names, std::vector<int> (*order)(const Type&) = nullptr);
 
 }  // namespace wherry::source

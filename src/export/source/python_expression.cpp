@@ -30,7 +30,9 @@ bool is_name(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 |
 std::string number(double value) {
   if (std::isnan(value)) return R"(float("nan"))";
   if (std::isinf(value)) return value > 0 ? R"(float("inf"))" : R"(-float("inf"))";
-  return text(Attr(value));
+  std::string written = text(Attr(value));
+  if (const std::size_t plus = written.find("e+"); plus != std::string::npos) written.erase(plus + 1, 1);
+  return written;
 }
 
 std::string tuple(const std::vector<std::string>& parts) {

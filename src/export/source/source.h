@@ -3,8 +3,10 @@
 #pragma once
 
 #include "base/diagnostics.h"
+#include "export/source/program.h"
 #include "ir/model.h"
 #include "ir/op_def.h"
+#include "ops/keras.h"
 
 #include <string>
 
@@ -27,5 +29,10 @@ SourceCode write_jax(const Model& model, const Graph& graph, const OpTable& ops,
 
 // The same as modules of Flax NNX.
 SourceCode write_nnx(const Model& model, const Graph& graph, const OpTable& ops, const SourceOptions& options, Diagnostics& diagnostics);
+
+// Keras 3. `uses`: by scope of the program and use, what Keras makes of source::cut. Where uses of a block differ in what none of its
+// arguments says, the block has several classes.
+SourceCode write_keras(const Program& program, const std::vector<std::vector<KerasGraph>>& uses, const SourceOptions& options,
+                       Diagnostics& diagnostics);
 
 }  // namespace wherry::source

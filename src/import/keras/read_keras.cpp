@@ -312,17 +312,18 @@ class KerasImporter {
   std::vector<ValueId> add_layer(const json& layer, const std::string& path, const std::string& group, const std::vector<ValueId>& inputs) {
     const json& config = layer.at("config");
     const std::string name = config.at("name"), kind = layer.at("class_name"), module = module_of(layer);
+    const std::string whole = name.starts_with(path) ? name : path + name;  // layers of Wherry's nested models are called by their whole paths
     if (kind == "Functional" || kind == "Sequential") {
       std::vector<ValueId> values;
-      for (const Result& result : add_model(layer, path + name + "-", group, inputs)) values.push_back(result.value);
+      for (const Result& result : add_model(layer, whole + "-", group, inputs)) values.push_back(result.value);
       return values;
     }
     const std::size_t ops = module.find(".ops.");
     const std::string target = ops == std::string::npos ? kind : fmt::format("{}.{}", module.substr(ops + 1), kind);
     const bool custom = !module.starts_with("keras");
     const OpTable::Foreign* meaning = custom ? nullptr : meaning_of(target);
-    if (!meaning) return unknown(layer, path + name, target, custom, inputs);
-    ForeignNode node{.target = target, .args = {}, .path = path_of(path + name)};
+    if (!meaning) return unknown(layer, whole, target, custom, inputs);
+    ForeignNode node{.target = target, .args = {}, .path = path_of(whole)};
     for (std::size_t i = 0; i < inputs.size(); ++i) node.args.push_back({std::to_string(i), inputs[i]});
     const std::vector<Tensor> variables = group.empty() ? std::vector<Tensor>{} : weights_.variables(group);
     for (std::size_t i = 0; i < variables.size(); ++i)

@@ -35,19 +35,17 @@ using Array = nb::ndarray<nb::numpy, nb::ro, nb::c_contig, nb::device::cpu>;
 
 nb::dlpack::dtype dlpack_dtype(DType dtype) {
   using nb::dlpack::dtype_code;
-  const auto code = dtype == DType::boolean      ? dtype_code::Bool
-                    : dtype == DType::bfloat16   ? dtype_code::Bfloat
-                    : is_float(dtype)            ? dtype_code::Float
-                    : name(dtype).front() == 'u' ? dtype_code::UInt
-                                                 : dtype_code::Int;
+  const auto code = dtype == DType::boolean    ? dtype_code::Bool
+                    : dtype == DType::bfloat16 ? dtype_code::Bfloat
+                    : is_float(dtype)          ? dtype_code::Float
+                    : is_signed(dtype)         ? dtype_code::Int
+                                               : dtype_code::UInt;
   return {static_cast<std::uint8_t>(code), static_cast<std::uint8_t>(byte_size(dtype) * 8), 1};
 }
 
 Tensor to_tensor(const Array& array) {
-  for (int i = 0; i <= static_cast<int>(DType::uint64); ++i) {
-    const auto dtype = static_cast<DType>(i);
-    if (dtype == DType::float8_e4m3fn || dtype == DType::float8_e5m2 || dtype == DType::complex64 || dtype == DType::complex128) continue;
-    if (array.dtype() != dlpack_dtype(dtype)) continue;
+  for (const DType dtype : all_dtypes()) {
+    if (!is_number(dtype) || (dtype != carrier(dtype) && dtype != DType::bfloat16) || array.dtype() != dlpack_dtype(dtype)) continue;
     Sizes sizes;
     for (std::size_t axis = 0; axis < array.ndim(); ++axis) sizes.push_back(static_cast<std::int64_t>(array.shape(axis)));
     Tensor tensor = Tensor::allocate(dtype, sizes);
@@ -60,7 +58,7 @@ Tensor to_tensor(const Array& array) {
 }
 
 nb::object to_array(const Tensor& tensor) {
-  auto* owner = new Tensor(tensor.dtype() == DType::bfloat16 ? tensor.cast(DType::float32) : tensor.contiguous());  // NumPy has no bfloat16
+  auto* owner = new Tensor(tensor.dtype() == carrier(tensor.dtype()) ? tensor.contiguous() : tensor.cast(carrier(tensor.dtype())));
   const nb::capsule guard(owner, [](void* p) noexcept { delete static_cast<Tensor*>(p); });
   std::vector<std::size_t> shape(owner->sizes().begin(), owner->sizes().end());
   return nb::cast(nb::ndarray<nb::numpy, nb::ro>(owner->data(), shape.size(), shape.data(), guard, nullptr, dlpack_dtype(owner->dtype())));
@@ -78,6 +76,9 @@ nb::list to_arrays(const std::vector<Tensor>& tensors) {
   return list;
 }
 
+// The NumPy type that holds a value's elements, by its own name: "bfloat16" → "float32".
+std::string carrier_of(const std::string& type) { return std::string(name(carrier(parse_dtype(type).value_or(DType::float32)))); }
+
 std::vector<std::pair<std::string, std::string>> ports(const std::vector<Port>& list, const Graph& graph) {
   std::vector<std::pair<std::string, std::string>> out;
   for (const Port& port : list) out.emplace_back(port.name, text(graph.type(port.value)));
@@ -91,8 +92,8 @@ LoadOptions load_options(const std::filesystem::path& weights, std::optional<std
 
 std::string convert_json(const std::filesystem::path& source, const std::filesystem::path& out, const std::string& precision,
                          const std::string& to, const std::string& io, bool verify, std::optional<double> tolerance, int threads,
-                         const std::filesystem::path& weights, std::optional<std::uint64_t> seed,
-                         std::map<std::string, std::int64_t> dims, bool nested) {
+                         const std::filesystem::path& weights, std::optional<std::uint64_t> seed, std::map<std::string, std::int64_t> dims,
+                         bool nested) {
   ConvertOptions options{.source = source, .out = out, .load = load_options(weights, seed, std::move(dims))};
   std::map<std::string, Precision> precisions;
   for (const Precision p : {Precision::float32, Precision::float16, Precision::dynamic, Precision::int8_weights, Precision::int4})
@@ -179,7 +180,12 @@ class LiteRt {
   LiteRt(const std::filesystem::path& file, int threads) : model_(LiteRtModel::from_file(file, threads)) {}
   std::vector<std::pair<std::string, std::string>> inputs() const { return named(model_->inputs()); }
   std::vector<std::pair<std::string, std::string>> outputs() const { return named(model_->outputs()); }
-  nb::list run(const std::vector<Array>& inputs) { return to_arrays(model_->run(to_tensors(inputs))); }
+  nb::list run(const std::vector<Array>& inputs) {
+    std::vector<Tensor> tensors = to_tensors(inputs);
+    for (std::size_t i = 0; i < tensors.size() && i < model_->inputs().size(); ++i)
+      if (const DType wanted = model_->inputs()[i].type.dtype; tensors[i].dtype() == carrier(wanted)) tensors[i] = tensors[i].cast(wanted);
+    return to_arrays(model_->run(tensors));
+  }
 
  private:
   static std::vector<std::pair<std::string, std::string>> named(const std::vector<TensorInfo>& list) {
@@ -211,6 +217,7 @@ NB_MODULE(_wherry, m) {
   m.def("convert", &convert_json, "source"_a, "out"_a, "precision"_a, "to"_a, "io"_a, "verify"_a, "tolerance"_a, "threads"_a, "weights"_a,
         "seed"_a, "dims"_a, "nested"_a);
   m.def("write_weights", &write_weights, "file"_a, "arrays"_a);
+  m.def("carrier", &carrier_of, "dtype"_a);
   m.def("operators", [] {
     std::vector<std::string> names = all_ops().names();
     return names;

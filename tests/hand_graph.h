@@ -3,8 +3,8 @@
 
 #include "export/tflite/write_tflite.h"
 
-#include <gmock/gmock.h>
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 

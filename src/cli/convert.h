@@ -23,11 +23,11 @@ struct ConvertOptions {
   std::optional<Precision> precision;  // without: the text's quantization's, else float32
   std::optional<Io> io;                // without: the target's convention (.tflite: nhwc)
   QuantizeOptions quantize;
-  std::filesystem::path calibrate;    // data: a folder of images, a list, .npy or .npz
-  std::size_t calibration_count = 0;  // at most so many of it, evenly spread; 0: all
-  bool cache = true;                  // keep what calibration measured, and take it from there
+  std::filesystem::path calibrate;            // data: a folder of images, a list, .npy or .npz
+  std::size_t calibration_count = 0;          // at most so many of it, evenly spread; 0: all
+  bool cache = true;                          // keep what calibration measured, and take it from there
   std::vector<std::filesystem::path> labels;  // tables of classes, for an accuracy target of top1
-  std::filesystem::path preprocess;   // a text whose preprocess and labels hold for a source that has none
+  std::filesystem::path preprocess;           // a text whose preprocess and labels hold for a source that has none
   bool verify = true;
   std::optional<double> tolerance;
   int threads = 2;

@@ -19,7 +19,8 @@ namespace {
 void verify_code(const Graph& graph, const fs::path& file, const ConvertOptions& options, ConvertResult& result, Stages& stages) {
   stages.begin("verify");
   try {
-    const auto reference = evaluator_side(with_open_as_one(graph), all_ops(), "the source", [&](int done, int total) { stages.progress(done, total); });
+    const auto reference =
+        evaluator_side(with_open_as_one(graph), all_ops(), "the source", [&](int done, int total) { stages.progress(done, total); });
     const auto written = python_side(file, reference->inputs(), reference->outputs(), options.threads);
     result.runtime = written->what().substr(written->what().find(" in ") + 4);
     const double tolerance = options.tolerance.value_or(tolerance_of("float32"));

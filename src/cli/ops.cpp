@@ -26,6 +26,14 @@ std::string tflite_of(const OpDef& op) {
   return op.tflite.lower ? "yes" : op.expand ? "expands" : "no";
 }
 
+// Each foreign name once, whatever opset it is of.
+std::vector<std::string> foreign_names(const std::vector<ForeignMap>& maps) {
+  std::vector<std::string> names;
+  for (const ForeignMap& map : maps)
+    if (std::find(names.begin(), names.end(), map.target) == names.end()) names.emplace_back(map.target);
+  return names;
+}
+
 std::string default_of(const std::optional<Attr>& fallback) { return fallback ? text(*fallback) : "required"; }
 
 nlohmann::ordered_json describe(const OpDef& op) {
@@ -49,7 +57,8 @@ nlohmann::ordered_json describe(const OpDef& op) {
   for (const HyperDef& def : op.hyper) j["hyperparameters"].push_back(argument(def));
   for (const AttrDef& def : op.attrs) j["attributes"].push_back(argument(def));
   for (std::size_t i = 0; i < op.rules.size(); ++i) j["rules"].push_back(fmt::format("{}.r{}: {}", op.name, i + 1, op.rules[i].text));
-  for (const ForeignMap& map : op.torch) j["torch"].push_back(map.target);
+  for (const std::string& target : foreign_names(op.torch)) j["torch"].push_back(target);
+  for (const std::string& target : foreign_names(op.onnx)) j["onnx"].push_back(target);
   j["reference"] = reference_of(op);
   j["tflite"] = tflite_of(op);
   j["source"] = {{"torch", op.source.torch}, {"keras", op.source.keras}, {"jax", op.source.jax}};
@@ -79,8 +88,9 @@ std::string card(const OpDef& op) {
   if (!op.rules.empty()) out += "\nrules\n";
   for (std::size_t i = 0; i < op.rules.size(); ++i) out += fmt::format("  {}.r{}  {}\n", op.name, i + 1, op.rules[i].text);
   out += fmt::format("\ntargets\n  reference        {}\n  tflite           {}\n", reference_of(op), tflite_of(op));
-  if (!op.torch.empty()) out += "\nimported from\n";
-  for (const ForeignMap& map : op.torch) out += fmt::format("  {}\n", map.target);
+  if (!op.torch.empty() || !op.onnx.empty()) out += "\nimported from\n";
+  for (const std::string& target : foreign_names(op.torch)) out += fmt::format("  {}\n", target);
+  for (const std::string& target : foreign_names(op.onnx)) out += fmt::format("  ONNX {}\n", target);
   if (!op.examples.empty()) out += "\nexamples\n";
   for (const std::string_view example : op.examples) out += fmt::format("  {}\n", example);
   out.pop_back();
@@ -107,9 +117,10 @@ std::string markdown_card(const OpDef& op) {
   rows(op.attrs);
   for (std::size_t i = 0; i < op.rules.size(); ++i)
     out += fmt::format("{}- `{}.r{}` {}\n", i == 0 ? "\nRules:\n\n" : "", op.name, i + 1, op.rules[i].text);
-  std::vector<std::string> torch;
-  for (const ForeignMap& map : op.torch) torch.push_back(fmt::format("`{}`", map.target));
-  if (!torch.empty()) out += fmt::format("\nImported from {}.\n", join(torch, ", "));
+  std::vector<std::string> from;
+  for (const std::string& target : foreign_names(op.torch)) from.push_back(fmt::format("`{}`", target));
+  for (const std::string& target : foreign_names(op.onnx)) from.push_back(fmt::format("ONNX `{}`", target));
+  if (!from.empty()) out += fmt::format("\nImported from {}.\n", join(from, ", "));
   out += "\n```yaml\n";
   for (const std::string_view example : op.examples) out += fmt::format("{}\n", example);
   return out + "```\n\n";
@@ -118,10 +129,11 @@ std::string markdown_card(const OpDef& op) {
 std::string markdown() {
   std::string out =
       "# Operators\n\nWritten by `wherry ops --markdown` from the operator table; do not edit.\n\n"
-      "| operator | summary | PyTorch | reference | TFLite |\n|---|---|---|---|---|\n";
+      "| operator | summary | PyTorch | ONNX | reference | TFLite |\n|---|---|---|---|---|---|\n";
   for (const OpDef* op : all_ops().all())
-    out += fmt::format("| [`{0}`](#{0}) | {1} | {2} | {3} | {4} |\n", op->name, first_sentence(op->doc),
-                       op->torch.empty() ? "" : std::to_string(op->torch.size()), reference_of(*op), tflite_of(*op));
+    out += fmt::format("| [`{0}`](#{0}) | {1} | {2} | {3} | {4} | {5} |\n", op->name, first_sentence(op->doc),
+                       op->torch.empty() ? "" : std::to_string(op->torch.size()), join(foreign_names(op->onnx), ", "), reference_of(*op),
+                       tflite_of(*op));
   out += "\n";
   for (const OpDef* op : all_ops().all()) out += markdown_card(*op);
   out.pop_back();

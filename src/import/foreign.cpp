@@ -195,6 +195,8 @@ std::vector<ValueId> convert_foreign(Builder& builder, const ForeignNode& node, 
   };
   try {
     return meaning.map->convert(builder, node);
+  } catch (const TypeFault& fault) {
+    fail({.code = fault.code, .message = fault.message, .at = where(node), .in = describe_inputs(builder.graph(), node)});
   } catch (const std::bad_variant_access&) {
     refuse("one is of another kind");
   } catch (const std::logic_error& error) {  // an argument that breaks what the operator relies on
@@ -203,12 +205,13 @@ std::vector<ValueId> convert_foreign(Builder& builder, const ForeignNode& node, 
   return {};
 }
 
-void UnknownOperators::add(const Graph& graph, const ForeignNode& node) {
+void UnknownOperators::add(const Graph& graph, const ForeignNode& node, std::string next) {
   Seen& seen = seen_[node.target];
   if (seen.count++ > 0) return;
   order_.push_back(node.target);
   seen.at = where(node);
   seen.in = describe_inputs(graph, node);
+  seen.next = next.empty() ? "write the layer with other operators, or add this one: docs/adding-an-operator.md" : std::move(next);
 }
 
 void UnknownOperators::report(const std::vector<std::string>& known, Diagnostics& diagnostics) const {
@@ -219,7 +222,7 @@ void UnknownOperators::report(const std::vector<std::string>& known, Diagnostics
                                             seen.count == 1 ? "use" : "uses", did_you_mean(target, known)),
                      .at = seen.at,
                      .in = seen.in,
-                     .next = "write the layer with other operators, or add this one: docs/adding-an-operator.md"});
+                     .next = seen.next});
   }
 }
 

@@ -20,14 +20,14 @@ std::string describe_inputs(const Graph& graph, const ForeignNode& node);
 // Foreign operators that nothing is known of: one message for each, with how often and where first.
 class UnknownOperators {
  public:
-  void add(const Graph& graph, const ForeignNode& node);
+  void add(const Graph& graph, const ForeignNode& node, std::string next = {});  // next: empty for the usual step
   // `known`: the targets that could have been meant.
   void report(const std::vector<std::string>& known, Diagnostics& diagnostics) const;
 
  private:
   struct Seen {
     int count = 0;
-    std::string at, in;
+    std::string at, in, next;
   };
   std::vector<std::string> order_;
   std::map<std::string, Seen> seen_;

@@ -9,7 +9,7 @@
 namespace wherry {
 
 struct NamedArray {
-  std::string name;   // without ".npy"; a lone .npy file: its stem
+  std::string name;  // without ".npy"; a lone .npy file: its stem
   Tensor tensor;
 };
 

@@ -23,8 +23,8 @@ using Attr = std::variant<None, bool, std::int64_t, double, std::string, Ints, F
 // What an attribute accepts. ints2 … are int lists of that length where one int stands for all ("stride: 2").
 enum class AttrKind { boolean, integer, number, string, ints, ints1, ints2, ints3, numbers, dtype, strings };
 
-std::string text(const Attr& attr);                        // as the text form writes it: 2, [1, 2], true, "same"
-std::string_view name(AttrKind kind);                      // "an int", "two ints", …
+std::string text(const Attr& attr);    // as the text form writes it: 2, [1, 2], true, "same"
+std::string_view name(AttrKind kind);  // "an int", "two ints", …
 // `attr` as `kind` wants it (1 → 1.0, 2 → [2, 2], one number → a list of it), or nullopt when it is something else.
 std::optional<Attr> coerce(const Attr& attr, AttrKind kind);
 

@@ -61,13 +61,13 @@ class Rewriter {
   Rewriter(const Graph& old, const OpTable& ops);
   const Graph& old() const { return old_; }
   Builder& builder() { return builder_; }
-  Graph& graph() { return fresh_; }                           // the new one
-  ValueId operator[](ValueId old_value);                      // the new value that stands for an old one (absent → absent)
-  void copy(const Node& node);                                // as it was, over the new values
+  Graph& graph() { return fresh_; }       // the new one
+  ValueId operator[](ValueId old_value);  // the new value that stands for an old one (absent → absent)
+  void copy(const Node& node);            // as it was, over the new values
   // Old outputs → new values. A new value takes the old one's name: names say which value of the source one equals.
   void replace(const Node& node, const std::vector<ValueId>& fresh);
   void map(ValueId old_value, ValueId fresh);
-  Graph finish();                                             // outputs mapped, dead nodes and values dropped
+  Graph finish();  // outputs mapped, dead nodes and values dropped
 
  private:
   const Graph& old_;

@@ -46,23 +46,9 @@ class Reader {
 bool holds(DType dtype, double value) {
   if (is_float(dtype)) return true;
   if (dtype == DType::boolean) return value == 0 || value == 1;
-  if (dtype == DType::int64) return std::abs(value) < 9.3e18;
-  const auto bits = static_cast<int>(byte_size(dtype)) * 8;
-  const bool is_signed = dtype == DType::int8 || dtype == DType::int16 || dtype == DType::int32;
-  const double top = std::ldexp(1.0, is_signed ? bits - 1 : bits);
-  return value == std::floor(value) && value < top && value >= (is_signed ? -top : 0);
-}
-
-bool is_writable(DType dtype) {
-  switch (dtype) {
-    case DType::complex64:
-    case DType::complex128:
-    case DType::float8_e4m3fn:
-    case DType::float8_e5m2:
-    case DType::int4:
-    case DType::uint64: return false;
-    default: return true;
-  }
+  if (bits(dtype) == 64) return std::abs(value) < 9.3e18 && (is_signed(dtype) || value >= 0);
+  const double top = std::ldexp(1.0, bits(dtype) - (is_signed(dtype) ? 1 : 0));
+  return value == std::floor(value) && value < top && value >= (is_signed(dtype) ? -top : 0);
 }
 
 }  // namespace
@@ -73,10 +59,10 @@ ConstantText parse_constant(const TextValue& value, std::optional<DType> dtype) 
   if (!reader.problem.empty()) return {{}, reader.problem};
   const bool flags = reader.all_flags && !reader.numbers.empty(), integers = reader.all_integers && !reader.numbers.empty();
   const DType type = dtype.value_or(flags ? DType::boolean : integers ? DType::int64 : DType::float32);
-  if (!is_writable(type)) return {{}, fmt::format("a {} constant cannot be written in the text", name(type))};
+  if (!is_number(type)) return {{}, fmt::format("a {} constant cannot be written in the text", name(type))};
   for (const double number : reader.numbers)
     if (!holds(type, number)) return {{}, fmt::format("{} does not fit {}", text(Attr(number)), name(type))};
-  if (type == DType::int64 && integers) return {Tensor::from(reader.integers, reader.sizes), {}};
+  if (is_integer(type) && integers) return {Tensor::from(reader.integers, reader.sizes).cast(type), {}};
   return {Tensor::from(reader.numbers, reader.sizes).cast(type), {}};
 }
 

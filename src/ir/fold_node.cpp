@@ -1,36 +1,20 @@
 #include "ir/fold_node.h"
 
+#include "base/diagnostics.h"
+
 #include <algorithm>
 
 namespace wherry {
 
 namespace {
 
-bool has_arithmetic(DType dtype) {
-  switch (dtype) {
-    case DType::float32:
-    case DType::float16:
-    case DType::bfloat16:
-    case DType::float64:
-    case DType::int64:
-    case DType::int32:
-    case DType::int16:
-    case DType::int8:
-    case DType::uint8:
-    case DType::boolean: return true;
-    default: return false;
-  }
-}
-
-DType computed_as(DType dtype) { return is_float(dtype) ? DType::float32 : dtype; }
-
 bool all_constant(const Graph& graph, const Node& node) {
   return std::all_of(node.inputs.begin(), node.inputs.end(),
-                     [&](ValueId v) { return v == absent || (graph.is_constant(v) && has_arithmetic(graph.type(v).dtype)); });
+                     [&](ValueId v) { return v == absent || (graph.is_constant(v) && is_number(graph.type(v).dtype)); });
 }
 
 bool all_computable(const std::vector<Type>& types) {
-  return std::all_of(types.begin(), types.end(), [](const Type& t) { return is_static(t.shape) && has_arithmetic(t.dtype); });
+  return std::all_of(types.begin(), types.end(), [](const Type& t) { return is_static(t.shape) && is_number(t.dtype); });
 }
 
 std::vector<Tensor> evaluated(const Graph& graph, const Node& node, const std::vector<Type>& types) {
@@ -41,7 +25,11 @@ std::vector<Tensor> evaluated(const Graph& graph, const Node& node, const std::v
   std::vector<Tensor> outputs;
   for (const Type& type : types) outputs.push_back(Tensor::allocate(computed_as(type.dtype), sizes(type.shape)));
   OpValues values{node, seen, outputs};
-  node.op->eval(values);
+  try {
+    node.op->eval(values);
+  } catch (const Failure&) {
+    return {};  // no evaluation for these types: the node stays
+  }
   for (std::size_t i = 0; i < types.size(); ++i)
     if (outputs[i].dtype() != types[i].dtype) outputs[i] = outputs[i].cast(types[i].dtype);
   return outputs;

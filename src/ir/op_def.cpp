@@ -7,6 +7,8 @@
 
 namespace wherry {
 
+DType computed_as(DType dtype) { return is_float(dtype) ? DType::float32 : dtype; }
+
 namespace {
 
 template <class Rows>

@@ -13,19 +13,19 @@
 
 namespace wherry {
 
-class Builder;      // ir/builder.h
-class TflLowering;  // ops/tfl.h
-class OnnxLowering;  // ops/onnx.h
+class Builder;        // ir/builder.h
+class TflLowering;    // ops/tfl.h
+class OnnxLowering;   // ops/onnx.h
 class KerasLowering;  // ops/keras.h
 
 // ---- declaration ----------------------------------------------------------------------------------------------------
 
 enum class Role {
-  tensor,               // a value that another layer makes
-  optional,             // the same, may be absent
-  variadic,             // the last input: one or more tensors (cat, stack)
-  parameter,            // a weight that belongs to the layer: "conv.weight"
-  optional_parameter,   // a weight that `bias: false`-like hyperparameters leave out
+  tensor,              // a value that another layer makes
+  optional,            // the same, may be absent
+  variadic,            // the last input: one or more tensors (cat, stack)
+  parameter,           // a weight that belongs to the layer: "conv.weight"
+  optional_parameter,  // a weight that `bias: false`-like hyperparameters leave out
 };
 
 struct Input {
@@ -36,11 +36,11 @@ struct Input {
 struct AttrDef {
   std::string_view name;
   AttrKind kind;
-  std::optional<Attr> fallback = {};             // the default (PyTorch's); without one the attribute is required
+  std::optional<Attr> fallback = {};  // the default (PyTorch's); without one the attribute is required
   std::string_view doc = {};
-  std::vector<std::string_view> choices = {};    // a string attribute's legal words
-  bool or_string = false;                        // an int list that may also be one of `choices` (padding: same)
-  bool or_none = false;                          // None is legal (avg_pool's divisor_override)
+  std::vector<std::string_view> choices = {};  // a string attribute's legal words
+  bool or_string = false;                      // an int list that may also be one of `choices` (padding: same)
+  bool or_none = false;                        // None is legal (avg_pool's divisor_override)
 };
 
 // A hyperparameter of the text that says no attribute but the shape of a weight: conv2d's in, out, kernel_size, bias.
@@ -53,7 +53,7 @@ struct HyperDef {
 using Hyper = std::map<std::string, Attr, std::less<>>;
 
 struct Rule {
-  std::string_view text;                          // "x.shape[1] == weight.shape[1] * groups": docs and message
+  std::string_view text;  // "x.shape[1] == weight.shape[1] * groups": docs and message
   bool (*holds)(const struct OpTypes&);
 };
 
@@ -62,23 +62,24 @@ struct Rule {
 // A node seen by infer and rules: types in, attributes, and constants' contents where an input is constant.
 struct OpTypes {
   const Node& node;
-  std::span<const Type* const> inputs;            // nullptr: absent
-  std::span<const Tensor* const> constants;       // nullptr: not constant
-  const Type& operator[](std::string_view input) const;     // CHECKs that it is present
+  std::span<const Type* const> inputs;                   // nullptr: absent
+  std::span<const Tensor* const> constants;              // nullptr: not constant
+  const Type& operator[](std::string_view input) const;  // CHECKs that it is present
   const Type* find(std::string_view input) const;
   const Tensor* constant(std::string_view input) const;
 };
 
 // Thrown by infer with a user's reason ("kernel 7 is larger than the padded input 5"); the caller adds code, path, types.
 struct TypeFault {
-  std::string code;      // E501, E502 or E503
+  std::string code;  // E501, E502 or E503
   std::string message;
 };
 
-// A node seen by eval: contiguous inputs, outputs allocated as infer says and zeroed.
+// A node seen by eval: contiguous inputs, outputs allocated as infer says and zeroed, each in the type that computed_as() gives.
+DType computed_as(DType dtype);  // float32 for every float, else itself
 struct OpValues {
   const Node& node;
-  std::span<const Tensor* const> inputs;          // nullptr: absent
+  std::span<const Tensor* const> inputs;  // nullptr: absent
   std::span<Tensor> outputs;
   const Tensor& operator[](std::string_view input) const;
   const Tensor* find(std::string_view input) const;
@@ -87,17 +88,17 @@ struct OpValues {
 
 // One node of somebody else's graph, before it has a meaning here: what import/ fills and the torch and onnx slots read.
 struct ForeignArg {
-  std::string name;                               // "stride"; ONNX inputs by their schema's name
+  std::string name;  // "stride"; ONNX inputs by their schema's name
   std::variant<Attr, ValueId, std::vector<ValueId>> value;
 };
 struct ForeignNode {
-  std::string target;                             // "aten.conv2d.default", "ReduceMean"
+  std::string target;  // "aten.conv2d.default", "ReduceMean"
   std::vector<ForeignArg> args;
-  int version = 0;                                // ONNX: the opset
-  std::string path;                               // module path
+  int version = 0;   // ONNX: the opset
+  std::string path;  // module path
   Source source;
   int output_count = 1;
-  std::vector<Type> output_types;                 // as the foreign file states them; may be empty
+  std::vector<Type> output_types;  // as the foreign file states them; may be empty
 
   const ForeignArg* find(std::string_view name) const;
   // The value behind a name: a graph value, or absent when missing or None. Fails (E203) if it is something else.
@@ -110,10 +111,10 @@ struct ForeignNode {
 
 using InferFn = std::vector<Type> (*)(const OpTypes&);
 using EvalFn = void (*)(OpValues&);
-using ExpandFn = std::vector<ValueId> (*)(Builder&, const Node&);      // the values that replace node.outputs
-using FlopsFn = double (*)(const Graph&, const Node&);                 // multiply-accumulates
+using ExpandFn = std::vector<ValueId> (*)(Builder&, const Node&);        // the values that replace node.outputs
+using FlopsFn = double (*)(const Graph&, const Node&);                   // multiply-accumulates
 using ParametersFn = std::vector<Shape> (*)(const Hyper&, const Node&);  // one per parameter input; {Dim(-1)} alone: left out
-using HyperFn = Hyper (*)(const Graph&, const Node&);                  // the inverse of parameters
+using HyperFn = Hyper (*)(const Graph&, const Node&);                    // the inverse of parameters
 using TflFn = void (*)(TflLowering&, const Node&);
 
 struct ForeignMap;
@@ -131,39 +132,41 @@ struct ForeignMap {
 // What a change of layout (NCHW to NHWC) may do with the operator.
 struct LayoutRule {
   enum Kind {
-    any,        // element by element, with broadcasting: every input in the same layout
-    spatial,    // wants channels last on its first input, gives channels last
-    axis,       // any layout, when the axes named by the attribute `attr` are mapped
-    fixed,      // only the source's own layout
+    any,      // element by element, with broadcasting: every input in the same layout
+    spatial,  // wants channels last on its first input, gives channels last
+    axis,     // any layout, when the axes named by the attribute `attr` are mapped
+    fixed,    // only the source's own layout
   } kind = fixed;
   std::string_view attr = {};
 };
 
 struct TflSlot {
-  std::string_view builtin = {};        // "HARD_SWISH": one operator, inputs in order; layout decides about axes
-  std::string_view options = {};        // "beta=beta axis=dim fused_activation_function=#NONE": option=attribute, or =#literal
-  TflFn lower = nullptr;                // where that does not suffice
+  std::string_view builtin = {};   // "HARD_SWISH": one operator, inputs in order; layout decides about axes
+  std::string_view options = {};   // "beta=beta axis=dim fused_activation_function=#NONE": option=attribute, or =#literal
+  TflFn lower = nullptr;           // where that does not suffice
+  std::string_view integers = {};  // "int32 int64": those that its kernels compute, others are cast to the first that holds them
   explicit operator bool() const { return !builtin.empty() || lower; }
 };
 
 // The same for ONNX: one operator of the default domain and its attributes by pairs, or a function.
 struct OnnxSlot {
-  std::string_view op = {};             // "Relu": inputs in order
-  std::string_view attributes = {};     // "axis=dim": attribute=ours, or =#literal
+  std::string_view op = {};          // "Relu": inputs in order
+  std::string_view attributes = {};  // "axis=dim": attribute=ours, or =#literal
   void (*lower)(OnnxLowering&, const Node&) = nullptr;
   explicit operator bool() const { return !op.empty() || lower; }
 };
 
 // The same for Keras: a built-in layer or operation of keras 3 and its configuration by pairs, or a function.
 struct KerasSlot {
-  std::string_view layer = {};          // "ReLU", "ops.numpy.Add"
-  std::string_view config = {};         // "axis=dim": entry=attribute, or =#literal
+  std::string_view layer = {};   // "ReLU", "ops.numpy.Add"
+  std::string_view config = {};  // "axis=dim": entry=attribute, or =#literal
   void (*lower)(KerasLowering&, const Node&) = nullptr;
   explicit operator bool() const { return !layer.empty() || lower; }
 };
 
 // How source code says the operator: text whose {holes} are the names of inputs, attributes and hyperparameters. An argument
-// `name={hole?}` is left out where the hole has its default; in {hole!} a list of one number is that number. Helpers are whole definitions, as `ruff format` leaves them.
+// `name={hole?}` is left out where the hole has its default; in {hole!} a list of one number is that number. Helpers are whole
+// definitions, as `ruff format` leaves them.
 struct SourceSlot {
   std::string_view torch = {}, keras = {}, jax = {};  // an expression; in JAX's {parameters} stands for weight=…, bias=…
   std::string_view torch_module = {};                 // the module that people write: "nn.Linear({in}, {out}, bias={bias?})"
@@ -180,12 +183,12 @@ struct QuantRule {
 };
 
 struct OpDef {
-  std::string_view name, doc;                       // doc's first sentence is the summary
+  std::string_view name, doc;  // doc's first sentence is the summary
   std::vector<Input> inputs;
   std::vector<AttrDef> attrs = {};
   std::vector<HyperDef> hyper = {};
   std::vector<Rule> rules = {};
-  int outputs = 1;                                  // 0: as many as infer returns (split, chunk)
+  int outputs = 1;  // 0: as many as infer returns (split, chunk)
   InferFn infer = nullptr;
   EvalFn eval = nullptr;
   ExpandFn expand = nullptr;
@@ -194,16 +197,16 @@ struct OpDef {
   HyperFn hyper_of = nullptr;
   LayoutRule layout = {};
   std::vector<ForeignMap> torch = {}, onnx = {}, tflite_in = {}, keras_in = {};  // read from
-  TflSlot tflite = {};                              // written to
+  TflSlot tflite = {};                                                           // written to
   OnnxSlot onnx_out = {};
   KerasSlot keras = {};
   SourceSlot source = {};
-  SourceFn source_for = nullptr;                    // where `source` says what is usual
+  SourceFn source_for = nullptr;  // where `source` says what is usual
   QuantRule quant = {};
-  std::vector<std::string_view> examples = {};      // "conv2d(x: float32[1, 3, 8, 8], in: 3, out: 4, kernel_size: 3)"
+  std::vector<std::string_view> examples = {};  // "conv2d(x: float32[1, 3, 8, 8], in: 3, out: 4, kernel_size: 3)"
 
-  int attr_index(std::string_view attr) const;      // -1: none
-  int input_index(std::string_view input) const;    // -1: none
+  int attr_index(std::string_view attr) const;    // -1: none
+  int input_index(std::string_view input) const;  // -1: none
 };
 
 // The operators one is allowed to use: the built-in table, and a user's own.
@@ -211,7 +214,7 @@ class OpTable {
  public:
   void add(std::span<const OpDef> defs);
   const OpDef* find(std::string_view name) const;
-  const std::vector<const OpDef*>& all() const { return all_; }        // by name
+  const std::vector<const OpDef*>& all() const { return all_; }  // by name
   std::vector<std::string> names() const;
   // What a foreign target means ("aten.relu.default", "Relu", "CONV_2D", "ReLU"), or nullptr. The foreign name alone decides, but
   // for ONNX, whose operators change with the opset: the meaning of the highest `since` that is not above `version`.

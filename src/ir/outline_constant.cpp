@@ -18,8 +18,7 @@ TextValue text_map(std::vector<TextMember> members) {
 TextValue element(const Tensor& tensor, std::int64_t index) {
   const double number = tensor.item(index);
   if (tensor.dtype() == DType::boolean) return TextValue::of(number != 0);
-  if (tensor.dtype() == DType::int64) return TextValue::of(tensor.as<std::int64_t>()[static_cast<std::size_t>(index)]);
-  if (!is_float(tensor.dtype())) return TextValue::of(static_cast<std::int64_t>(number));
+  if (is_integer(tensor.dtype())) return TextValue::of(tensor.integer(index));
   if (tensor.dtype() == DType::float64) return TextValue::of(number);
   return TextValue::of(std::stod(fmt::format("{}", static_cast<float>(number))));  // 0.1, not 0.10000000149
 }

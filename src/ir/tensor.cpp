@@ -1,11 +1,13 @@
 #include "ir/tensor.h"
 
 #include "base/check.h"
+#include "ir/narrow_float.h"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numeric>
 
 namespace wherry {
@@ -53,49 +55,82 @@ T load(const std::byte* at) {
   return value;
 }
 
-double load_number(DType dtype, const std::byte* at) {
+template <class T>
+void store(std::byte* at, T value) {
+  std::memcpy(at, &value, sizeof value);
+}
+
+// uint64 beyond int64's range comes as the same bits.
+std::int64_t load_integer(DType dtype, const std::byte* at) {
   switch (dtype) {
-    case DType::float32: return load<float>(at);
-    case DType::float64: return load<double>(at);
-    case DType::float16: return half_to_float(load<std::uint16_t>(at));
-    case DType::bfloat16: return bfloat_to_float(load<std::uint16_t>(at));
     case DType::int8:
-    case DType::int4: return load<std::int8_t>(at);
-    case DType::uint8: return load<std::uint8_t>(at);
+    case DType::int4:
+    case DType::int2: return load<std::int8_t>(at);
+    case DType::uint8:
+    case DType::uint4:
+    case DType::uint2: return load<std::uint8_t>(at);
     case DType::boolean: return load<std::uint8_t>(at) != 0 ? 1 : 0;
     case DType::int16: return load<std::int16_t>(at);
     case DType::uint16: return load<std::uint16_t>(at);
     case DType::int32: return load<std::int32_t>(at);
     case DType::uint32: return load<std::uint32_t>(at);
-    case DType::int64: return static_cast<double>(load<std::int64_t>(at));
-    case DType::uint64: return static_cast<double>(load<std::uint64_t>(at));
+    case DType::int64:
+    case DType::uint64: return load<std::int64_t>(at);
+    default: break;
+  }
+  WHERRY_CHECK(false, "no integer in a {}", name(dtype));
+  return 0;
+}
+
+// What does not fit loses its upper bits.
+void store_integer(DType dtype, std::byte* at, std::int64_t value) {
+  if (dtype == DType::boolean) return store(at, static_cast<std::uint8_t>(value != 0 ? 1 : 0));
+  if (const int width = bits(dtype); width < 8) {
+    const std::int64_t low = value & ((1 << width) - 1), top = std::int64_t{1} << (width - 1);
+    return store(at, static_cast<std::int8_t>(is_signed(dtype) ? (low ^ top) - top : low));
+  }
+  switch (byte_size(dtype)) {
+    case 1: return store(at, static_cast<std::int8_t>(value));
+    case 2: return store(at, static_cast<std::int16_t>(value));
+    case 4: return store(at, static_cast<std::int32_t>(value));
+    default: return store(at, value);
+  }
+}
+
+// Without what follows the point. Out of range it is what x86 and PyTorch give: the least of int32 or int64.
+std::int64_t towards_zero(DType dtype, double value) {
+  constexpr double two63 = 0x1p63;
+  if (dtype == DType::uint64 && value >= two63 && value < 2 * two63) return static_cast<std::int64_t>(static_cast<std::uint64_t>(value));
+  const bool wide = bits(dtype) == 64 || dtype == DType::uint32;
+  const double limit = wide ? two63 : 0x1p31;
+  if (value >= -limit && value < limit) return static_cast<std::int64_t>(value);
+  return wide ? std::numeric_limits<std::int64_t>::min() : std::numeric_limits<std::int32_t>::min();
+}
+
+double load_number(DType dtype, const std::byte* at) {
+  if (dtype == DType::uint64) return static_cast<double>(load<std::uint64_t>(at));
+  if (is_integer(dtype) || dtype == DType::boolean) return static_cast<double>(load_integer(dtype, at));
+  if (is_narrow_float(dtype)) return narrow_to_number(dtype, load<std::uint8_t>(at));
+  switch (dtype) {
+    case DType::float32: return load<float>(at);
+    case DType::float64: return load<double>(at);
+    case DType::float16: return half_to_float(load<std::uint16_t>(at));
+    case DType::bfloat16: return bfloat_to_float(load<std::uint16_t>(at));
     default: break;
   }
   WHERRY_CHECK(false, "no number in a {}", name(dtype));
   return 0;
 }
 
-template <class T>
-void store(std::byte* at, T value) {
-  std::memcpy(at, &value, sizeof value);
-}
-
 void store_number(DType dtype, std::byte* at, double value) {
+  if (dtype == DType::boolean) return store(at, static_cast<std::uint8_t>(value != 0 ? 1 : 0));
+  if (is_integer(dtype)) return store_integer(dtype, at, towards_zero(dtype, value));
+  if (is_narrow_float(dtype)) return store(at, number_to_narrow(dtype, value));
   switch (dtype) {
     case DType::float32: return store(at, static_cast<float>(value));
     case DType::float64: return store(at, value);
     case DType::float16: return store(at, float_to_half(static_cast<float>(value)));
     case DType::bfloat16: return store(at, float_to_bfloat(static_cast<float>(value)));
-    case DType::int8:
-    case DType::int4: return store(at, static_cast<std::int8_t>(value));
-    case DType::uint8: return store(at, static_cast<std::uint8_t>(value));
-    case DType::boolean: return store(at, static_cast<std::uint8_t>(value != 0 ? 1 : 0));
-    case DType::int16: return store(at, static_cast<std::int16_t>(value));
-    case DType::uint16: return store(at, static_cast<std::uint16_t>(value));
-    case DType::int32: return store(at, static_cast<std::int32_t>(value));
-    case DType::uint32: return store(at, static_cast<std::uint32_t>(value));
-    case DType::int64: return store(at, static_cast<std::int64_t>(value));
-    case DType::uint64: return store(at, static_cast<std::uint64_t>(value));
     default: break;
   }
   WHERRY_CHECK(false, "cannot store a number in a {}", name(dtype));
@@ -186,12 +221,15 @@ template <class T>
 constexpr bool fits(DType dtype) {
   if constexpr (std::is_same_v<T, float>) return dtype == DType::float32;
   if constexpr (std::is_same_v<T, double>) return dtype == DType::float64;
-  if constexpr (std::is_same_v<T, std::int8_t>) return dtype == DType::int8 || dtype == DType::int4;
-  if constexpr (std::is_same_v<T, std::uint8_t>) return dtype == DType::uint8 || dtype == DType::boolean;
+  if constexpr (std::is_same_v<T, std::int8_t>) return byte_size(dtype) == 1 && is_signed(dtype);
+  if constexpr (std::is_same_v<T, std::uint8_t>)
+    return byte_size(dtype) == 1 && (dtype == DType::boolean || (is_integer(dtype) && !is_signed(dtype)));
   if constexpr (std::is_same_v<T, std::int16_t>) return dtype == DType::int16;
   if constexpr (std::is_same_v<T, std::uint16_t>) return dtype == DType::uint16 || dtype == DType::float16 || dtype == DType::bfloat16;
   if constexpr (std::is_same_v<T, std::int32_t>) return dtype == DType::int32;
   if constexpr (std::is_same_v<T, std::int64_t>) return dtype == DType::int64;
+  if constexpr (std::is_same_v<T, std::uint32_t>) return dtype == DType::uint32;
+  if constexpr (std::is_same_v<T, std::uint64_t>) return dtype == DType::uint64;
   return false;
 }
 template <class T>
@@ -204,6 +242,8 @@ constexpr DType dtype_of() {
   if constexpr (std::is_same_v<T, std::uint16_t>) return DType::float16;
   if constexpr (std::is_same_v<T, std::int32_t>) return DType::int32;
   if constexpr (std::is_same_v<T, std::int64_t>) return DType::int64;
+  if constexpr (std::is_same_v<T, std::uint32_t>) return DType::uint32;
+  if constexpr (std::is_same_v<T, std::uint64_t>) return DType::uint64;
 }
 }  // namespace
 
@@ -263,6 +303,8 @@ WHERRY_TENSOR_OF(std::int16_t)
 WHERRY_TENSOR_OF(std::uint16_t)
 WHERRY_TENSOR_OF(std::int32_t)
 WHERRY_TENSOR_OF(std::int64_t)
+WHERRY_TENSOR_OF(std::uint32_t)
+WHERRY_TENSOR_OF(std::uint64_t)
 #undef WHERRY_TENSOR_OF
 
 Tensor Tensor::permuted(const std::vector<int>& axes) const {
@@ -311,34 +353,33 @@ Tensor Tensor::cast(DType dtype) const {
   if (dtype == dtype_) return source;
   Tensor result = allocate(dtype, sizes_);
   const std::size_t from = byte_size(dtype_), to = byte_size(dtype);
-  const bool integers = !is_float(dtype_) && !is_float(dtype);  // int64 does not pass through a double
+  const bool integers = !is_float(dtype_) && !is_float(dtype);  // these do not pass through a double
   for (std::int64_t i = 0; i < count(); ++i) {
     const std::byte* at = source.base_ + i * static_cast<std::int64_t>(from);
     std::byte* put = result.writable_ + i * static_cast<std::int64_t>(to);
-    if (integers && dtype_ == DType::int64 && dtype == DType::int32)
-      store(put, static_cast<std::int32_t>(load<std::int64_t>(at)));
+    if (integers)
+      store_integer(dtype, put, load_integer(dtype_, at));
     else
       store_number(dtype, put, load_number(dtype_, at));
   }
   return result;
 }
 
-double Tensor::item(std::int64_t index) const {
+const std::byte* Tensor::element(std::int64_t index) const {
   std::int64_t offset = 0;
   for (std::size_t i = sizes_.size(); i-- > 0;) offset += index % sizes_[i] * strides_[i], index /= sizes_[i];
-  return load_number(dtype_, base_ + offset * static_cast<std::int64_t>(byte_size(dtype_)));
+  return base_ + offset * static_cast<std::int64_t>(byte_size(dtype_));
 }
+
+double Tensor::item(std::int64_t index) const { return load_number(dtype_, element(index)); }
+
+std::int64_t Tensor::integer(std::int64_t index) const { return load_integer(dtype_, element(index)); }
 
 std::vector<std::int64_t> Tensor::to_ints() const {
   WHERRY_CHECK(!is_float(dtype_), "integers of a {}", name(dtype_));
-  if (dtype_ == DType::int64) {
-    const Tensor dense = contiguous();
-    const auto values = dense.as<std::int64_t>();
-    return {values.begin(), values.end()};
-  }
-  std::vector<std::int64_t> out(static_cast<std::size_t>(count()));
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::int64_t>(item(static_cast<std::int64_t>(i)));
-  return out;
+  const Tensor whole = cast(DType::int64);
+  const auto values = whole.as<std::int64_t>();
+  return {values.begin(), values.end()};
 }
 
 std::vector<float> Tensor::to_floats() const {

@@ -35,20 +35,20 @@ Dim ceil_div(const Dim& a, const Dim& b);
 using Shape = std::vector<Dim>;
 using Sizes = std::vector<std::int64_t>;
 
-std::string text(const Shape& shape);                       // "[1, 3, 224, 224]"
+std::string text(const Shape& shape);  // "[1, 3, 224, 224]"
 bool is_static(const Shape& shape);
-Sizes sizes(const Shape& shape);                            // Needs: is_static
+Sizes sizes(const Shape& shape);  // Needs: is_static
 Shape to_shape(const Sizes& sizes);
 Dim element_count(const Shape& shape);
 std::int64_t element_count(const Sizes& sizes);
-Sizes contiguous_strides(const Sizes& sizes);               // in elements, last axis 1
+Sizes contiguous_strides(const Sizes& sizes);  // in elements, last axis 1
 
 struct Type {
   DType dtype = DType::float32;
   Shape shape;
   bool operator==(const Type&) const = default;
 };
-std::string text(const Type& type);                         // "float32[1, 3, 224, 224]"
+std::string text(const Type& type);  // "float32[1, 3, 224, 224]"
 std::optional<Type> parse_type(std::string_view text);
 
 }  // namespace wherry

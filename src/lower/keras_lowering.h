@@ -39,7 +39,9 @@ class ToKeras final : public OrderedValues<KerasLowering> {
  private:
   struct Refused {};
   void refuse_output(const Port& port);
-  KerasNode& maker(int tensor) { return out_.graph.nodes[static_cast<std::size_t>(out_.graph.tensors[static_cast<std::size_t>(tensor)].node)]; }
+  KerasNode& maker(int tensor) {
+    return out_.graph.nodes[static_cast<std::size_t>(out_.graph.tensors[static_cast<std::size_t>(tensor)].node)];
+  }
   std::vector<int> append(KerasNode node, const std::vector<Type>& outs);
   int transposed(int tensor, const std::vector<int>& axes, const Sizes& result, const std::string& name) override;
   int reshaped(int tensor, const Sizes& result, const std::string& name) override;

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "ir/bind.h"
 #include "ir/expand.h"
+#include "lower/known_types.h"
 #include "lower/lowering.h"
 #include "lower/peepholes.h"
 #include "passes/fold_constants.h"
@@ -23,6 +24,15 @@ bool all_static(const Graph& graph, Diagnostics& diagnostics) {
     return false;
   }
   bool known = true;
+  for (const std::vector<Port>* ports : {&graph.inputs, &graph.outputs})
+    for (const Port& port : *ports) {
+      if (!(element_count(graph.type(port.value).shape) == Dim(0))) continue;
+      known = false;
+      diagnostics.add({.code = "E202",
+                       .message = fmt::format("'{}' is {}, and LiteRT takes and gives no tensor without elements", port.name,
+                                              text(graph.type(port.value))),
+                       .next = "export the model with sizes above zero"});
+    }
   for (const Node& node : graph.nodes)
     for (const ValueId v : node.outputs) {
       if (is_static(graph.type(v).shape)) continue;
@@ -72,7 +82,8 @@ Order io_order(const Type& type, Io io) {
 
 Lowered lower_to_tfl(const Graph& source, const OpTable& ops, const TflLowerOptions& options, Diagnostics& diagnostics) {
   if (!all_static(source, diagnostics)) return {};
-  const Graph expanded = fold_constants(expand(source, ops, [](const OpDef& op) { return static_cast<bool>(op.tflite); }), ops);
+  const auto has_slot = [](const OpDef& op) { return static_cast<bool>(op.tflite); };
+  const Graph expanded = fold_constants(in_known_types(expand(source, ops, has_slot), ops), ops);
   Lowering lowering(expanded, diagnostics);
   for (const Port& port : expanded.inputs) lowering.input(port, io_order(expanded.type(port.value), options.io));
   for (const Node& node : expanded.nodes) lowering.lower(node);

@@ -1,6 +1,7 @@
 #include "lower/lowering.h"
 
 #include "base/check.h"
+#include "lower/known_types.h"
 #include "lower/slot_rows.h"
 
 #include <algorithm>
@@ -44,6 +45,9 @@ void Lowering::output(const Port& port, const Order& order) {
 void Lowering::lower(const Node& node) {
   current_ = &node;
   try {
+    for (const ValueId v : node.inputs)
+      if (v != absent && !knows_integers(node.op->tflite, graph.type(v).dtype) && !graph.type(v).shape.empty())
+        refuse(node, fmt::format("TFLite computes {}, not {}", node.op->tflite.integers, name(graph.type(v).dtype)));
     if (node.op->tflite.lower)
       node.op->tflite.lower(*this, node);
     else if (!node.op->tflite.builtin.empty())

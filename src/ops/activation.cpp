@@ -187,6 +187,32 @@ std::vector<ValueId> convert_onnx_swish(Builder& b, const ForeignNode& node) {
   return {b("mul", {x, b("sigmoid", {b("mul", {x, b.scalar(alpha, b.type(x).dtype)})})})};
 }
 
+// Zero up to lambd; above it nearer to zero by bias.
+ValueId shrunk(Builder& b, ValueId x, double lambd, double bias) {
+  const ValueId low = like(b, x, -lambd), high = like(b, x, lambd), shift = like(b, x, bias);
+  const ValueId above = bias == 0 ? x : b("sub", {x, shift}), below = bias == 0 ? x : b("add", {x, shift});
+  return b("where", {b("gt", {x, high}), above, b("where", {b("lt", {x, low}), below, like(b, x, 0)})});
+}
+std::vector<ValueId> expand_hardshrink(Builder& b, const Node& node) { return {shrunk(b, node.inputs[0], node.number("lambd"), 0)}; }
+std::vector<ValueId> expand_softshrink(Builder& b, const Node& node) {
+  return {shrunk(b, node.inputs[0], node.number("lambd"), node.number("lambd"))};
+}
+
+std::vector<ValueId> convert_onnx_shrink(Builder& b, const ForeignNode& node) {
+  ValueId x = onnx::required(node, 0);
+  const DType type = b.type(x).dtype;
+  const double lambd = number(node, "lambd", 0.5), bias = number(node, "bias", 0);
+  if (!is_float(type)) return {cast(b, shrunk(b, cast(b, x, DType::float32), lambd, bias), type)};
+  if (bias == 0) return {b("hardshrink", {x}, {{"lambd", lambd}})};
+  return {bias == lambd ? b("softshrink", {x}, {{"lambd", lambd}}) : shrunk(b, x, lambd, bias)};
+}
+
+// The gate's swish times the other operand.
+std::vector<ValueId> convert_onnx_swiglu(Builder& b, const ForeignNode& node) {
+  const ValueId gate = convert_onnx_swish(b, node)[0];
+  return {b("mul", {gate, onnx::required(node, 1)})};
+}
+
 // Its alpha and gamma may be others than selu's own, which are those to the digits of a float.
 std::vector<ValueId> convert_onnx_selu(Builder& b, const ForeignNode& node) {
   const ValueId x = onnx::required(node, 0);
@@ -280,7 +306,7 @@ OpList activation() {
        .expand = expand_silu,
        .layout = any,
        .torch = {{"aten.silu.default", "x=self"}, {"aten.silu_.default", "x=self"}},
-       .onnx = {{.target = "Swish", .since = 24, .convert = convert_onnx_swish}},
+       .onnx = {{.target = "Swish", .since = 24, .convert = convert_onnx_swish}, {.target = "SwiGLU", .convert = convert_onnx_swiglu}},
        .onnx_out = {.op = "Swish-24"},
        .keras = {.layer = "Activation", .config = "activation=#silu"},
        .source = {.torch = "F.silu({x})", .keras = "keras.activations.silu({x})", .jax = "jax.nn.silu({x})", .torch_module = "nn.SiLU()"},
@@ -399,6 +425,37 @@ OpList activation() {
                   .torch_module = "nn.Softsign()"},
        .quant = {QuantRule::own_range},
        .examples = {"softsign(x: float32[2, 8])"}},
+      {.name = "hardshrink",
+       .doc = "x where it is above lambd or below -lambd, else zero, element by element.",
+       .inputs = one,
+       .attrs = {{"lambd", AttrKind::number, 0.5, "up to which size x becomes zero"}},
+       .infer = same,
+       .expand = expand_hardshrink,
+       .layout = any,
+       .torch = {{"aten.hardshrink.default", "x=self"}},
+       .onnx = {{.target = "Shrink", .since = 9, .convert = convert_onnx_shrink}},
+       .onnx_out = {.op = "Shrink", .attributes = "lambd=lambd"},
+       .source = {.torch = "F.hardshrink({x}, {lambd?})",
+                  .keras = "keras.ops.hard_shrink({x}, {lambd})",
+                  .jax = "jnp.where(jnp.abs({x}) > {lambd}, {x}, 0)",
+                  .torch_module = "nn.Hardshrink({lambd?})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"hardshrink(x: float32[1, 8, 3, 3])"}},
+      {.name = "softshrink",
+       .doc = "x nearer to zero by lambd, and zero up to it, element by element.",
+       .inputs = one,
+       .attrs = {{"lambd", AttrKind::number, 0.5, "up to which size x becomes zero"}},
+       .infer = same,
+       .expand = expand_softshrink,
+       .layout = any,
+       .torch = {{"aten.softshrink.default", "x=self"}},
+       .onnx_out = {.op = "Shrink", .attributes = "lambd=lambd bias=lambd"},
+       .source = {.torch = "F.softshrink({x}, {lambd?})",
+                  .keras = "keras.ops.soft_shrink({x}, {lambd})",
+                  .jax = "jnp.sign({x}) * jnp.maximum(jnp.abs({x}) - {lambd}, 0)",
+                  .torch_module = "nn.Softshrink({lambd?})"},
+       .quant = {QuantRule::own_range},
+       .examples = {"softshrink(x: float32[1, 8, 3, 3], lambd: 0.3)"}},
   };
   return defs;
 }

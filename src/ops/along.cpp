@@ -198,6 +198,62 @@ std::vector<ValueId> convert_onnx_cumsum(Builder& b, const ForeignNode& node) {
   return {flag(node, "exclusive", false) ? b("sub", {sum, x}) : sum};
 }
 
+// One position after the other, each times what came before it.
+std::vector<ValueId> expand_cumprod(Builder& b, const Node& node) {
+  const ValueId x = node.inputs[0];
+  const Shape shape = b.type(x).shape;
+  if (shape.empty()) return {x};
+  const int axis = one_axis(node, static_cast<int>(shape.size()));
+  const Dim size = shape[static_cast<std::size_t>(axis)];
+  if (!size.known() || size.size() > 4096)
+    fail({.code = "E504",
+          .message = fmt::format("cumprod is written out along an axis of {}; up to 4096 are", size.text()),
+          .at = node.where(),
+          .next = "give the axis a smaller size, or keep the operator out of the model"});
+  std::vector<ValueId> parts;
+  for (std::int64_t i = 0; i < size.size(); ++i) {
+    const ValueId part = b("slice", {x}, {{"dim", std::int64_t{axis}}, {"start", i}, {"end", i + 1}});
+    parts.push_back(parts.empty() ? part : b("mul", {parts.back(), part}));
+  }
+  return {parts.size() < 2 ? x : b("cat", parts, {{"dim", std::int64_t{axis}}})};
+}
+
+void eval_cumprod(OpValues& v) {
+  const Tensor& x = v["x"];
+  with_type(v.node, x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T* from = x.as<T>().data();
+    T* to = v.out().mutable_as<T>().data();
+    each_line(x.sizes(), one_axis(v.node, x.rank()), [&](std::int64_t, std::int64_t start, std::int64_t step, std::int64_t n) {
+      T product = 1;
+      for (std::int64_t i = 0; i < n; ++i) to[start + i * step] = product = static_cast<T>(product * from[start + i * step]);
+    });
+  });
+}
+
+std::vector<ValueId> convert_cumprod(Builder& b, const ForeignNode& node) {
+  const std::optional<DType> type = dtype(node, "dtype");
+  const ValueId x = type ? cast(b, node.value("self"), *type) : node.value("self");
+  return {b("cumprod", {x}, {{"dim", integer(node, "dim")}})};
+}
+
+// Exclusive: of all before each, a one in front.
+std::vector<ValueId> convert_onnx_cumprod(Builder& b, const ForeignNode& node) {
+  ValueId x = onnx::required(node, 0);
+  const auto rank = static_cast<int>(onnx::rank(b, x));
+  const auto given = static_cast<std::int64_t>(onnx::fixed_number(b, node, 1, "axis").value_or(0));
+  const std::int64_t axis = infer::axis(given, std::max(rank, 1));
+  const bool reverse = flag(node, "reverse", false);
+  const auto turned = [&](ValueId v) { return reverse ? b("flip", {v}, {{"dims", Ints{axis}}}) : v; };
+  x = turned(x);
+  if (flag(node, "exclusive", false)) {
+    Ints pad(2 * static_cast<std::size_t>(rank - axis), 0);
+    pad[pad.size() - 2] = 1, pad.back() = -1;
+    x = b("pad", {x}, {{"pad", pad}, {"value", 1.0}});
+  }
+  return {turned(b("cumprod", {x}, {{"dim", axis}}))};
+}
+
 // Without an axis: of all elements in a row.
 template <Word op>
 void lower_onnx_arg(OnnxLowering& l, const Node& node) {
@@ -230,7 +286,7 @@ OpList along() {
        .torch = {{"aten.argmax.default", "", 0, convert_arg<"argmax">}},
        .onnx = {{.target = "ArgMax", .convert = convert_onnx_arg<"argmax">}},
        .tflite_in = {{"ARG_MAX", "", 0, convert_tflite_arg<"argmax">}},
-       .tflite = {.builtin = "ARG_MAX", .lower = lower_arg},
+       .tflite = {.builtin = "ARG_MAX", .lower = lower_arg, .integers = "int32"},
        .onnx_out = {.lower = lower_onnx_arg<"ArgMax">},
        .keras = {.layer = "ops.numpy.Argmax", .lower = keras_arg},
        .source = {.torch = "torch.argmax({x}, dim={dim}, keepdim={keepdim?})",
@@ -248,7 +304,7 @@ OpList along() {
        .torch = {{"aten.argmin.default", "", 0, convert_arg<"argmin">}},
        .onnx = {{.target = "ArgMin", .convert = convert_onnx_arg<"argmin">}},
        .tflite_in = {{"ARG_MIN", "", 0, convert_tflite_arg<"argmin">}},
-       .tflite = {.builtin = "ARG_MIN", .lower = lower_arg},
+       .tflite = {.builtin = "ARG_MIN", .lower = lower_arg, .integers = "int32"},
        .onnx_out = {.lower = lower_onnx_arg<"ArgMin">},
        .keras = {.layer = "ops.numpy.Argmin", .lower = keras_arg},
        .source = {.torch = "torch.argmin({x}, dim={dim}, keepdim={keepdim?})",
@@ -266,7 +322,7 @@ OpList along() {
        .torch = {{"aten.cumsum.default", "", 0, convert_cumsum}},
        .onnx = {{.target = "CumSum", .convert = convert_onnx_cumsum}},
        .tflite_in = {{"CUMSUM", "", 0, convert_tflite_cumsum}},
-       .tflite = {.lower = lower_cumsum},
+       .tflite = {.lower = lower_cumsum, .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx_cumsum},
        .keras = {.lower = keras_cumsum},
        .source = {.torch = "torch.cumsum({x}, dim={dim})",
@@ -274,6 +330,21 @@ OpList along() {
                   .jax = "jnp.cumsum({x}, axis={dim})"},
        .quant = {QuantRule::own_range},
        .examples = {"cumsum(x: float32[2, 5], dim: 1)", "cumsum(x: float32[1, 4, 3, 3], dim: 1)"}},
+      {.name = "cumprod",
+       .doc = "The product of all elements up to each, along an axis.",
+       .inputs = one,
+       .attrs = {{"dim", AttrKind::integer, {}, "the axis"}},
+       .infer = infer_cumsum,
+       .eval = eval_cumprod,
+       .expand = expand_cumprod,
+       .layout = {LayoutRule::axis, "dim"},
+       .torch = {{"aten.cumprod.default", "", 0, convert_cumprod}},
+       .onnx = {{.target = "CumProd", .since = 26, .convert = convert_onnx_cumprod}},
+       .source = {.torch = "torch.cumprod({x}, dim={dim})",
+                  .keras = "keras.ops.cumprod({x}, axis={dim})",
+                  .jax = "jnp.cumprod({x}, axis={dim})"},
+       .quant = {QuantRule::float_only},
+       .examples = {"cumprod(x: float32[2, 5], dim: 1)"}},
   };
   return defs;
 }

@@ -80,7 +80,6 @@ void lower_div(TflLowering& l, const Node& node) {
   const std::vector<int> inputs = l.same_order(node.inputs, order);
   const Type type = ordered(l.graph.type(node.outputs[0]), order);
   const char mode = rounding(node);
-  if (type.dtype == DType::int64) l.refuse(node, "TFLite divides int32 and float32, not int64");
   int out = l.add(mode == 'f' ? "FLOOR_DIV" : "DIV", inputs, type,
                   mode == 'f' ? std::vector<TflOption>{} : std::vector<TflOption>{{"fused_activation_function", std::string("NONE")}});
   if (mode == 't' && is_float(type.dtype)) {  // trunc(q) = sign(q) floor(|q|)
@@ -139,6 +138,11 @@ T power(T x, T y) {
     for (; y > 0; --y) out = static_cast<T>(out * x);
     return out;
   }
+}
+
+std::vector<ValueId> convert_tflite_div(Builder& b, const ForeignNode& node) {
+  const ValueId x = tfl_in::input(node, 0), y = tfl_in::input(node, 1);
+  return {is_float(b.type(x).dtype) ? b("div", {x, y}) : b("div", {x, y}, {{"rounding_mode", std::string("trunc")}})};
 }
 
 std::vector<ValueId> convert_tflite_floor_div(Builder& b, const ForeignNode& node) {
@@ -288,7 +292,7 @@ OpList binary() {
                 {.target = "Mean", .convert = convert_onnx_mean}},
        .tflite_in = {{"ADD", "x=0 y=1 =pot_scale_int16"}, {"ADD_N", "", 0, convert_tflite_add_n}},
        .keras_in = {{"Add", "", 0, convert_keras_merge}, {"Average", "", 0, convert_keras_merge}},
-       .tflite = {.builtin = "ADD", .options = "fused_activation_function=#NONE"},
+       .tflite = {.builtin = "ADD", .options = "fused_activation_function=#NONE", .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx<"Add">},
        .keras = {.layer = "Add"},
        .source = {"{x} + {y}", "keras.ops.add({x}, {y})", "{x} + {y}"},
@@ -310,7 +314,7 @@ OpList binary() {
        .onnx = {{.target = "Sub", .convert = convert_onnx<"sub">}},
        .tflite_in = {{"SUB", "x=0 y=1 =pot_scale_int16"}, {"SQUARED_DIFFERENCE", "", 0, convert_tflite_squared_difference}},
        .keras_in = {{"Subtract", "", 0, convert_keras_merge}},
-       .tflite = {.builtin = "SUB", .options = "fused_activation_function=#NONE"},
+       .tflite = {.builtin = "SUB", .options = "fused_activation_function=#NONE", .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx<"Sub">},
        .keras = {.layer = "Subtract"},
        .source = {"{x} - {y}", "keras.ops.subtract({x}, {y})", "{x} - {y}"},
@@ -334,7 +338,7 @@ OpList binary() {
                  {"aten.multiply.Tensor", "", 0, convert_pair<"mul">}},
        .onnx = {{.target = "Mul", .convert = convert_onnx<"mul">}},
        .keras_in = {{"Multiply", "", 0, convert_keras_merge}, {"Rescaling", "", 0, convert_keras_rescaling}},
-       .tflite = {.builtin = "MUL", .options = "fused_activation_function=#NONE"},
+       .tflite = {.builtin = "MUL", .options = "fused_activation_function=#NONE", .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx<"Mul">},
        .keras = {.layer = "Multiply"},
        .source = {"{x} * {y}", "keras.ops.multiply({x}, {y})", "{x} * {y}"},
@@ -364,8 +368,8 @@ OpList binary() {
                  {"aten.floor_divide.default", "", 0, convert_div<"floor">},
                  {"aten.floor_divide.Scalar", "", 0, convert_div<"floor">}},
        .onnx = {{.target = "Div", .convert = convert_onnx_div}},
-       .tflite_in = {{"DIV", "x=0 y=1"}, {"FLOOR_DIV", "", 0, convert_tflite_floor_div}},
-       .tflite = {.lower = lower_div},
+       .tflite_in = {{"DIV", "", 0, convert_tflite_div}, {"FLOOR_DIV", "", 0, convert_tflite_floor_div}},
+       .tflite = {.lower = lower_div, .integers = "int32"},
        .onnx_out = {.lower = lower_onnx_div},
        .keras = {.lower = keras_div},
        .source = {.torch = "{x} / {y}", .keras = "keras.ops.divide({x}, {y})", .jax = "{x} / {y}"},
@@ -381,7 +385,7 @@ OpList binary() {
        .layout = any,
        .torch = {{"aten.remainder.Tensor", "", 0, convert_pair<"remainder">}, {"aten.remainder.Scalar", "", 0, convert_pair<"remainder">}},
        .onnx = {{.target = "Mod", .convert = convert_onnx_mod}},
-       .tflite = {.builtin = "FLOOR_MOD"},
+       .tflite = {.builtin = "FLOOR_MOD", .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx_remainder},
        .keras = {.layer = "ops.numpy.Mod"},
        .source = {"torch.remainder({x}, {y})", "keras.ops.mod({x}, {y})", "jnp.mod({x}, {y})"},
@@ -395,7 +399,7 @@ OpList binary() {
        .torch = {{"aten.maximum.default", "", 0, convert_pair<"maximum">}, {"aten.max.other", "", 0, convert_pair<"maximum">}},
        .onnx = {{.target = "Max", .convert = onnx::convert_chain<"maximum">}},
        .keras_in = {{"Maximum", "", 0, convert_keras_merge}},
-       .tflite = {.builtin = "MAXIMUM"},
+       .tflite = {.builtin = "MAXIMUM", .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx<"Max">},
        .keras = {.layer = "Maximum"},
        .source = {.torch = "torch.maximum({x}, {y})", .keras = "keras.ops.maximum({x}, {y})", .jax = "jnp.maximum({x}, {y})"},
@@ -411,7 +415,7 @@ OpList binary() {
        .torch = {{"aten.minimum.default", "", 0, convert_pair<"minimum">}, {"aten.min.other", "", 0, convert_pair<"minimum">}},
        .onnx = {{.target = "Min", .convert = onnx::convert_chain<"minimum">}},
        .keras_in = {{"Minimum", "", 0, convert_keras_merge}},
-       .tflite = {.builtin = "MINIMUM"},
+       .tflite = {.builtin = "MINIMUM", .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx<"Min">},
        .keras = {.layer = "Minimum"},
        .source = {.torch = "torch.minimum({x}, {y})", .keras = "keras.ops.minimum({x}, {y})", .jax = "jnp.minimum({x}, {y})"},
@@ -430,7 +434,7 @@ OpList binary() {
                  {"aten.pow_.Scalar", "", 0, convert_pow}},
        .onnx = {{.target = "Pow", .convert = convert_onnx_pow}},
        .tflite_in = {{"POW", "x=0 y=1"}},
-       .tflite = {.lower = lower_pow},
+       .tflite = {.lower = lower_pow, .integers = "int32"},
        .onnx_out = {.lower = lower_onnx<"Pow">},
        .keras = {.layer = "ops.numpy.Power"},
        .source = {"{x}**{y}", "keras.ops.power({x}, {y})", "{x}**{y}"},

@@ -32,11 +32,9 @@ template <Word op>
 std::vector<ValueId> convert_logical(Builder& b, const ForeignNode& node) {
   std::vector<ValueId> xy{node.value("self"), node.value("other")};
   const bool bitwise = std::string_view(node.target).find("logical") == std::string_view::npos;
-  for (ValueId& v : xy) {
-    if (b.type(v).dtype == DType::boolean) continue;
-    if (bitwise) refuse(node, fmt::format("'{}' is known for bool only", node.target));
-    v = cast(b, v, DType::boolean);
-  }
+  const bool integers = is_integer(b.type(xy[0]).dtype) || is_integer(b.type(xy[1]).dtype);
+  if (bitwise && integers) return {b(fmt::format("bitwise_{}", std::string_view(op).substr(8)), promoted(b, node, {"self", "other"}))};
+  for (ValueId& v : xy) v = cast(b, v, DType::boolean);
   return {b(op, xy)};
 }
 
@@ -212,7 +210,7 @@ OpList compare() {
        .layout = any,
        .torch = {{"aten.eq.Tensor", "", 0, convert_pair<"eq">}, {"aten.eq.Scalar", "", 0, convert_pair<"eq">}},
        .onnx = {{"Equal", "x=0 y=1"}},
-       .tflite = {.builtin = "EQUAL"},
+       .tflite = {.builtin = "EQUAL", .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx<"Equal">},
        .keras = {.layer = "ops.numpy.Equal"},
        .source = {"{x} == {y}", "keras.ops.equal({x}, {y})", "{x} == {y}"},
@@ -225,7 +223,7 @@ OpList compare() {
        .layout = any,
        .torch = {{"aten.ne.Tensor", "", 0, convert_pair<"ne">}, {"aten.ne.Scalar", "", 0, convert_pair<"ne">}},
        .tflite_in = {{"NOT_EQUAL", "x=0 y=1"}},
-       .tflite = {.builtin = "NOT_EQUAL"},
+       .tflite = {.builtin = "NOT_EQUAL", .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx_ne},
        .keras = {.layer = "ops.numpy.NotEqual"},
        .source = {"{x} != {y}", "keras.ops.not_equal({x}, {y})", "{x} != {y}"},
@@ -238,7 +236,7 @@ OpList compare() {
        .layout = any,
        .torch = {{"aten.lt.Tensor", "", 0, convert_pair<"lt">}, {"aten.lt.Scalar", "", 0, convert_pair<"lt">}},
        .onnx = {{"Less", "x=0 y=1"}},
-       .tflite = {.builtin = "LESS"},
+       .tflite = {.builtin = "LESS", .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx<"Less">},
        .keras = {.layer = "ops.numpy.Less"},
        .source = {"{x} < {y}", "keras.ops.less({x}, {y})", "{x} < {y}"},
@@ -251,7 +249,7 @@ OpList compare() {
        .layout = any,
        .torch = {{"aten.le.Tensor", "", 0, convert_pair<"le">}, {"aten.le.Scalar", "", 0, convert_pair<"le">}},
        .onnx = {{"LessOrEqual", "x=0 y=1", 12}},
-       .tflite = {.builtin = "LESS_EQUAL"},
+       .tflite = {.builtin = "LESS_EQUAL", .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx<"LessOrEqual">},
        .keras = {.layer = "ops.numpy.LessEqual"},
        .source = {"{x} <= {y}", "keras.ops.less_equal({x}, {y})", "{x} <= {y}"},
@@ -264,7 +262,7 @@ OpList compare() {
        .layout = any,
        .torch = {{"aten.gt.Tensor", "", 0, convert_pair<"gt">}, {"aten.gt.Scalar", "", 0, convert_pair<"gt">}},
        .onnx = {{"Greater", "x=0 y=1"}},
-       .tflite = {.builtin = "GREATER"},
+       .tflite = {.builtin = "GREATER", .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx<"Greater">},
        .keras = {.layer = "ops.numpy.Greater"},
        .source = {"{x} > {y}", "keras.ops.greater({x}, {y})", "{x} > {y}"},
@@ -277,7 +275,7 @@ OpList compare() {
        .layout = any,
        .torch = {{"aten.ge.Tensor", "", 0, convert_pair<"ge">}, {"aten.ge.Scalar", "", 0, convert_pair<"ge">}},
        .onnx = {{"GreaterOrEqual", "x=0 y=1", 12}},
-       .tflite = {.builtin = "GREATER_EQUAL"},
+       .tflite = {.builtin = "GREATER_EQUAL", .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx<"GreaterOrEqual">},
        .keras = {.layer = "ops.numpy.GreaterEqual"},
        .source = {"{x} >= {y}", "keras.ops.greater_equal({x}, {y})", "{x} >= {y}"},

@@ -1,4 +1,5 @@
-// Convolution over one and two axes.
+// Convolution over one, two and three axes.
+#include "base/diagnostics.h"
 #include "base/simd.h"
 #include "ops/all_ops.h"
 #include "ops/gemm.h"
@@ -157,6 +158,52 @@ void eval_conv(OpValues& values) {
   }
 }
 
+// ---- three axes in two ----------------------------------------------------------------------------------------------
+
+// `names` in another order, and perhaps of fewer axes: for a constant itself, so that it stays a weight.
+ValueId rearranged(Builder& b, ValueId weight, const std::vector<int>& axes, const Sizes& shape, const std::string& path) {
+  if (b.graph().is_constant(weight))
+    return b.constant(b.graph()[weight].constant->permuted(axes).reshaped(shape), fmt::format("{}.weight", path));
+  const ValueId turned = b("permute", {weight}, {{"dims", Ints(axes.begin(), axes.end())}});
+  return b("reshape", {turned}, {{"shape", Ints(shape)}});
+}
+
+// What lies under the window along the first axis becomes channels: [N, C, D, H, W] → [N · D', C · kernel, H, W].
+std::vector<ValueId> expand_conv3d(Builder& b, const Node& node) {
+  const Sizes w = sizes(b.type(node.inputs[1]).shape);
+  const std::vector<Window> windows = infer::conv_windows(node, kernel_of(to_shape(w)));
+  const Window& deep = windows[0];
+  const Dim depth = b.type(node.outputs[0]).shape[2];
+  if (!depth.known())
+    fail({.code = "E504",
+          .message = fmt::format("conv3d needs a size for its first axis, not {}", depth.text()),
+          .at = node.where(),
+          .next = "give each dimension a size with --dim NAME=SIZE"});
+  ValueId x = node.inputs[0];
+  if (deep.before != 0 || deep.after != 0) x = b("pad", {x}, {{"pad", Ints{0, 0, 0, 0, deep.before, deep.after}}});
+  std::vector<ValueId> parts;
+  for (std::int64_t k = 0; k < deep.kernel; ++k) {
+    const std::int64_t from = k * deep.dilation, to = from + (depth.size() - 1) * deep.stride + 1;
+    parts.push_back(b("slice", {x}, {{"dim", std::int64_t{2}}, {"start", from}, {"end", to}, {"step", deep.stride}}));
+  }
+  const bool whole = node.integer("groups") == 1;
+  const std::vector<int> order = whole ? std::vector{0, 2, 1, 3, 4} : std::vector{0, 1, 2, 3, 4};
+  const ValueId weight = rearranged(b, node.inputs[1], order, {w[0], w[1] * w[2], w[3], w[4]}, node.path);
+  ValueId y = parts[0];
+  if (parts.size() > 1 && whole) y = b("cat", parts, {{"dim", std::int64_t{1}}});
+  if (parts.size() > 1 && !whole)
+    y = b("flatten", {b("stack", parts, {{"dim", std::int64_t{2}}})}, {{"start_dim", std::int64_t{1}}, {"end_dim", std::int64_t{2}}});
+  const Ints swap = {0, 2, 1, 3, 4};
+  y = b("flatten", {b("permute", {y}, {{"dims", swap}})}, {{"start_dim", std::int64_t{0}}, {"end_dim", std::int64_t{1}}});
+  y = b("conv2d", {y, weight, node.inputs[2]},
+        {{"stride", Ints{windows[1].stride, windows[2].stride}},
+         {"padding", Ints{windows[1].before, windows[1].after, windows[2].before, windows[2].after}},
+         {"dilation", Ints{windows[1].dilation, windows[2].dilation}},
+         {"groups", node.integer("groups")}});
+  y = b("unflatten", {y}, {{"dim", std::int64_t{0}}, {"sizes", Ints{-1, depth.size()}}});
+  return {b("permute", {y}, {{"dims", swap}})};
+}
+
 double flops(const Graph& graph, const Node& node) {
   const Shape& w = input_type(graph, node, "weight").shape;
   return static_cast<double>(known_count(graph.type(node.outputs[0]).shape)) * static_cast<double>(known_count(w)) /
@@ -222,7 +269,7 @@ std::vector<ValueId> convert_keras(Builder& b, const ForeignNode& node) {
     weight = tfl_in::reshaped(b, weight, flat);
   }
   const std::int64_t groups = depthwise ? in.back() : in.back() / window[places];
-  const ValueId y = b(places == 1 ? "conv1d" : "conv2d", {first, weight, keras_in::variable(node, 1)},
+  const ValueId y = b(fmt::format("conv{}d", places), {first, weight, keras_in::variable(node, 1)},
                       {{"stride", stride}, {"padding", padding}, {"dilation", dilation}, {"groups", groups}});
   return {tfl_in::channels_last(b, y)};
 }
@@ -246,7 +293,7 @@ void keras_conv(KerasLowering& k, const Node& node) {
     }
   const std::int64_t groups = node.integer("groups");
   const bool even = std::all_of(windows.begin(), windows.end(), [&](const Window& x) { return x.stride == windows[0].stride; });
-  const bool depthwise = w[1] == 1 && groups > 1 && even;  // TensorFlow's depthwise kernel takes one stride
+  const bool depthwise = w[1] == 1 && groups > 1 && even && windows.size() < 3;  // TensorFlow's depthwise kernel takes one stride
   std::vector<KerasWeight> weights;
   std::vector<KerasEntry> config;
   if (depthwise) {
@@ -255,7 +302,7 @@ void keras_conv(KerasLowering& k, const Node& node) {
     weights.push_back(k.weight(node, "weight", "kernel", windows.size() == 1 ? std::vector{2, 0, 1} : std::vector{2, 3, 0, 1}, view));
     config.push_back({"depth_multiplier", view[1], "$out // $groups", std::int64_t{1}});
   } else {
-    weights.push_back(k.weight(node, "weight", "kernel", windows.size() == 1 ? std::vector{2, 1, 0} : std::vector{2, 3, 1, 0}));
+    weights.push_back(k.weight(node, "weight", "kernel", keras::places_first(windows.size())));
     config.push_back({"filters", w[0], "$out"});
   }
   const Ints ones(windows.size(), 1);
@@ -267,7 +314,7 @@ void keras_conv(KerasLowering& k, const Node& node) {
   config.push_back({"use_bias", has_input(node, "bias"), "$bias", true});
   if (has_input(node, "bias")) weights.push_back(k.weight(node, "bias", "bias"));
   int out = k.add(keras::places(k, node, depthwise ? "DepthwiseConv" : "Conv"), {KerasRef{in.x}}, type, config, weights);
-  k.only_when(out, depthwise ? "$groups == $in" : "$groups != $in");
+  if (windows.size() < 3) k.only_when(out, depthwise ? "$groups == $in" : "$groups != $in");
   if (strided && dilated)
     for (std::size_t i = 0; i < windows.size(); ++i) {
       const std::int64_t size = k.graph.type(node.outputs[0]).shape[i + 2].size();
@@ -330,7 +377,7 @@ constexpr std::string_view conv_source = R"py(
 def conv(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """A convolution as PyTorch's: channels first, zeros given by number or by word."""
     axes = weight.ndim - 2
-    letters = "HW"[-axes:]
+    letters = "DHW"[-axes:]
     y = jax.lax.conv_general_dilated(
         x,
         weight,
@@ -381,6 +428,19 @@ class PaddedConv2d(nn.Conv2d):
         return super().forward(F.pad(x, self.edges) if self.edges else x)
 )py";
 
+constexpr std::string_view padded_conv3d_source = R"py(
+class PaddedConv3d(nn.Conv3d):
+    """A convolution that may have zeros of its own on each side."""
+
+    def __init__(self, *args, padding, **kwargs):
+        uneven = isinstance(padding, tuple) and len(padding) == 6
+        super().__init__(*args, padding=0 if uneven else padding, **kwargs)
+        self.edges = padding[4:] + padding[2:4] + padding[:2] if uneven else None
+
+    def forward(self, x):
+        return super().forward(F.pad(x, self.edges) if self.edges else x)
+)py";
+
 // Zeros for each end are more than torch.nn's convolutions take.
 template <std::size_t axes>
 void source_of_conv(SourceSlot& slot, const Graph&, std::span<const Node* const> nodes) {
@@ -389,14 +449,22 @@ void source_of_conv(SourceSlot& slot, const Graph&, std::span<const Node* const>
     return padding && padding->size() == 2 * axes;
   });
   if (!ends) return;
-  slot.torch_helpers = {axes == 1 ? padded_conv1d_source : padded_conv2d_source};
-  slot.torch_module = axes == 1 ? "PaddedConv1d({in}, {out}, {kernel_size}, stride={stride?}, padding={padding}, dilation={dilation?}, "
-                                  "groups={groups?}, bias={bias?})"
-                                : "PaddedConv2d({in}, {out}, {kernel_size}, stride={stride?}, padding={padding}, dilation={dilation?}, "
-                                  "groups={groups?}, bias={bias?})";
-  slot.torch = axes == 1 ? "F.conv1d(F.pad({x}, {padding}), {weight}, {bias}, stride={stride?}, dilation={dilation?}, groups={groups?})"
-                         : "F.conv2d(F.pad({x}, {padding}[2:] + {padding}[:2]), {weight}, {bias}, stride={stride?}, dilation={dilation?}, "
-                           "groups={groups?})";
+  constexpr std::string_view helpers[] = {padded_conv1d_source, padded_conv2d_source, padded_conv3d_source};
+  constexpr std::string_view modules[] = {
+      "PaddedConv1d({in}, {out}, {kernel_size}, stride={stride?}, padding={padding}, "
+      "dilation={dilation?}, groups={groups?}, bias={bias?})",
+      "PaddedConv2d({in}, {out}, {kernel_size}, stride={stride?}, padding={padding}, "
+      "dilation={dilation?}, groups={groups?}, bias={bias?})",
+      "PaddedConv3d({in}, {out}, {kernel_size}, stride={stride?}, padding={padding}, "
+      "dilation={dilation?}, groups={groups?}, bias={bias?})"};
+  constexpr std::string_view calls[] = {
+      "F.conv1d(F.pad({x}, {padding}), {weight}, {bias}, stride={stride?}, dilation={dilation?}, groups={groups?})",
+      "F.conv2d(F.pad({x}, {padding}[2:] + {padding}[:2]), {weight}, {bias}, stride={stride?}, dilation={dilation?}, groups={groups?})",
+      "F.conv3d(F.pad({x}, {padding}[4:] + {padding}[2:4] + {padding}[:2]), {weight}, {bias}, stride={stride?}, dilation={dilation?}, "
+      "groups={groups?})"};
+  slot.torch_helpers = {helpers[axes - 1]};
+  slot.torch_module = modules[axes - 1];
+  slot.torch = calls[axes - 1];
 }
 
 // ---- ONNX ----
@@ -404,8 +472,8 @@ void source_of_conv(SourceSlot& slot, const Graph&, std::span<const Node* const>
 std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& n) {
   const ValueId x = onnx::required(n, 0), w = onnx::required(n, 1);
   const Shape shape = b.type(w).shape;
-  if (shape.size() != 3 && shape.size() != 4)
-    refuse(n, fmt::format("'Conv' over {} axes is not known, only 1 and 2", static_cast<int>(shape.size()) - 2));
+  if (shape.size() < 3 || shape.size() > 5)
+    refuse(n, fmt::format("'Conv' over {} axes is not known, only 1, 2 and 3", static_cast<int>(shape.size()) - 2));
   const std::size_t axes = shape.size() - 2;
   Ints kernel;
   for (std::size_t i = 2; i < shape.size(); ++i) kernel.push_back(shape[i].size());
@@ -418,7 +486,7 @@ std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& n) {
   }
   bool symmetric = true;
   for (std::size_t i = 0; i < axes; ++i) symmetric = symmetric && ends[2 * i] == ends[2 * i + 1];
-  return {b(axes == 1 ? "conv1d" : "conv2d", {x, w, onnx::in(n, 2)},
+  return {b(fmt::format("conv{}d", axes), {x, w, onnx::in(n, 2)},
             {{"stride", stride}, {"padding", symmetric ? even : ends}, {"dilation", dilation}, {"groups", integer(n, "group", 1)}})};
 }
 
@@ -508,6 +576,34 @@ OpList conv() {
                     "conv2d(x: float32[1, 3, 8, 8], in: 3, out: 4, kernel_size: [4, 3], padding: same)",
                     "conv2d(x: float32[1, 3, 8, 8], in: 3, out: 4, kernel_size: 3, stride: 2, padding: [0, 1, 0, 1])",
                     "conv2d(x: float32[1, 8, 5, 5], in: 8, out: 16, kernel_size: 1)"}},
+      {.name = "conv3d",
+       .doc = "Convolution over three axes. Each output channel is the sum of its group's input channels under a learned window.",
+       .inputs = conv_inputs(),
+       .attrs = conv_attrs(AttrKind::ints3, 3),
+       .hyper = conv_hyper(AttrKind::ints3),
+       .rules = conv_rules(),
+       .infer = infer_conv<3>,
+       .expand = expand_conv3d,
+       .flops = flops,
+       .parameters = parameters,
+       .hyper_of = hyper_of,
+       .layout = {LayoutRule::spatial},
+       .torch = {{"aten.conv3d.default", "x=input"}, {"aten.conv3d.padding", "x=input"}},
+       .keras_in = {{"Conv3D", "", 0, convert_keras}},
+       .onnx_out = {.lower = lower_onnx},
+       .keras = {.lower = keras_conv},
+       .source = {.torch = "F.conv3d({x}, {weight}, {bias}, stride={stride?}, padding={padding?}, dilation={dilation?}, groups={groups?})",
+                  .keras = "keras.ops.conv({x}, {weight}, strides={stride}, dilation_rate={dilation})",
+                  .jax = "conv({x}, {parameters}, stride={stride?}, padding={padding?}, dilation={dilation?}, groups={groups?})",
+                  .torch_module = "nn.Conv3d({in}, {out}, {kernel_size}, stride={stride?}, padding={padding?}, dilation={dilation?}, "
+                                  "groups={groups?}, bias={bias?})",
+                  .jax_init = "conv_init({key}, {in}, {out}, {kernel_size}, axes=3, groups={groups?}, bias={bias?})",
+                  .jax_helpers = {jax::each_axis, jax::sides, jax::uniform, jax::shifted, conv_source, conv_init_source}},
+       .source_for = source_of_conv<3>,
+       .quant = {QuantRule::weighted},
+       .examples = {"conv3d(x: float32[1, 3, 5, 6, 7], in: 3, out: 4, kernel_size: 3, padding: 1)",
+                    "conv3d(x: float32[2, 4, 6, 7, 5], in: 4, out: 6, kernel_size: [2, 3, 1], stride: [2, 1, 2], groups: 2, bias: false)",
+                    "conv3d(x: float32[1, 4, 7, 6, 6], in: 4, out: 4, kernel_size: 2, dilation: [3, 2, 1], padding: [0, 1, 1, 0, 0, 1])"}},
   };
   return defs;
 }

@@ -1,4 +1,5 @@
-// Transposed convolution over one and two axes.
+// Transposed convolution over one, two and three axes.
+#include "base/diagnostics.h"
 #include "ops/all_ops.h"
 #include "ops/gemm.h"
 #include "ops/infer.h"
@@ -111,6 +112,56 @@ void eval(OpValues& values) {
       gemm(rows, pixels, depth, turned.as<float>().data() + g * rows * depth, columns_of(from, depth, pixels), nullptr, columns.data());
       scatter(columns.data(), in, channels, windows[0], windows[1], out.data() + (n * groups + g) * channels * out_pixels, to);
     }
+}
+
+// ---- three axes in two ----------------------------------------------------------------------------------------------
+
+// x with `step - 1` zeros between the positions of axis 2.
+ValueId spread(Builder& b, ValueId x, std::int64_t step) {
+  if (step == 1) return x;
+  const Shape shape = b.type(x).shape;
+  const auto merged = [&](ValueId v, std::int64_t from) { return b("flatten", {v}, {{"start_dim", from}, {"end_dim", from + 1}}); };
+  ValueId y = b("unsqueeze", {merged(x, 0)}, {{"dim", std::int64_t{2}}});
+  y = merged(b("pad", {y}, {{"pad", Ints{0, 0, 0, 0, 0, step - 1}}}), 1);
+  y = b("unflatten", {y}, {{"dim", std::int64_t{0}}, {"sizes", Ints{-1, shape[1].size()}}});
+  return b("slice", {y}, {{"dim", std::int64_t{2}}, {"end", (shape[2].size() - 1) * step + 1}});
+}
+
+// Each position of the first axis by itself, with the window's layers as channels; the layers are then added where they belong.
+std::vector<ValueId> expand_transposed3d(Builder& b, const Node& node) {
+  const ValueId w = node.inputs[1];
+  const Sizes s = sizes(b.type(w).shape);
+  const std::vector<Window> windows = windows_of(node, kernel_of(to_shape(s)));
+  const Window& deep = windows[0];
+  const Dim in = b.type(node.inputs[0]).shape[2], out = b.type(node.outputs[0]).shape[2];
+  if (!in.known())
+    fail({.code = "E504",
+          .message = fmt::format("conv_transpose3d needs a size for its first axis, not {}", in.text()),
+          .at = node.where(),
+          .next = "give each dimension a size with --dim NAME=SIZE"});
+  const Ints swap = {0, 2, 1, 3, 4}, flat = {s[0], s[1] * s[2], s[3], s[4]};
+  const ValueId weight = b.graph().is_constant(w) ? b.constant(b.graph()[w].constant->reshaped(flat), node.path + ".weight")
+                                                  : b("reshape", {w}, {{"shape", flat}});
+  ValueId y = b("permute", {node.inputs[0]}, {{"dims", swap}});
+  y = b("flatten", {y}, {{"start_dim", std::int64_t{0}}, {"end_dim", std::int64_t{1}}});
+  y = b("conv_transpose2d", {y, weight},
+        {{"stride", Ints{windows[1].stride, windows[2].stride}},
+         {"padding", Ints{windows[1].before, windows[2].before}},
+         {"output_padding", Ints{windows[1].after, windows[2].after}},
+         {"groups", node.integer("groups")},
+         {"dilation", Ints{windows[1].dilation, windows[2].dilation}}});
+  y = b("permute", {b("unflatten", {y}, {{"dim", std::int64_t{0}}, {"sizes", Ints{-1, in.size()}}})}, {{"dims", swap}});
+  const std::int64_t span = (in.size() - 1) * deep.stride + 1, full = span + deep.extent() - 1 + deep.after;
+  ValueId sum = absent;
+  for (std::int64_t k = 0; k < deep.kernel; ++k) {
+    const ValueId layer = spread(b, b("slice", {y}, {{"dim", std::int64_t{1}}, {"start", k}, {"step", deep.kernel}}), deep.stride);
+    const std::int64_t before = k * deep.dilation;
+    const ValueId placed = b("pad", {layer}, {{"pad", Ints{0, 0, 0, 0, before, full - span - before}}});
+    sum = sum == absent ? placed : b("add", {sum, placed});
+  }
+  sum = b("slice", {sum}, {{"dim", std::int64_t{2}}, {"start", deep.before}, {"end", deep.before + out.size()}});
+  if (!has_input(node, "bias")) return {sum};
+  return {b("add", {sum, b("reshape", {node.inputs[2]}, {{"shape", Ints{-1, 1, 1, 1}}})})};
 }
 
 double flops(const Graph& graph, const Node& node) {
@@ -242,7 +293,7 @@ def conv_transpose(
 ):
     """The transpose of a convolution as PyTorch's, channels first."""
     axes = weight.ndim - 2
-    letters = "HW"[-axes:]
+    letters = "DHW"[-axes:]
     padding, more = each_axis(padding, axes), each_axis(output_padding, axes)
     dilation = each_axis(dilation, axes)
     reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
@@ -289,7 +340,7 @@ int keras_groups(KerasLowering& k, const Node& node, int x, const Type& in, cons
     Sizes one = w;
     one[0] = depth;
     KerasWeight kernel = k.weight(node, "weight", "kernel", {}, {});
-    const std::vector<int> axes = windows.size() == 1 ? std::vector{2, 1, 0} : std::vector{2, 3, 1, 0};
+    const std::vector<int> axes = keras::places_first(windows.size());
     const auto piece = [&](const Tensor& all, const Sizes& sizes) {
       Tensor copy = all.contiguous();
       const std::size_t bytes = static_cast<std::size_t>(element_count(sizes)) * byte_size(copy.dtype());
@@ -341,7 +392,7 @@ class GroupedConvTranspose(layers.Layer):
 
 // The same as one layer of the file's own.
 int keras_grouped(KerasLowering& k, const Node& node, int x, const Type& whole, const std::vector<Window>& windows) {
-  const std::vector<int> axes = windows.size() == 1 ? std::vector{2, 1, 0} : std::vector{2, 3, 1, 0};
+  const std::vector<int> axes = keras::places_first(windows.size());
   std::vector<KerasWeight> weights = {k.weight(node, "weight", "kernel", axes)};
   if (has_input(node, "bias")) weights.push_back(k.weight(node, "bias", "bias"));
   const int y = k.add("GroupedConvTranspose", {KerasRef{x}}, whole,
@@ -434,8 +485,8 @@ OnnxEnds onnx_ends(Builder& b, const ForeignNode& n, const Ints& kernel, const I
 std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& n) {
   const ValueId x = onnx::required(n, 0), w = onnx::required(n, 1);
   const Shape shape = b.type(w).shape;
-  if (shape.size() != 3 && shape.size() != 4)
-    refuse(n, fmt::format("'ConvTranspose' over {} axes is not known, only 1 and 2", static_cast<int>(shape.size()) - 2));
+  if (shape.size() < 3 || shape.size() > 5)
+    refuse(n, fmt::format("'ConvTranspose' over {} axes is not known, only 1, 2 and 3", static_cast<int>(shape.size()) - 2));
   const std::size_t axes = shape.size() - 2;
   Ints kernel;
   for (std::size_t i = 2; i < shape.size(); ++i) kernel.push_back(shape[i].size());
@@ -443,7 +494,7 @@ std::vector<ValueId> convert_onnx(Builder& b, const ForeignNode& n) {
   if (stride.size() != axes || dilation.size() != axes) refuse(n, "'ConvTranspose' has strides or dilations of the wrong number");
   const OnnxEnds ends = onnx_ends(b, n, kernel, stride, dilation);
   const bool even = ends.before == ends.after;
-  const ValueId y = b(axes == 1 ? "conv_transpose1d" : "conv_transpose2d", {x, w, onnx::in(n, 2)},
+  const ValueId y = b(fmt::format("conv_transpose{}d", axes), {x, w, onnx::in(n, 2)},
                       {{"stride", stride},
                        {"padding", even ? ends.before : Ints(axes, 0)},
                        {"output_padding", ends.extra},
@@ -470,53 +521,64 @@ void lower_onnx(OnnxLowering& l, const Node& node) {
 }
 
 OpDef transposed(std::string_view name, std::size_t axes, ForeignMap map) {
-  const AttrKind kind = axes == 1 ? AttrKind::ints1 : AttrKind::ints2;
-  return {
-      .name = name,
-      .doc = "The transpose of a convolution. Each input element adds the learned window, scaled by it, to the output.",
-      .inputs = {{"x", "[N, C, spatial…]"},
-                 {"weight", "[in, out / groups, kernel…]", Role::parameter},
-                 {"bias", "[out]", Role::optional_parameter}},
-      .attrs = {{"stride", kind, Ints(axes, 1), "distance between the places where windows are added"},
-                {"padding", kind, Ints(axes, 0), "cut off both sides of each axis of the output"},
-                {"output_padding", kind, Ints(axes, 0), "added behind each axis of the output"},
-                {"groups", AttrKind::integer, std::int64_t{1}, "channels are split into so many parts that do not mix"},
-                {"dilation", kind, Ints(axes, 1), "distance between the window's elements"}},
-      .hyper = {{"in", AttrKind::integer, {}, "channels that go in"},
-                {"out", AttrKind::integer, {}, "channels that come out"},
-                {"kernel_size", kind, {}, "size of the window"},
-                {"bias", AttrKind::boolean, true, "whether a learned offset is added"}},
-      .rules = {{"groups > 0", positive_groups},
-                {"x.shape[1] == weight.shape[0]", channels_fit},
-                {"weight.shape[0] divisible by groups", groups_divide}},
-      .infer = axes == 1 ? infer_transposed<1> : infer_transposed<2>,
-      .eval = eval,
-      .flops = flops,
-      .parameters = parameters,
-      .hyper_of = hyper_of,
-      .layout = {LayoutRule::spatial},
-      .torch = {map},
-      .tflite = {.lower = lower},
-      .onnx_out = {.lower = lower_onnx},
-      .keras = {.lower = keras_transposed},
-      .source = {.torch = axes == 1
-                              ? "F.conv_transpose1d({x}, {weight}, {bias}, {stride}, {padding}, {output_padding}, {groups}, {dilation})"
-                              : "F.conv_transpose2d({x}, {weight}, {bias}, {stride}, {padding}, {output_padding}, {groups}, {dilation})",
-                 .jax = "conv_transpose({x}, {parameters}, stride={stride?}, padding={padding?}, output_padding={output_padding?}, "
-                        "groups={groups?}, dilation={dilation?})",
-                 .torch_module = axes == 1 ? "nn.ConvTranspose1d({in}, {out}, {kernel_size}, stride={stride?}, padding={padding?}, "
-                                             "output_padding={output_padding?}, groups={groups?}, bias={bias?}, dilation={dilation?})"
-                                           : "nn.ConvTranspose2d({in}, {out}, {kernel_size}, stride={stride?}, padding={padding?}, "
-                                             "output_padding={output_padding?}, groups={groups?}, bias={bias?}, dilation={dilation?})",
-                 .jax_init = axes == 1 ? "conv_transpose_init({key}, {in}, {out}, {kernel_size}, axes=1, groups={groups?}, bias={bias?})"
-                                       : "conv_transpose_init({key}, {in}, {out}, {kernel_size}, axes=2, groups={groups?}, bias={bias?})",
-                 .jax_helpers = {jax::each_axis, jax::uniform, jax::shifted, conv_transpose_source, conv_transpose_init_source}},
-      .quant = {QuantRule::weighted}};
+  constexpr AttrKind kinds[] = {AttrKind::ints1, AttrKind::ints2, AttrKind::ints3};
+  constexpr InferFn infers[] = {infer_transposed<1>, infer_transposed<2>, infer_transposed<3>};
+  constexpr std::string_view calls[] = {
+      "F.conv_transpose1d({x}, {weight}, {bias}, {stride}, {padding}, {output_padding}, {groups}, {dilation})",
+      "F.conv_transpose2d({x}, {weight}, {bias}, {stride}, {padding}, {output_padding}, {groups}, {dilation})",
+      "F.conv_transpose3d({x}, {weight}, {bias}, {stride}, {padding}, {output_padding}, {groups}, {dilation})"};
+  constexpr std::string_view modules[] = {
+      "nn.ConvTranspose1d({in}, {out}, {kernel_size}, stride={stride?}, padding={padding?}, "
+      "output_padding={output_padding?}, groups={groups?}, bias={bias?}, dilation={dilation?})",
+      "nn.ConvTranspose2d({in}, {out}, {kernel_size}, stride={stride?}, padding={padding?}, "
+      "output_padding={output_padding?}, groups={groups?}, bias={bias?}, dilation={dilation?})",
+      "nn.ConvTranspose3d({in}, {out}, {kernel_size}, stride={stride?}, padding={padding?}, "
+      "output_padding={output_padding?}, groups={groups?}, bias={bias?}, dilation={dilation?})"};
+  constexpr std::string_view inits[] = {"conv_transpose_init({key}, {in}, {out}, {kernel_size}, axes=1, groups={groups?}, bias={bias?})",
+                                        "conv_transpose_init({key}, {in}, {out}, {kernel_size}, axes=2, groups={groups?}, bias={bias?})",
+                                        "conv_transpose_init({key}, {in}, {out}, {kernel_size}, axes=3, groups={groups?}, bias={bias?})"};
+  const AttrKind kind = kinds[axes - 1];
+  return {.name = name,
+          .doc = "The transpose of a convolution. Each input element adds the learned window, scaled by it, to the output.",
+          .inputs = {{"x", "[N, C, spatial…]"},
+                     {"weight", "[in, out / groups, kernel…]", Role::parameter},
+                     {"bias", "[out]", Role::optional_parameter}},
+          .attrs = {{"stride", kind, Ints(axes, 1), "distance between the places where windows are added"},
+                    {"padding", kind, Ints(axes, 0), "cut off both sides of each axis of the output"},
+                    {"output_padding", kind, Ints(axes, 0), "added behind each axis of the output"},
+                    {"groups", AttrKind::integer, std::int64_t{1}, "channels are split into so many parts that do not mix"},
+                    {"dilation", kind, Ints(axes, 1), "distance between the window's elements"}},
+          .hyper = {{"in", AttrKind::integer, {}, "channels that go in"},
+                    {"out", AttrKind::integer, {}, "channels that come out"},
+                    {"kernel_size", kind, {}, "size of the window"},
+                    {"bias", AttrKind::boolean, true, "whether a learned offset is added"}},
+          .rules = {{"groups > 0", positive_groups},
+                    {"x.shape[1] == weight.shape[0]", channels_fit},
+                    {"weight.shape[0] divisible by groups", groups_divide}},
+          .infer = infers[axes - 1],
+          .eval = axes < 3 ? eval : nullptr,
+          .expand = axes < 3 ? nullptr : expand_transposed3d,
+          .flops = flops,
+          .parameters = parameters,
+          .hyper_of = hyper_of,
+          .layout = {LayoutRule::spatial},
+          .torch = {map},
+          .tflite = {.lower = axes < 3 ? lower : nullptr},
+          .onnx_out = {.lower = lower_onnx},
+          .keras = {.lower = keras_transposed},
+          .source = {.torch = calls[axes - 1],
+                     .jax = "conv_transpose({x}, {parameters}, stride={stride?}, padding={padding?}, output_padding={output_padding?}, "
+                            "groups={groups?}, dilation={dilation?})",
+                     .torch_module = modules[axes - 1],
+                     .jax_init = inits[axes - 1],
+                     .jax_helpers = {jax::each_axis, jax::uniform, jax::shifted, conv_transpose_source, conv_transpose_init_source}},
+          .quant = {QuantRule::weighted}};
 }
 
-std::vector<OpDef> both() {
+std::vector<OpDef> all() {
   std::vector<OpDef> defs = {transposed("conv_transpose1d", 1, {"aten.conv_transpose1d.default", "x=input"}),
-                             transposed("conv_transpose2d", 2, {"aten.conv_transpose2d.input", "x=input"})};
+                             transposed("conv_transpose2d", 2, {"aten.conv_transpose2d.input", "x=input"}),
+                             transposed("conv_transpose3d", 3, {"aten.conv_transpose3d.input", "x=input"})};
   defs[1].tflite_in = {{"TRANSPOSE_CONV", "", 0, convert_tflite}};
   defs[1].onnx = {{.target = "ConvTranspose", .convert = convert_onnx}};
   defs[0].examples = {"conv_transpose1d(x: float32[2, 3, 7], in: 3, out: 4, kernel_size: 3, stride: 2, padding: 1, output_padding: 1)",
@@ -527,13 +589,16 @@ std::vector<OpDef> both() {
       "conv_transpose2d(x: float32[1, 4, 5, 4], in: 4, out: 6, kernel_size: 4, stride: 2, padding: 1, groups: 2, bias: false)",
       "conv_transpose2d(x: float32[1, 3, 5, 4], in: 3, out: 2, kernel_size: [2, 3], dilation: [2, 1], stride: [1, 3], output_padding: [0, "
       "2])"};
+  defs[2].examples = {
+      "conv_transpose3d(x: float32[1, 3, 3, 4, 5], in: 3, out: 2, kernel_size: 3, stride: 2, padding: 1, output_padding: 1)",
+      "conv_transpose3d(x: float32[2, 4, 3, 2, 3], in: 4, out: 4, kernel_size: [2, 3, 1], dilation: [2, 1, 1], groups: 2, bias: false)"};
   return defs;
 }
 
 }  // namespace
 
 OpList conv_transpose() {
-  static const std::vector<OpDef> defs = both();
+  static const std::vector<OpDef> defs = all();
   return defs;
 }
 

@@ -125,6 +125,19 @@ std::vector<ValueId> convert_onnx_full(Builder& b, const ForeignNode& node) {
   return {b("full", {}, {{"size", size->to_ints()}, {"fill_value", fill}, {"dtype", type}})};
 }
 
+// Ones along a diagonal, `k` to the right of the main one.
+std::vector<ValueId> convert_onnx_eye(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  const Sizes shape = onnx::static_shape(b, node, x);
+  if (shape.size() != 2) refuse(node, fmt::format("'EyeLike' takes a matrix, not {}", text(b.type(x))));
+  const DType type = given(node, "dtype") ? onnx::dtype(node, "dtype") : b.type(x).dtype;
+  const std::int64_t k = integer(node, "k", 0);
+  std::vector<float> ones;
+  for (std::int64_t i = 0; i < shape[0]; ++i)
+    for (std::int64_t j = 0; j < shape[1]; ++j) ones.push_back(j - i == k ? 1 : 0);
+  return {b.constant(Tensor::from(ones, shape).cast(type), b.path())};
+}
+
 // The sizes from start to end (opset 15), as they are when the model is read.
 std::vector<ValueId> convert_onnx_shape(Builder& b, const ForeignNode& node) {
   const ValueId x = onnx::required(node, 0);
@@ -184,6 +197,7 @@ OpList create() {
                  {"aten.new_ones.default", "", 0, convert_full<"1">},
                  {"aten.scalar_tensor.default", "", 0, convert_scalar_tensor}},
        .onnx = {{.target = "ConstantOfShape", .since = 9, .convert = convert_onnx_full},
+                {.target = "EyeLike", .since = 9, .convert = convert_onnx_eye},
                 {.target = "Shape", .convert = convert_onnx_shape},
                 {.target = "Size", .convert = convert_onnx_size}},
        .tflite_in = {{"SHAPE", "", 0, convert_tflite_shape}},

@@ -22,6 +22,9 @@ void with_type(const Node& node, DType dtype, F f) {
     case DType::int32: return f(std::int32_t{});
     case DType::int16: return f(std::int16_t{});
     case DType::int8: return f(std::int8_t{});
+    case DType::uint64: return f(std::uint64_t{});
+    case DType::uint32: return f(std::uint32_t{});
+    case DType::uint16: return f(std::uint16_t{});
     case DType::uint8:
     case DType::boolean: return f(std::uint8_t{});
     default: no_eval_for(node, dtype);

@@ -26,10 +26,11 @@ std::vector<ValueId> convert_dropout(Builder& b, const ForeignNode& node) {
 // ---- ONNX ----
 
 std::vector<ValueId> convert_onnx_dropout(Builder& b, const ForeignNode& node) {
-  if (const std::optional<double> training = onnx::fixed_number(b, node, 2, "training_mode"); training && *training != 0)
-    refuse(node, "'Dropout' drops at random: export the model in eval mode");
+  const std::optional<double> training = onnx::fixed_number(b, node, 2, "training_mode");
+  const double ratio = onnx::fixed_number(b, node, 1, "ratio").value_or(0.5);
+  if (training.value_or(0) != 0 && ratio != 0) refuse(node, "'Dropout' drops at random: export the model in eval mode");
   const ValueId x = onnx::required(node, 0);
-  std::vector<ValueId> out = {b("dropout", {x}, {{"p", onnx::fixed_number(b, node, 1, "ratio").value_or(0.5)}})};
+  std::vector<ValueId> out = {b("dropout", {x}, {{"p", ratio}})};
   if (node.output_count > 1)  // which elements stay: all
     out.push_back(b("full", {}, {{"size", onnx::static_shape(b, node, x)}, {"fill_value", 1.0}, {"dtype", DType::boolean}}));
   return out;

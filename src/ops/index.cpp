@@ -307,6 +307,50 @@ std::vector<ValueId> convert_onnx_elements(Builder& b, const ForeignNode& node) 
   return {b("gather", {x, cast(b, index, DType::int64)}, {{"dim", axis}})};
 }
 
+// Coordinates of the first axes behind the batch become positions along one axis of all of these, the batch's own among them.
+std::vector<ValueId> convert_onnx_nd(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0), index = onnx::required(node, 1);
+  const Sizes shape = onnx::static_shape(b, node, x), rows = onnx::static_shape(b, node, index);
+  const auto batch = static_cast<std::size_t>(std::max<std::int64_t>(integer(node, "batch_dims", 0), 0));
+  const auto depth = static_cast<std::size_t>(rows.empty() ? 0 : rows.back());
+  if (depth < 1 || batch + depth > shape.size() || batch >= rows.size()) refuse(node, "'GatherND' with an index of another depth");
+  const auto named = static_cast<std::ptrdiff_t>(batch + depth);
+  const Sizes outer(shape.begin(), shape.begin() + named), inner(shape.begin() + named, shape.end()), strides = contiguous_strides(outer);
+  ValueId place = absent;
+  for (std::size_t i = 0; i < depth; ++i) {
+    const ValueId one = b("select", {index}, {{"dim", std::int64_t{-1}}, {"index", static_cast<std::int64_t>(i)}});
+    const ValueId from = cast(b, from_start(b, node, one, Dim(shape[batch + i])), DType::int64);
+    const ValueId part = b("mul", {from, b.scalar(static_cast<double>(strides[batch + i]), DType::int64)});
+    place = place == absent ? part : b("add", {place, part});
+  }
+  if (batch > 0) {
+    const std::int64_t each = strides[batch - 1];
+    std::vector<std::int64_t> firsts;
+    Sizes wide(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(batch));
+    for (std::int64_t i = 0; i < element_count(wide); ++i) firsts.push_back(i * each);
+    wide.resize(rows.size() - 1, 1);
+    place = b("add", {place, b.constant(Tensor::from(firsts, wide))});
+  }
+  Sizes flat = {element_count(outer)}, out(rows.begin(), rows.end() - 1);
+  flat.insert(flat.end(), inner.begin(), inner.end());
+  out.insert(out.end(), inner.begin(), inner.end());
+  const ValueId table = b("reshape", {x}, {{"shape", Ints(flat)}}), line = b("reshape", {place}, {{"shape", Ints{-1}}});
+  return {b("reshape", {b("index_select", {table, line}, {{"dim", std::int64_t{0}}})}, {{"shape", Ints(out)}})};
+}
+
+// What is kept is known.
+std::vector<ValueId> convert_onnx_compress(Builder& b, const ForeignNode& node) {
+  ValueId x = onnx::required(node, 0);
+  const std::optional<Floats> kept = onnx::fixed_numbers(b, node, 1, "condition");
+  if (!kept) refuse(node, "'Compress' lacks its condition");
+  const bool all = !given(node, "axis");
+  if (all) x = b("flatten", {x}, {{"start_dim", std::int64_t{0}}, {"end_dim", std::int64_t{-1}}});
+  std::vector<std::int64_t> places;
+  for (std::size_t i = 0; i < kept->size(); ++i)
+    if ((*kept)[i] != 0) places.push_back(static_cast<std::int64_t>(i));
+  return {b("index_select", {x, b.ints(places)}, {{"dim", all ? std::int64_t{0} : integer(node, "axis")}})};
+}
+
 void lower_onnx_embedding(OnnxLowering& l, const Node& node) {
   l.give(node.outputs[0], l.add("Gather", {l[node.inputs[1]], l[node.inputs[0]]}, {{"axis", std::int64_t{0}}}));
 }
@@ -327,7 +371,9 @@ OpList index() {
        .eval = eval_index_select,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.index_select.default", "x=self"}, {"aten.index.Tensor", "", 0, convert_index}},
-       .onnx = {{.target = "Gather", .convert = convert_onnx_gather}},
+       .onnx = {{.target = "Gather", .convert = convert_onnx_gather},
+                {.target = "GatherND", .since = 11, .convert = convert_onnx_nd},
+                {.target = "Compress", .since = 9, .convert = convert_onnx_compress}},
        .tflite_in = {{"GATHER", "", 0, convert_tflite_gather}, {"GATHER_ND", "", 0, convert_tflite_gather_nd}},
        .tflite = {.lower = lower_index_select},
        .onnx_out = {.op = "Gather", .attributes = "axis=dim"},

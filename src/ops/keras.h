@@ -66,8 +66,8 @@ struct KerasNode {
   std::vector<int> outputs;
   std::string path;  // of the node it comes from
   Source source;
-  std::string when = {};             // for source code: over the operator's arguments, when there is this layer and no other
-  std::string_view definition = {};  // for source code: a function of the file's own that `layer` names
+  std::string when = {};                         // for source code: over the operator's arguments, when there is this layer and no other
+  std::string_view definition = {};              // for source code: a function of the file's own that `layer` names
   std::shared_ptr<const KerasGraph> inner = {};  // a block: the layers within
   bool named = false;                            // `name` is that of a source value
 

@@ -58,8 +58,7 @@ int reshape(KerasLowering& k, int x, const Type& type) {
 
 int transpose(KerasLowering& k, int x, const std::vector<int>& axes, const Type& type) {
   if (axes.empty() || axes[0] != 0) k.touch(0);
-  if (!k.batched() || k.as_code())
-    return k.add("ops.numpy.Transpose", {KerasRef{x}}, type, {{"axes", Ints(axes.begin(), axes.end())}});
+  if (!k.batched() || k.as_code()) return k.add("ops.numpy.Transpose", {KerasRef{x}}, type, {{"axes", Ints(axes.begin(), axes.end())}});
   return k.add("Permute", {KerasRef{x}}, type, {{"dims", Ints(axes.begin() + 1, axes.end())}});  // counts from 1: the batch is axis 0
 }
 
@@ -113,7 +112,8 @@ Padded pad(KerasLowering& k, const Node& node, ValueId x, const std::vector<Wind
     out.type.shape[i + 1] = out.type.shape[i + 1] + Dim(windows[i].before + after);
   }
   const KerasNode* maker = k.producer(out.x);
-  if (options.fill == 0 || (options.fill < 0 && maker && maker->layer == "ReLU")) {  // among numbers of zero or more, zeros are never the greatest
+  if (options.fill == 0 ||
+      (options.fill < 0 && maker && maker->layer == "ReLU")) {  // among numbers of zero or more, zeros are never the greatest
     const KerasValue amounts = windows.size() == 1 ? KerasValue(Attr(pads[0])) : KerasValue(pads);
     out.x = k.add(places(k, node, "ZeroPadding"), {KerasRef{out.x}}, out.type, {{"padding", amounts, "sides($padding)"}});
     if (told) k.only_when(out.x, "$stride != 1");
@@ -139,6 +139,13 @@ Ints dilations(const std::vector<Window>& windows) {
   Ints list;
   for (const Window& w : windows) list.push_back(w.dilation);
   return list;
+}
+
+std::vector<int> places_first(std::size_t places) {
+  std::vector<int> axes;
+  for (std::size_t i = 0; i < places; ++i) axes.push_back(static_cast<int>(i) + 2);
+  axes.insert(axes.end(), {1, 0});
+  return axes;
 }
 
 std::string places(const KerasLowering& k, const Node& node, std::string_view layer) {

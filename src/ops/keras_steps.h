@@ -39,7 +39,10 @@ Ints kernels(const std::vector<Window>& windows);
 Ints strides(const std::vector<Window>& windows);
 Ints dilations(const std::vector<Window>& windows);
 
-// "1D" or "2D" for a node whose first input has so many places.
+// [out, in, places…] → [places…, in, out].
+std::vector<int> places_first(std::size_t places);
+
+// "1D", "2D" or "3D" for a node whose first input has so many places.
 std::string places(const KerasLowering& k, const Node& node, std::string_view layer);
 
 }  // namespace wherry::keras

@@ -137,7 +137,8 @@ void keras_dense(KerasLowering& k, const Node& node) {
     x = keras::reshape(k, x, {in.dtype, {1, in.shape[0]}});
     result.shape.insert(result.shape.begin(), Dim(1));
   }
-  const int y = k.add("Dense", {KerasRef{x}}, result, {{"units", weights[0].view[0], "$out"}, {"use_bias", weights.size() == 2, "$bias", true}}, weights);
+  const int y = k.add("Dense", {KerasRef{x}}, result,
+                      {{"units", weights[0].view[0], "$out"}, {"use_bias", weights.size() == 2, "$bias", true}}, weights);
   k.give_source_order(node.outputs[0], keras::reshape(k, y, out));
 }
 

@@ -1,11 +1,13 @@
 #include "ops/all_ops.h"
 #include "ops/axes.h"
+#include "ops/einsum.h"
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/gemm.h"
 #include "ops/infer.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
+#include "ops/onnx_attention.h"
 #include "ops/tflite_in.h"
 
 #include <limits>
@@ -232,8 +234,9 @@ OpList matmul() {
                  {"aten.mv.default", "x=self y=vec"},
                  {"aten.dot.default", "x=self y=tensor"},
                  {"aten.addmm.default", "", 0, convert_add<"mat1", "mat2">},
-                 {"aten.baddbmm.default", "", 0, convert_add<"batch1", "batch2">}},
-       .onnx = {{"MatMul", "x=0 y=1"}},
+                 {"aten.baddbmm.default", "", 0, convert_add<"batch1", "batch2">},
+                 {"aten.einsum.default", "", 0, einsum::convert_torch}},
+       .onnx = {{"MatMul", "x=0 y=1"}, {.target = "Einsum", .since = 12, .convert = einsum::convert_onnx}},
        .tflite_in = {{"BATCH_MATMUL", "", 0, convert_tflite}},
        .tflite = {.lower = lower},
        .onnx_out = {.op = "MatMul"},
@@ -254,6 +257,7 @@ OpList matmul() {
        .infer = infer_attention,
        .expand = expand_attention,
        .torch = {{"aten.scaled_dot_product_attention.default", "", 0, convert_attention}},
+       .onnx = onnx_attention::maps(),
        .source = {.torch = "F.scaled_dot_product_attention({query}, {key}, {value}, {attn_mask}, is_causal={is_causal?}, scale={scale?})",
                   .keras = "keras.ops.dot_product_attention({query}, {key}, {value})",
                   .jax = "attention({query}, {key}, {value}, {attn_mask}, is_causal={is_causal?}, scale={scale?})",

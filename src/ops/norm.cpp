@@ -272,9 +272,31 @@ std::vector<ValueId> convert_instance_norm(Builder& b, const ForeignNode& n) {
 
 // ---- ONNX ----
 
+// In training the statistics are those of x, and the running ones move towards them.
+std::vector<ValueId> onnx_batch_norm_of_batch(Builder& b, const ForeignNode& n) {
+  const ValueId x = onnx::required(n, 0);
+  const auto rank = static_cast<std::int64_t>(b.type(x).shape.size());
+  const DType type = b.type(x).dtype;
+  const double kept = number(n, "momentum", 0.9);
+  Ints axes = {0};
+  for (std::int64_t i = 2; i < rank; ++i) axes.push_back(i);
+  Ints column(static_cast<std::size_t>(std::max<std::int64_t>(rank - 1, 1)), 1);
+  column[0] = -1;
+  const auto each = [&](int input) { return b("reshape", {onnx::required(n, input)}, {{"shape", column}}); };
+  const auto moved = [&](int input, ValueId fresh) {
+    const ValueId flat = b("reshape", {fresh}, {{"shape", Ints{-1}}}), old = onnx::required(n, input);
+    return b("add", {b("mul", {old, b.scalar(kept, b.type(old).dtype)}), b("mul", {flat, b.scalar(1 - kept, type)})});
+  };
+  const ValueId mean = b("mean", {x}, {{"dim", axes}, {"keepdim", true}});
+  const ValueId variance = b("var", {x}, {{"dim", axes}, {"correction", 0.0}, {"keepdim", true}});
+  const ValueId scale = b("rsqrt", {b("add", {variance, b.scalar(number(n, "epsilon", 1e-5), type)})});
+  const ValueId normal = b("mul", {b("sub", {x, mean}), scale});
+  return {b("add", {b("mul", {normal, each(1)}), each(2)}), moved(3, mean), moved(4, variance)};
+}
+
 std::vector<ValueId> convert_onnx_batch_norm(Builder& b, const ForeignNode& n) {
-  if (integer(n, "training_mode", 0) != 0 || integer(n, "spatial", 1) != 1)
-    refuse(n, "'BatchNormalization' with training_mode 1 or spatial 0 is not known: export the model in eval mode");
+  if (integer(n, "spatial", 1) != 1) refuse(n, "'BatchNormalization' with spatial 0 is not known: export the model with opset 9 or later");
+  if (integer(n, "training_mode", 0) != 0) return onnx_batch_norm_of_batch(b, n);
   std::vector<ValueId> inputs;
   for (int i = 0; i < 5; ++i) inputs.push_back(onnx::required(n, i));
   return {b("batch_norm", inputs, {{"eps", number(n, "epsilon", 1e-5)}})};

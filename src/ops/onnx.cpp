@@ -159,32 +159,66 @@ namespace ops::onnx {
 
 namespace {
 
-struct Numbered {
-  std::int64_t number;
-  DType dtype;
+struct ElementType {
+  std::string_view name;
+  std::optional<DType> dtype;
 };
-constexpr Numbered numbered[] = {{1, DType::float32}, {2, DType::uint8},   {3, DType::int8},     {4, DType::uint16},   {5, DType::int16},
-                                 {6, DType::int32},   {7, DType::int64},   {9, DType::boolean},  {10, DType::float16}, {11, DType::float64},
-                                 {12, DType::uint32}, {13, DType::uint64}, {16, DType::bfloat16}};
+// By ONNX's number.
+constexpr ElementType element_types[] = {{"undefined", {}},
+                                         {"float", DType::float32},
+                                         {"uint8", DType::uint8},
+                                         {"int8", DType::int8},
+                                         {"uint16", DType::uint16},
+                                         {"int16", DType::int16},
+                                         {"int32", DType::int32},
+                                         {"int64", DType::int64},
+                                         {"string", {}},
+                                         {"bool", DType::boolean},
+                                         {"float16", DType::float16},
+                                         {"double", DType::float64},
+                                         {"uint32", DType::uint32},
+                                         {"uint64", DType::uint64},
+                                         {"complex64", {}},
+                                         {"complex128", {}},
+                                         {"bfloat16", DType::bfloat16},
+                                         {"float8e4m3fn", DType::float8_e4m3fn},
+                                         {"float8e4m3fnuz", DType::float8_e4m3fnuz},
+                                         {"float8e5m2", DType::float8_e5m2},
+                                         {"float8e5m2fnuz", DType::float8_e5m2fnuz},
+                                         {"uint4", DType::uint4},
+                                         {"int4", DType::int4},
+                                         {"float4e2m1", DType::float4_e2m1fn},
+                                         {"float8e8m0", DType::float8_e8m0fnu},
+                                         {"uint2", DType::uint2},
+                                         {"int2", DType::int2}};
+
+const ElementType* element_type(std::int64_t number) {
+  const bool known = number >= 0 && number < static_cast<std::int64_t>(std::size(element_types));
+  return known ? &element_types[number] : nullptr;
+}
 
 }  // namespace
 
 std::optional<DType> dtype_of(std::int64_t number) {
-  for (const Numbered& n : numbered)
-    if (n.number == number) return n.dtype;
-  return std::nullopt;
+  const ElementType* type = element_type(number);
+  return type ? type->dtype : std::nullopt;
+}
+
+std::string element_name(std::int64_t number) {
+  const ElementType* type = element_type(number);
+  return type ? std::string(type->name) : fmt::format("type {}", number);
 }
 
 std::int64_t number_of(DType dtype) {
-  for (const Numbered& n : numbered)
-    if (n.dtype == dtype) return n.number;
+  for (const ElementType& type : element_types)
+    if (type.dtype == dtype) return &type - element_types;
   return 0;
 }
 
 DType dtype(const ForeignNode& node, std::string_view attribute) {
   const std::int64_t number = integer(node, attribute);
   const std::optional<DType> type = dtype_of(number);
-  if (!type) refuse(node, fmt::format("'{}' asks for data type {}, which Wherry does not have", node.target, number));
+  if (!type) refuse(node, fmt::format("'{}' asks for numbers of {}, which Wherry does not have", node.target, element_name(number)));
   return *type;
 }
 

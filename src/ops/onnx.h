@@ -82,7 +82,8 @@ std::optional<Ints> fixed_ints(Builder& b, const ForeignNode& node, int index, s
 std::optional<Floats> fixed_numbers(Builder& b, const ForeignNode& node, int index, std::string_view name);
 std::optional<double> fixed_number(Builder& b, const ForeignNode& node, int index, std::string_view name);
 DType dtype(const ForeignNode& node, std::string_view attribute);  // E203 where ONNX's number has no meaning here
-std::optional<DType> dtype_of(std::int64_t number);
+std::optional<DType> dtype_of(std::int64_t number);  // ONNX's number for an element type; nothing where it has no meaning here
+std::string element_name(std::int64_t number);       // as ONNX calls it
 std::int64_t number_of(DType dtype);
 Sizes static_shape(Builder& b, const ForeignNode& node, ValueId value);  // E504 with the open dimensions' names
 std::int64_t rank(Builder& b, ValueId value);

@@ -18,7 +18,7 @@ struct Axis {
 struct Modes {
   std::string interpolation, coordinates, nearest;
   double cubic = -0.75, outside = 0;
-  bool exclude_outside = false;
+  bool exclude_outside = false, antialias = false;
 };
 
 // Where output position `o` lies on the input (onnx.ai/onnx/operators/onnx__Resize.html).
@@ -60,16 +60,17 @@ std::vector<double> row_of(std::int64_t o, const Axis& a, const Modes& m) {
     row[clamped(rounded(place, m.nearest))] = 1;
     return row;
   }
-  const double reach = m.interpolation == "linear" ? 1 : 2;
+  const double narrowed = m.antialias ? std::min(a.scale, 1.0) : 1;  // against aliases the kernel is as wide as an output element
+  const double reach = (m.interpolation == "linear" ? 1 : 2) / narrowed;
   double sum = 0;
   for (double i = std::floor(place - reach); i <= std::ceil(place + reach); ++i) {
     const bool outside = i < 0 || i >= static_cast<double>(a.in);
     if (outside && m.exclude_outside) continue;
-    const double weight = kernel_at(place - i, m);
+    const double weight = kernel_at((place - i) * narrowed, m);
     row[clamped(i)] += weight;
     sum += weight;
   }
-  if (m.exclude_outside && sum != 0)
+  if ((m.exclude_outside || m.antialias) && sum != 0)
     for (double& w : row) w /= sum;
   return row;
 }
@@ -117,7 +118,7 @@ std::optional<ValueId> as_interpolate(Builder& b, ValueId x, const std::vector<A
   bool whole = true;
   for (const Axis& a : axes) whole = whole && static_cast<double>(a.out) == a.scale * static_cast<double>(a.in);
   if (aligned && !whole) return std::nullopt;
-  if (!images || m.exclude_outside || !(nearest || aligned || halves)) return std::nullopt;
+  if (!images || m.exclude_outside || m.antialias || !(nearest || aligned || halves)) return std::nullopt;
   Ints size;
   Floats factors;
   for (std::size_t i = 2; i < rank; ++i) {
@@ -195,14 +196,15 @@ std::vector<ValueId> convert_resize(Builder& b, const ForeignNode& n) {
                     .nearest = word(n, "nearest_mode", "round_prefer_floor"),
                     .cubic = number(n, "cubic_coeff_a", -0.75),
                     .outside = number(n, "extrapolation_value", 0),
-                    .exclude_outside = flag(n, "exclude_outside", false)};
-  if (flag(n, "antialias", false)) refuse(n, "'Resize' with antialias is not known");
+                    .exclude_outside = flag(n, "exclude_outside", false),
+                    .antialias = flag(n, "antialias", false)};
   if (modes.interpolation != "nearest" && modes.interpolation != "linear" && modes.interpolation != "cubic")
     refuse(n, fmt::format("mode '{}' of 'Resize' is not known", modes.interpolation));
   if (modes.coordinates == "tf_crop_and_resize") {
     const Floats roi = onnx::fixed_numbers(b, n, 1, "roi").value_or(Floats{});
     Ints named = ints(n, "axes", Ints{});
-    for (std::size_t i = 0; named.empty() && i < axes.size(); ++i) named.push_back(static_cast<std::int64_t>(i));
+    if (named.empty())
+      for (std::size_t i = 0; i < axes.size(); ++i) named.push_back(static_cast<std::int64_t>(i));
     if (roi.size() != 2 * named.size()) refuse(n, fmt::format("'Resize' has a roi of {} numbers for {} axes", roi.size(), named.size()));
     for (std::size_t i = 0; i < named.size(); ++i) {
       Axis& a = axes[static_cast<std::size_t>(infer::axis(named[i], static_cast<int>(axes.size())))];

@@ -345,6 +345,32 @@ std::vector<ValueId> convert_keras_pad(Builder& b, const ForeignNode& node) {
   return {tfl_in::channels_last(b, b("pad", {tfl_in::channels_first(b, x)}, {{"pad", ends}}))};
 }
 
+// Each axis cut or padded with zeros to a size, as much before as behind; the larger half of an odd rest is behind.
+std::vector<ValueId> convert_onnx_center(Builder& b, const ForeignNode& node) {
+  ValueId y = onnx::required(node, 0);
+  const Sizes shape = onnx::static_shape(b, node, y);
+  const std::optional<Ints> wanted = onnx::fixed_ints(b, node, 1, "shape");
+  Ints axes = ints(node, "axes", Ints{});
+  if (axes.empty())
+    for (std::size_t i = 0; i < shape.size(); ++i) axes.push_back(static_cast<std::int64_t>(i));
+  if (!wanted || wanted->size() != axes.size()) refuse(node, "'CenterCropPad' has no size for each axis");
+  Ints pad(2 * shape.size(), 0);
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    const int axis = infer::axis(axes[i], static_cast<int>(shape.size()));
+    const std::int64_t size = shape[static_cast<std::size_t>(axis)], more = (*wanted)[i] - size;
+    if (more < 0) {
+      const std::int64_t from = -more / 2;
+      y = b("slice", {y}, {{"dim", std::int64_t{axis}}, {"start", from}, {"end", from + (*wanted)[i]}});
+    } else {
+      const std::size_t at = 2 * (shape.size() - 1 - static_cast<std::size_t>(axis));  // pairs from the last axis backwards
+      pad[at] = more / 2, pad[at + 1] = more - more / 2;
+    }
+  }
+  const bool none = std::all_of(pad.begin(), pad.end(), [](std::int64_t n) { return n == 0; });
+  if (!none) y = b("pad", {y}, {{"pad", pad}});
+  return {y == onnx::required(node, 0) ? b("identity", {y}) : y};
+}
+
 }  // namespace
 
 OpList pad() {
@@ -364,7 +390,7 @@ OpList pad() {
                  {.target = "aten.reflection_pad2d.default", .convert = convert_reflection},
                  {.target = "aten.replication_pad1d.default", .convert = convert_replication},
                  {.target = "aten.replication_pad2d.default", .convert = convert_replication}},
-       .onnx = {{.target = "Pad", .convert = convert_onnx}},
+       .onnx = {{.target = "Pad", .convert = convert_onnx}, {.target = "CenterCropPad", .since = 18, .convert = convert_onnx_center}},
        .tflite_in = {{"PAD", "", 0, convert_tflite}, {"PADV2", "", 0, convert_tflite}, {"MIRROR_PAD", "", 0, convert_tflite}},
        .keras_in = {{"ZeroPadding1D", "", 0, convert_keras_pad},
                     {"ZeroPadding2D", "", 0, convert_keras_pad},

@@ -1,4 +1,5 @@
 // Pooling by windows that slide.
+#include "base/diagnostics.h"
 #include "base/simd.h"
 #include "ops/all_ops.h"
 #include "ops/foreign.h"
@@ -7,6 +8,7 @@
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/onnx.h"
+#include "ops/onnx_pool.h"
 #include "ops/source_helpers.h"
 #include "ops/tflite_in.h"
 
@@ -20,7 +22,7 @@ namespace wherry::ops {
 
 namespace {
 
-int spatial_axes(const Node& node) { return node.op->name.ends_with("1d") ? 1 : 2; }
+int spatial_axes(const Node& node) { return node.op->name[node.op->name.size() - 2] - '0'; }
 
 bool has_dilation(const Node& node) { return node.op->attr_index("dilation") >= 0; }
 
@@ -123,17 +125,32 @@ std::vector<std::int64_t> divisors(const Node& node, const Window& w, std::int64
   return counts;
 }
 
-// Both axes' divisors; an axis that is not there divides by 1.
-struct Divisors {
-  std::vector<std::int64_t> rows = {1}, columns;
-};
+// Those of each axis; a division is by their product.
+using Divisors = std::vector<std::vector<std::int64_t>>;
 
 Divisors divisors_of(const Node& node, const std::vector<Window>& windows, const Shape& in, const Shape& out) {
   const Ints& padding = node.ints("padding");
   Divisors d;
-  for (std::size_t i = 0; i < windows.size(); ++i)
-    (i + 1 == windows.size() ? d.columns : d.rows) = divisors(node, windows[i], padding[i], in[i + 2].size(), out[i + 2].size());
+  for (std::size_t i = 0; i < windows.size(); ++i) d.push_back(divisors(node, windows[i], padding[i], in[i + 2].size(), out[i + 2].size()));
   return d;
+}
+
+// What an average over whole windows is multiplied by at each place, [1, places…, 1]; nothing where all are 1.
+std::optional<Tensor> shares(const Divisors& d, std::int64_t area) {
+  std::vector<std::int64_t> products = {1};
+  Sizes shape = {1};
+  for (const std::vector<std::int64_t>& axis : d) {
+    std::vector<std::int64_t> longer;
+    for (const std::int64_t p : products)
+      for (const std::int64_t divisor : axis) longer.push_back(p * divisor);
+    products = std::move(longer);
+    shape.push_back(static_cast<std::int64_t>(axis.size()));
+  }
+  shape.push_back(1);
+  if (std::all_of(products.begin(), products.end(), [&](std::int64_t p) { return p == area; })) return std::nullopt;
+  std::vector<float> factors;
+  for (const std::int64_t p : products) factors.push_back(static_cast<float>(area) / static_cast<float>(p));
+  return Tensor::from(factors, shape);
 }
 
 void eval_average(OpValues& v) {
@@ -145,9 +162,48 @@ void eval_average(OpValues& v) {
     double sum = 0;
     for (std::int64_t y = rows.begin; y < rows.end; ++y)
       for (std::int64_t x = columns.begin; x < columns.end; ++x) sum += plane[y * width + x];
-    const std::int64_t divisor = fixed.value_or(d.rows[static_cast<std::size_t>(i)] * d.columns[static_cast<std::size_t>(j)]);
+    const std::int64_t divisor =
+        fixed.value_or((d.size() == 1 ? 1 : d[0][static_cast<std::size_t>(i)]) * d.back()[static_cast<std::size_t>(j)]);
     return static_cast<float>(sum / static_cast<double>(divisor));
   });
+}
+
+// ---- three axes in two ----------------------------------------------------------------------------------------------
+
+// Two windows one after the other: over the last two axes of each layer, then over the layers.
+std::vector<ValueId> expand_pool3d(Builder& b, const Node& node) {
+  const Shape x = b.type(node.inputs[0]).shape, out = b.type(node.outputs[0]).shape;
+  if (!x[2].known() || !out[3].known() || !out[4].known())
+    fail({.code = "E504",
+          .message = fmt::format("{} needs a size for each spatial axis", node.op->name),
+          .at = node.where(),
+          .next = "give each dimension a size with --dim NAME=SIZE"});
+  const bool average = node.op->name == "avg_pool3d";
+  const Ints& kernel = node.ints("kernel_size");
+  const Ints &stride = node.is_none("stride") ? kernel : node.ints("stride"), &padding = node.ints("padding");
+  const auto pool = [&](ValueId v, std::size_t first, std::size_t count) {  // over `count` axes of the window, and one more of size 1
+    const auto some = [&](const Ints& list, std::int64_t fill) {
+      Ints part(2, fill);
+      std::copy_n(list.begin() + static_cast<std::ptrdiff_t>(first), count, part.begin());
+      return part;
+    };
+    std::vector<NamedAttr> attrs = {{"kernel_size", some(kernel, 1)},
+                                    {"stride", some(stride, 1)},
+                                    {"padding", some(padding, 0)},
+                                    {"ceil_mode", node.flag("ceil_mode")}};
+    if (!average) attrs.push_back({"dilation", some(node.ints("dilation"), 1)});
+    if (average) attrs.push_back({"count_include_pad", node.flag("count_include_pad")});
+    if (override_of(node)) attrs.push_back({"divisor_override", std::int64_t{1}});
+    return b(average ? "avg_pool2d" : "max_pool2d", {v}, std::move(attrs));
+  };
+  const auto merged = [&](ValueId v, std::int64_t from) { return b("flatten", {v}, {{"start_dim", from}, {"end_dim", from + 1}}); };
+  const Ints swap = {0, 2, 1, 3, 4};
+  ValueId y = pool(merged(b("permute", {node.inputs[0]}, {{"dims", swap}}), 0), 1, 2);
+  y = b("permute", {b("unflatten", {y}, {{"dim", std::int64_t{0}}, {"sizes", Ints{-1, x[2].size()}}})}, {{"dims", swap}});
+  y = b("unflatten", {pool(merged(y, 3), 0, 1)}, {{"dim", std::int64_t{3}}, {"sizes", Ints{out[3].size(), out[4].size()}}});
+  if (const std::optional<std::int64_t> divisor = override_of(node))
+    y = b("div", {y, b.scalar(static_cast<double>(*divisor), b.type(y).dtype)});
+  return {y};
 }
 
 // ---- TensorFlow Lite ------------------------------------------------------------------------------------------------
@@ -193,13 +249,9 @@ void lower_average(TflLowering& t, const Node& node) {
     if (*fixed != area)
       y = tfl::binary(t, "MUL", y, t.constant(Tensor::scalar(static_cast<double>(area) / static_cast<double>(*fixed))), out);
   } else if (in.padding == "VALID") {
-    const Divisors d = divisors_of(node, windows, shape, t.graph.type(node.outputs[0]).shape);
-    std::vector<float> factors;
-    for (const std::int64_t r : d.rows)
-      for (const std::int64_t c : d.columns) factors.push_back(static_cast<float>(area) / static_cast<float>(r * c));
-    const bool whole = std::all_of(factors.begin(), factors.end(), [](float f) { return f == 1; });
-    const Sizes sizes = {1, static_cast<std::int64_t>(d.rows.size()), static_cast<std::int64_t>(d.columns.size()), 1};
-    if (!whole) y = tfl::binary(t, "MUL", y, t.constant(Tensor::from(factors, sizes)), out);
+    Divisors d = divisors_of(node, windows, shape, t.graph.type(node.outputs[0]).shape);
+    if (d.size() == 1) d.insert(d.begin(), {1});
+    if (const std::optional<Tensor> factors = shares(d, area)) y = tfl::binary(t, "MUL", y, t.constant(*factors), out);
   }
   tfl::give_framed(t, node, y);
 }
@@ -217,7 +269,8 @@ std::vector<ValueId> convert(Builder& b, const ForeignNode& n) {
   if (given(n, "divisor_override")) attrs.push_back({"divisor_override", integer(n, "divisor_override")});
   return {b(name, {n.value("self")}, std::move(attrs))};
 }
-constexpr char max1[] = "max_pool1d", max2[] = "max_pool2d", avg1[] = "avg_pool1d", avg2[] = "avg_pool2d";
+constexpr char max1[] = "max_pool1d", max2[] = "max_pool2d", max3[] = "max_pool3d";
+constexpr char avg1[] = "avg_pool1d", avg2[] = "avg_pool2d", avg3[] = "avg_pool3d";
 
 // An average over SAME counts what lies inside alone; a maximum is taken over it with the least number around.
 std::vector<ValueId> padded_pool(Builder& b, const ForeignNode& node, const Ints& kernel, const Ints& stride,
@@ -255,80 +308,6 @@ std::vector<ValueId> convert_tflite(Builder& b, const ForeignNode& node) {
 }
 
 // ---- ONNX ----
-
-struct OnnxWindows {
-  Ints kernel, stride, dilation;
-  std::vector<std::pair<std::int64_t, std::int64_t>> pads;
-  bool ceil;
-  // Our own pooling pads both ends alike and at most by half of the window.
-  bool even() const {
-    for (std::size_t i = 0; i < kernel.size(); ++i)
-      if (pads[i].first != pads[i].second || 2 * pads[i].first > dilation[i] * (kernel[i] - 1) + 1) return false;
-    return true;
-  }
-  Ints padding() const {
-    Ints out;
-    for (const auto& [before, after] : pads) out.push_back(before);
-    return out;
-  }
-};
-
-OnnxWindows onnx_windows(Builder& b, const ForeignNode& n) {
-  OnnxWindows w{ints(n, "kernel_shape"), {}, {}, {}, flag(n, "ceil_mode", false)};
-  const std::size_t axes = w.kernel.size();
-  if (axes != 1 && axes != 2) refuse(n, fmt::format("'{}' over {} axes is not known, only 1 and 2", n.target, axes));
-  w.stride = ints(n, "strides", Ints(axes, 1));
-  w.dilation = ints(n, "dilations", Ints(axes, 1));
-  if (w.stride.size() != axes || w.dilation.size() != axes)
-    refuse(n, fmt::format("'{}' has strides or dilations of the wrong number", n.target));
-  w.pads = onnx::padding(b, n, w.kernel, w.stride, w.dilation);
-  if (word(n, "auto_pad", "NOTSET") != "NOTSET") w.ceil = false;
-  return w;
-}
-
-// Padding of its own before the window: the last axis first.
-ValueId padded(Builder& b, ValueId x, const OnnxWindows& w, double fill) {
-  Ints pad;
-  for (std::size_t i = w.pads.size(); i-- > 0;) pad.insert(pad.end(), {w.pads[i].first, w.pads[i].second});
-  return b("pad", {x}, {{"pad", pad}, {"value", fill}});
-}
-
-std::vector<ValueId> convert_onnx_max(Builder& b, const ForeignNode& n) {
-  ValueId x = onnx::required(n, 0);
-  OnnxWindows w = onnx_windows(b, n);
-  const DType type = b.type(x).dtype;
-  if (!is_float(type)) x = cast(b, x, DType::float32);  // integers of 8 bits
-  if (!w.even()) {
-    x = padded(b, x, w, -std::numeric_limits<double>::infinity());
-    w.pads.assign(w.pads.size(), {0, 0});
-  }
-  const ValueId y =
-      b(w.kernel.size() == 1 ? max1 : max2, {x},
-        {{"kernel_size", w.kernel}, {"stride", w.stride}, {"padding", w.padding()}, {"dilation", w.dilation}, {"ceil_mode", w.ceil}});
-  return {cast(b, y, type)};
-}
-
-// With uneven padding the sum is divided by what lies under the window: by the average of ones.
-std::vector<ValueId> convert_onnx_average(Builder& b, const ForeignNode& n) {
-  const ValueId x = onnx::required(n, 0);
-  const OnnxWindows w = onnx_windows(b, n);
-  for (const std::int64_t d : w.dilation)
-    if (d != 1) refuse(n, "'AveragePool' with dilations is not known");
-  const bool counts = flag(n, "count_include_pad", false);
-  const char* op = w.kernel.size() == 1 ? avg1 : avg2;
-  if (w.even())
-    return {b(
-        op, {x},
-        {{"kernel_size", w.kernel}, {"stride", w.stride}, {"padding", w.padding()}, {"ceil_mode", w.ceil}, {"count_include_pad", counts}})};
-  const auto average = [&](ValueId v) {
-    return b(op, {padded(b, v, w, 0)}, {{"kernel_size", w.kernel}, {"stride", w.stride}, {"ceil_mode", w.ceil}});
-  };
-  if (counts) return {average(x)};
-  Sizes one = onnx::static_shape(b, n, x);
-  one[0] = one[1] = 1;
-  const ValueId share = average(b("full", {}, {{"size", one}, {"fill_value", 1.0}, {"dtype", b.type(x).dtype}}));
-  return {b("div", {average(x), share})};
-}
 
 OnnxLowering::Attributes onnx_attributes(const Node& node) {
   Ints pads = node.ints("padding");
@@ -446,7 +425,8 @@ std::vector<ValueId> convert_keras(Builder& b, const ForeignNode& node) {
 // ---- Keras ----------------------------------------------------------------------------------------------------------
 
 std::vector<KerasEntry> keras_windows(const std::vector<Window>& windows, const std::string& padding) {
-  std::vector<KerasEntry> config = {{"pool_size", keras::kernels(windows), "$kernel_size"}, {"strides", keras::strides(windows), "$stride"}};
+  std::vector<KerasEntry> config = {{"pool_size", keras::kernels(windows), "$kernel_size"},
+                                    {"strides", keras::strides(windows), "$stride"}};
   if (padding != "valid") config.push_back({"padding", padding});
   return config;
 }
@@ -493,104 +473,112 @@ void keras_average(KerasLowering& k, const Node& node) {
       y = keras::binary(k, "Multiply", y, k.constant(Tensor::scalar(static_cast<double>(area) / static_cast<double>(*fixed))), out);
   } else if (in.padding == "valid") {
     const Divisors d = divisors_of(node, windows, shape, k.graph.type(node.outputs[0]).shape);
-    std::vector<float> factors;
-    for (const std::int64_t r : d.rows)
-      for (const std::int64_t c : d.columns) factors.push_back(static_cast<float>(area) / static_cast<float>(r * c));
-    Sizes sizes = {1, static_cast<std::int64_t>(d.rows.size()), static_cast<std::int64_t>(d.columns.size()), 1};
-    if (windows.size() == 1) sizes.erase(sizes.begin() + 1);
-    if (std::any_of(factors.begin(), factors.end(), [](float f) { return f != 1; }))
-      y = keras::binary(k, "Multiply", y, k.constant(Tensor::from(factors, sizes)), out);
+    if (const std::optional<Tensor> factors = shares(d, area)) y = keras::binary(k, "Multiply", y, k.constant(*factors), out);
   }
   k.give_channels_last(node.outputs[0], y);
 }
 
+AttrKind kind_of(int axes) { return axes == 1 ? AttrKind::ints1 : axes == 2 ? AttrKind::ints2 : AttrKind::ints3; }
+
+std::string_view input_of(int axes) { return axes == 1 ? "[N, C, L]" : axes == 2 ? "[N, C, H, W]" : "[N, C, D, H, W]"; }
+
 OpDef max_pool(std::string_view name, int axes, ForeignMap map, std::string_view keras) {
-  const AttrKind kind = axes == 1 ? AttrKind::ints1 : AttrKind::ints2;
+  const AttrKind kind = kind_of(axes);
   std::vector<AttrDef> attrs = window_attrs(kind, static_cast<std::size_t>(axes));
   attrs.push_back({.name = "dilation",
                    .kind = kind,
                    .fallback = Ints(static_cast<std::size_t>(axes), 1),
                    .doc = "distance between the window's elements"});
   attrs.push_back(ceil_attr());
-  return {.name = name,
-          .doc = "The greatest element under a window that slides; padding never wins.",
-          .inputs = {{"x", axes == 1 ? "[N, C, L]" : "[N, C, H, W]"}},
-          .attrs = attrs,
-          .infer = infer_pool,
-          .eval = eval_max,
-          .flops = flops,
-          .layout = {LayoutRule::spatial},
-          .torch = {map},
-          .tflite = {.lower = lower_max},
-          .onnx_out = {.lower = lower_onnx_max},
-          .keras = {.lower = keras_max},
-          .source =
-              {.torch = axes == 1 ? "F.max_pool1d({x}, {kernel_size}, {stride}, {padding}, {dilation}, {ceil_mode})"
-                                  : "F.max_pool2d({x}, {kernel_size}, {stride}, {padding}, {dilation}, {ceil_mode})",
-               .keras = keras,
-               .jax = "max_pool({x}, {kernel_size}, stride={stride?}, padding={padding?}, dilation={dilation?}, ceil_mode={ceil_mode?})",
-               .torch_module =
-                   axes == 1
-                       ? "nn.MaxPool1d({kernel_size}, stride={stride?}, padding={padding?}, dilation={dilation?}, ceil_mode={ceil_mode?})"
-                       : "nn.MaxPool2d({kernel_size}, stride={stride?}, padding={padding?}, dilation={dilation?}, ceil_mode={ceil_mode?})",
-               .jax_helpers = {jax::each_axis, windows_source, max_pool_source}},
-          .quant = {QuantRule::same_scale}};
-}
-
-OpDef avg_pool(std::string_view name, int axes, ForeignMap map, std::string_view keras) {
-  std::vector<AttrDef> attrs = window_attrs(axes == 1 ? AttrKind::ints1 : AttrKind::ints2, static_cast<std::size_t>(axes));
-  attrs.push_back(ceil_attr());
-  attrs.push_back(
-      {.name = "count_include_pad", .kind = AttrKind::boolean, .fallback = true, .doc = "whether padding counts in the divisor"});
-  if (axes == 2)
-    attrs.push_back(
-        {.name = "divisor_override", .kind = AttrKind::integer, .fallback = None{}, .doc = "divides every sum by this", .or_none = true});
+  constexpr std::string_view calls[] = {"F.max_pool1d({x}, {kernel_size}, {stride}, {padding}, {dilation}, {ceil_mode})",
+                                        "F.max_pool2d({x}, {kernel_size}, {stride}, {padding}, {dilation}, {ceil_mode})",
+                                        "F.max_pool3d({x}, {kernel_size}, {stride}, {padding}, {dilation}, {ceil_mode})"};
+  constexpr std::string_view modules[] = {
+      "nn.MaxPool1d({kernel_size}, stride={stride?}, padding={padding?}, dilation={dilation?}, ceil_mode={ceil_mode?})",
+      "nn.MaxPool2d({kernel_size}, stride={stride?}, padding={padding?}, dilation={dilation?}, ceil_mode={ceil_mode?})",
+      "nn.MaxPool3d({kernel_size}, stride={stride?}, padding={padding?}, dilation={dilation?}, ceil_mode={ceil_mode?})"};
   return {
       .name = name,
-      .doc = "The average under a window that slides.",
-      .inputs = {{"x", axes == 1 ? "[N, C, L]" : "[N, C, H, W]"}},
+      .doc = "The greatest element under a window that slides; padding never wins.",
+      .inputs = {{"x", input_of(axes)}},
       .attrs = attrs,
       .infer = infer_pool,
-      .eval = eval_average,
+      .eval = axes < 3 ? eval_max : nullptr,
+      .expand = axes < 3 ? nullptr : expand_pool3d,
       .flops = flops,
       .layout = {LayoutRule::spatial},
       .torch = {map},
-      .tflite = {.lower = lower_average},
-      .onnx_out = {.lower = lower_onnx_average},
-      .keras = {.lower = keras_average},
-      .source = {.torch =
-                     axes == 1
-                         ? "F.avg_pool1d({x}, {kernel_size}, {stride}, {padding}, {ceil_mode}, {count_include_pad})"
-                         : "F.avg_pool2d({x}, {kernel_size}, {stride}, {padding}, {ceil_mode}, {count_include_pad}, {divisor_override})",
+      .tflite = {.lower = axes < 3 ? lower_max : nullptr},
+      .onnx_out = {.lower = lower_onnx_max},
+      .keras = {.lower = keras_max},
+      .source = {.torch = calls[axes - 1],
                  .keras = keras,
-                 .jax = axes == 1 ? "avg_pool({x}, {kernel_size}, stride={stride?}, padding={padding?}, ceil_mode={ceil_mode?}, "
-                                    "count_include_pad={count_include_pad?})"
-                                  : "avg_pool({x}, {kernel_size}, stride={stride?}, padding={padding?}, ceil_mode={ceil_mode?}, "
-                                    "count_include_pad={count_include_pad?}, divisor_override={divisor_override?})",
-                 .torch_module = axes == 1 ? "nn.AvgPool1d({kernel_size}, stride={stride?}, padding={padding?}, ceil_mode={ceil_mode?}, "
-                                             "count_include_pad={count_include_pad?})"
-                                           : "nn.AvgPool2d({kernel_size}, stride={stride?}, padding={padding?}, ceil_mode={ceil_mode?}, "
-                                             "count_include_pad={count_include_pad?}, divisor_override={divisor_override?})",
-                 .jax_helpers = {jax::each_axis, windows_source, avg_pool_source}},
-      .quant = {QuantRule::own_range}};
+                 .jax = "max_pool({x}, {kernel_size}, stride={stride?}, padding={padding?}, dilation={dilation?}, ceil_mode={ceil_mode?})",
+                 .torch_module = modules[axes - 1],
+                 .jax_helpers = {jax::each_axis, windows_source, max_pool_source}},
+      .quant = {QuantRule::same_scale}};
+}
+
+OpDef avg_pool(std::string_view name, int axes, ForeignMap map, std::string_view keras) {
+  std::vector<AttrDef> attrs = window_attrs(kind_of(axes), static_cast<std::size_t>(axes));
+  attrs.push_back(ceil_attr());
+  attrs.push_back(
+      {.name = "count_include_pad", .kind = AttrKind::boolean, .fallback = true, .doc = "whether padding counts in the divisor"});
+  if (axes > 1)
+    attrs.push_back(
+        {.name = "divisor_override", .kind = AttrKind::integer, .fallback = None{}, .doc = "divides every sum by this", .or_none = true});
+  constexpr std::string_view calls[] = {
+      "F.avg_pool1d({x}, {kernel_size}, {stride}, {padding}, {ceil_mode}, {count_include_pad})",
+      "F.avg_pool2d({x}, {kernel_size}, {stride}, {padding}, {ceil_mode}, {count_include_pad}, {divisor_override})",
+      "F.avg_pool3d({x}, {kernel_size}, {stride}, {padding}, {ceil_mode}, {count_include_pad}, {divisor_override})"};
+  constexpr std::string_view modules[] = {
+      "nn.AvgPool1d({kernel_size}, stride={stride?}, padding={padding?}, ceil_mode={ceil_mode?}, "
+      "count_include_pad={count_include_pad?})",
+      "nn.AvgPool2d({kernel_size}, stride={stride?}, padding={padding?}, ceil_mode={ceil_mode?}, "
+      "count_include_pad={count_include_pad?}, divisor_override={divisor_override?})",
+      "nn.AvgPool3d({kernel_size}, stride={stride?}, padding={padding?}, ceil_mode={ceil_mode?}, "
+      "count_include_pad={count_include_pad?}, divisor_override={divisor_override?})"};
+  return {.name = name,
+          .doc = "The average under a window that slides.",
+          .inputs = {{"x", input_of(axes)}},
+          .attrs = attrs,
+          .infer = infer_pool,
+          .eval = axes < 3 ? eval_average : nullptr,
+          .expand = axes < 3 ? nullptr : expand_pool3d,
+          .flops = flops,
+          .layout = {LayoutRule::spatial},
+          .torch = {map},
+          .tflite = {.lower = axes < 3 ? lower_average : nullptr},
+          .onnx_out = {.lower = lower_onnx_average},
+          .keras = {.lower = keras_average},
+          .source = {.torch = calls[axes - 1],
+                     .keras = keras,
+                     .jax = axes == 1 ? "avg_pool({x}, {kernel_size}, stride={stride?}, padding={padding?}, ceil_mode={ceil_mode?}, "
+                                        "count_include_pad={count_include_pad?})"
+                                      : "avg_pool({x}, {kernel_size}, stride={stride?}, padding={padding?}, ceil_mode={ceil_mode?}, "
+                                        "count_include_pad={count_include_pad?}, divisor_override={divisor_override?})",
+                     .torch_module = modules[axes - 1],
+                     .jax_helpers = {jax::each_axis, windows_source, avg_pool_source}},
+          .quant = {QuantRule::own_range}};
 }
 
 std::vector<OpDef> pools() {
-  std::vector<OpDef> defs = {max_pool(max1, 1, {.target = "aten.max_pool1d.default", .convert = convert<max1>},
-                                      "keras.ops.max_pool({x}, {kernel_size}, {stride})"),
-                             max_pool(max2, 2, {.target = "aten.max_pool2d.default", .convert = convert<max2>},
-                                      "keras.ops.max_pool({x}, {kernel_size}, {stride})"),
-                             avg_pool(avg1, 1, {.target = "aten.avg_pool1d.default", .convert = convert<avg1>},
-                                      "keras.ops.average_pool({x}, {kernel_size}, {stride})"),
-                             avg_pool(avg2, 2, {.target = "aten.avg_pool2d.default", .convert = convert<avg2>},
-                                      "keras.ops.average_pool({x}, {kernel_size}, {stride})")};
+  constexpr std::string_view max = "keras.ops.max_pool({x}, {kernel_size}, {stride})";
+  constexpr std::string_view average = "keras.ops.average_pool({x}, {kernel_size}, {stride})";
+  std::vector<OpDef> defs = {max_pool(max1, 1, {.target = "aten.max_pool1d.default", .convert = convert<max1>}, max),
+                             max_pool(max2, 2, {.target = "aten.max_pool2d.default", .convert = convert<max2>}, max),
+                             avg_pool(avg1, 1, {.target = "aten.avg_pool1d.default", .convert = convert<avg1>}, average),
+                             avg_pool(avg2, 2, {.target = "aten.avg_pool2d.default", .convert = convert<avg2>}, average),
+                             max_pool(max3, 3, {.target = "aten.max_pool3d.default", .convert = convert<max3>}, max),
+                             avg_pool(avg3, 3, {.target = "aten.avg_pool3d.default", .convert = convert<avg3>}, average)};
   defs[1].torch.push_back({.target = "aten.max_pool2d_with_indices.default", .convert = convert<max2>});
   defs[1].tflite_in = {{"MAX_POOL_2D", "", 0, convert_tflite}};
   defs[3].tflite_in = {{"AVERAGE_POOL_2D", "", 0, convert_tflite}};
-  defs[1].onnx = {{.target = "MaxPool", .convert = convert_onnx_max}};
-  defs[3].onnx = {{.target = "AveragePool", .convert = convert_onnx_average}};
+  defs[1].onnx = {onnx_pool::max_map()};
+  defs[3].onnx = onnx_pool::average_maps();
   for (std::size_t i = 0; i < defs.size(); ++i) {
-    static constexpr std::string_view layers[] = {"MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D"};
+    static constexpr std::string_view layers[] = {"MaxPooling1D",     "MaxPooling2D", "AveragePooling1D",
+                                                  "AveragePooling2D", "MaxPooling3D", "AveragePooling3D"};
     defs[i].keras_in = {{layers[i], "", 0, convert_keras}};
   }
   defs[0].examples = {"max_pool1d(x: float32[2, 3, 10], kernel_size: 3, stride: 2, padding: 1)",
@@ -611,6 +599,15 @@ std::vector<OpDef> pools() {
       "avg_pool2d(x: float32[1, 3, 10, 8], kernel_size: 3, stride: 2, padding: 1, ceil_mode: true)",
       "avg_pool2d(x: float32[1, 3, 10, 8], kernel_size: 3, stride: 2, padding: 1, ceil_mode: true, count_include_pad: false)",
       "avg_pool2d(x: float32[1, 2, 7, 8], kernel_size: [3, 2], stride: [2, 3], padding: [1, 0], divisor_override: 5)"};
+  defs[4].examples = {
+      "max_pool3d(x: float32[2, 3, 5, 6, 7], kernel_size: 2)",
+      "max_pool3d(x: float32[1, 2, 6, 7, 8], kernel_size: [3, 2, 3], stride: [2, 1, 2], padding: [1, 0, 1], ceil_mode: true)",
+      "max_pool3d(x: float32[1, 2, 7, 7, 7], kernel_size: 2, stride: 1, dilation: [3, 2, 1])"};
+  defs[5].examples = {
+      "avg_pool3d(x: float32[2, 3, 4, 6, 5], kernel_size: 2)",
+      "avg_pool3d(x: float32[1, 2, 6, 7, 8], kernel_size: 3, stride: 2, padding: 1, count_include_pad: false)",
+      "avg_pool3d(x: float32[1, 2, 6, 7, 8], kernel_size: [3, 2, 3], stride: [2, 1, 2], padding: [1, 0, 1], ceil_mode: true)",
+      "avg_pool3d(x: float32[1, 2, 4, 4, 4], kernel_size: 2, divisor_override: 5)"};
   return defs;
 }
 

@@ -89,8 +89,7 @@ void eval_sum(OpValues& v) {
     const auto acc = fold<T>(v["x"], v.node, Wide<T>{0}, [](auto a, T b) { return a + b; });
     const auto out = v.out().mutable_as<T>();
     const double n = acc.empty() ? 1 : static_cast<double>(v["x"].count()) / static_cast<double>(acc.size());
-    for (std::size_t i = 0; i < out.size(); ++i)
-      out[i] = static_cast<T>(mean ? static_cast<double>(acc[i]) / n : static_cast<double>(acc[i]));
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = mean ? static_cast<T>(static_cast<double>(acc[i]) / n) : static_cast<T>(acc[i]);
   });
 }
 
@@ -180,7 +179,10 @@ void lower_reduce(TflLowering& l, const Node& node) {
   const bool keep = node.flag("keepdim");
   const Order after = keep ? order : without_axes(order, axes);
   const Type type = ordered(l.graph.type(out), after);
-  l.give(out, l.add(node.op->tflite.builtin, {l.as_is(x), tfl::int32s(l, placed)}, type, {{"keep_dims", keep}}), after);
+  std::string_view builtin = node.op->tflite.builtin;
+  if (type.dtype == DType::boolean && builtin == "REDUCE_MAX") builtin = "REDUCE_ANY";
+  if (type.dtype == DType::boolean && builtin == "REDUCE_MIN") builtin = "REDUCE_ALL";
+  l.give(out, l.add(builtin, {l.as_is(x), tfl::int32s(l, placed)}, type, {{"keep_dims", keep}}), after);
 }
 
 // ATen says "all axes" by None and by an empty list.
@@ -361,7 +363,7 @@ OpList reduce() {
        .torch = {{"aten.mean.dim", "", 0, convert<"mean", false>}, {"aten.mean.default", "", 0, convert<"mean", false>}},
        .onnx = {{.target = "ReduceMean", .convert = convert_onnx<"mean">}},
        .tflite_in = {{"MEAN", "", 0, convert_tflite<"mean">}},
-       .tflite = {.builtin = "MEAN", .lower = lower_reduce},
+       .tflite = {.builtin = "MEAN", .lower = lower_reduce, .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx<"ReduceMean", 18>},
        .keras = {.layer = "ops.numpy.Mean", .lower = keras_reduce},
        .source = {.torch = "torch.mean({x}, dim={dim!}, keepdim={keepdim?})",
@@ -388,7 +390,7 @@ OpList reduce() {
                 {.target = "ReduceLogSum", .convert = convert_onnx_sum<"", "log">},
                 {.target = "ReduceLogSumExp", .convert = convert_onnx_log_sum_exp}},
        .tflite_in = {{"SUM", "", 0, convert_tflite<"sum">}},
-       .tflite = {.builtin = "SUM", .lower = lower_reduce},
+       .tflite = {.builtin = "SUM", .lower = lower_reduce, .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx<"ReduceSum", 13>},
        .keras = {.layer = "ops.numpy.Sum", .lower = keras_reduce},
        .source = {.torch = "torch.sum({x}, dim={dim!}, keepdim={keepdim?})",
@@ -408,7 +410,7 @@ OpList reduce() {
                  {"aten.max.dim", "", 0, convert_values<"amax">}},
        .onnx = {{.target = "ReduceMax", .convert = convert_onnx_extreme<"amax", -1>}},
        .tflite_in = {{"REDUCE_MAX", "", 0, convert_tflite<"amax">}},
-       .tflite = {.builtin = "REDUCE_MAX", .lower = lower_reduce},
+       .tflite = {.builtin = "REDUCE_MAX", .lower = lower_reduce, .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx<"ReduceMax", 18>},
        .keras = {.layer = "ops.numpy.Max", .lower = keras_reduce},
        .source = {.torch = "torch.amax({x}, dim={dim!}, keepdim={keepdim?})",
@@ -430,7 +432,7 @@ OpList reduce() {
                  {"aten.min.dim", "", 0, convert_values<"amin">}},
        .onnx = {{.target = "ReduceMin", .convert = convert_onnx_extreme<"amin", 1>}},
        .tflite_in = {{"REDUCE_MIN", "", 0, convert_tflite<"amin">}},
-       .tflite = {.builtin = "REDUCE_MIN", .lower = lower_reduce},
+       .tflite = {.builtin = "REDUCE_MIN", .lower = lower_reduce, .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx<"ReduceMin", 18>},
        .keras = {.layer = "ops.numpy.Min", .lower = keras_reduce},
        .source = {.torch = "torch.amin({x}, dim={dim!}, keepdim={keepdim?})",
@@ -450,7 +452,7 @@ OpList reduce() {
        .torch = {{"aten.prod.default", "", 0, convert<"prod", true>}, {"aten.prod.dim_int", "", 0, convert<"prod", true>}},
        .onnx = {{.target = "ReduceProd", .convert = convert_onnx<"prod">}},
        .tflite_in = {{"REDUCE_PROD", "", 0, convert_tflite<"prod">}},
-       .tflite = {.builtin = "REDUCE_PROD", .lower = lower_reduce},
+       .tflite = {.builtin = "REDUCE_PROD", .lower = lower_reduce, .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx<"ReduceProd", 18>},
        .keras = {.layer = "ops.numpy.Prod", .lower = keras_reduce},
        .source = {.torch = "prod({x}, {dim}, keepdim={keepdim?})",

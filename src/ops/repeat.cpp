@@ -294,6 +294,24 @@ void lower_onnx_flip(OnnxLowering& l, const Node& node) {
                          l.ints(axes, "axes"), l.ints(Ints(n, -1), "steps")}));
 }
 
+// The first elements of each sample reversed, as many as its length: positions along time, gathered.
+std::vector<ValueId> convert_onnx_reverse(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0), lengths = onnx::required(node, 1);
+  const Sizes shape = onnx::static_shape(b, node, x);
+  const auto rank = static_cast<int>(shape.size());
+  const int time = infer::axis(integer(node, "time_axis", 0), rank), batch = infer::axis(integer(node, "batch_axis", 1), rank);
+  Sizes along(shape.size(), 1), across(shape.size(), 1);
+  along[static_cast<std::size_t>(time)] = shape[static_cast<std::size_t>(time)];
+  across[static_cast<std::size_t>(batch)] = shape[static_cast<std::size_t>(batch)];
+  std::vector<std::int64_t> steps;
+  for (std::int64_t t = 0; t < shape[static_cast<std::size_t>(time)]; ++t) steps.push_back(t);
+  const ValueId step = b.constant(Tensor::from(steps, along));
+  const ValueId length = b("reshape", {cast(b, lengths, DType::int64)}, {{"shape", Ints(across)}});
+  const ValueId turned = b("sub", {b("sub", {length, b.constant(Tensor::from<std::int64_t>({1}, {}))}), step});
+  const ValueId place = b("where", {b("lt", {step, length}), turned, step});
+  return {b("gather", {x, b("expand", {place}, {{"size", Ints(shape)}})}, {{"dim", std::int64_t{time}}})};
+}
+
 }  // namespace
 
 OpList repeat() {
@@ -354,6 +372,7 @@ OpList repeat() {
        .infer = infer_flip,
        .eval = eval_flip,
        .torch = {{"aten.flip.default", "x=self"}},
+       .onnx = {{.target = "ReverseSequence", .since = 10, .convert = convert_onnx_reverse}},
        .tflite_in = {{"REVERSE_V2", "", 0, convert_tflite_reverse}},
        .tflite = {.lower = lower_flip},
        .onnx_out = {.lower = lower_onnx_flip},

@@ -6,6 +6,9 @@
 #include "ops/infer.h"
 #include "ops/onnx.h"
 
+#include <cmath>
+#include <limits>
+
 namespace wherry::ops {
 
 namespace {
@@ -46,8 +49,7 @@ std::vector<ValueId> expand_erf(Builder& b, const Node& node) {
 
 std::vector<ValueId> convert_not(Builder& b, const ForeignNode& node) {
   const ValueId x = node.value("self");
-  if (b.type(x).dtype != DType::boolean) refuse(node, "bitwise_not is known for bool only");
-  return {b("logical_not", {x})};
+  return {b(b.type(x).dtype == DType::boolean ? "logical_not" : "bitwise_not", {x})};
 }
 
 // ABS is for floats; the larger of x and -x is for integers as well.
@@ -57,6 +59,37 @@ void lower_abs(TflLowering& l, const Node& node) {
   const Type type = ordered(l.graph.type(out), order);
   if (is_float(type.dtype)) return l.give(out, l.add("ABS", {l.as_is(x)}, type), order);
   l.give(out, l.add("MAXIMUM", {l.as_is(x), l.add("NEG", {l.as_is(x)}, type)}, type), order);
+}
+
+std::vector<ValueId> expand_isnan(Builder& b, const Node& node) { return {b("ne", {node.inputs[0], node.inputs[0]})}; }
+
+std::vector<ValueId> expand_isinf(Builder& b, const Node& node) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  return {b("eq", {b("abs", {node.inputs[0]}), b.scalar(infinity, b.type(node.inputs[0]).dtype)})};
+}
+
+// Which infinities count.
+std::vector<ValueId> convert_onnx_isinf(Builder& b, const ForeignNode& node) {
+  const ValueId x = onnx::required(node, 0);
+  const bool negative = flag(node, "detect_negative", true), positive = flag(node, "detect_positive", true);
+  const double infinity = std::numeric_limits<double>::infinity();
+  if (negative && positive) return {b("isinf", {x})};
+  if (negative || positive) return {b("eq", {x, b.scalar(positive ? infinity : -infinity, b.type(x).dtype)})};
+  return {b("full", {}, {{"size", onnx::static_shape(b, node, x)}, {"fill_value", 0.0}, {"dtype", DType::boolean}})};
+}
+
+std::vector<Type> infer_float_bool(const OpTypes& t) {
+  infer::needs_float(t, "x");
+  return {{DType::boolean, t["x"].shape}};
+}
+
+template <auto f>
+void eval_question(OpValues& v) {
+  with_float(v.node, v["x"].dtype(), [&](auto zero) {
+    const auto x = v["x"].as<decltype(zero)>();
+    const auto y = v.out().mutable_as<std::uint8_t>();
+    for (std::size_t i = 0; i < x.size(); ++i) y[i] = f(x[i]);
+  });
 }
 
 void lower_not(TflLowering& l, const Node& node) {
@@ -155,7 +188,7 @@ OpList unary() {
        .torch = {{"aten.abs.default", "x=self"}, {"aten.abs_.default", "x=self"}},
        .onnx = {{"Abs", "x=0"}},
        .tflite_in = {{"ABS", "x=0"}},
-       .tflite = {.lower = lower_abs},
+       .tflite = {.lower = lower_abs, .integers = "int32 int64"},
        .onnx_out = {.op = "Abs"},
        .keras = {.layer = "ops.numpy.Absolute"},
        .source = {"torch.abs({x})", "keras.ops.abs({x})", "jnp.abs({x})"},
@@ -169,7 +202,7 @@ OpList unary() {
        .layout = any,
        .torch = {{"aten.neg.default", "x=self"}, {"aten.neg_.default", "x=self"}},
        .onnx = {{"Neg", "x=0"}},
-       .tflite = {.builtin = "NEG"},
+       .tflite = {.builtin = "NEG", .integers = "int32 int64"},
        .onnx_out = {.op = "Neg"},
        .keras = {.layer = "ops.numpy.Negative"},
        .source = {"-{x}", "keras.ops.negative({x})", "-{x}"},
@@ -266,7 +299,7 @@ OpList unary() {
        .layout = any,
        .torch = {{"aten.sign.default", "x=self"}, {"aten.sign_.default", "x=self"}},
        .onnx = {{"Sign", "x=0"}},
-       .tflite = {.builtin = "SIGN"},
+       .tflite = {.builtin = "SIGN", .integers = "int32"},
        .onnx_out = {.op = "Sign"},
        .keras = {.layer = "ops.numpy.Sign"},
        .source = {"torch.sign({x})", "keras.ops.sign({x})", "jnp.sign({x})"},
@@ -309,11 +342,37 @@ OpList unary() {
        .torch = {{"aten.logical_not.default", "x=self"}, {"aten.bitwise_not.default", "", 0, convert_not}},
        .onnx = {{"Not", "x=0"}},
        .tflite_in = {{"LOGICAL_NOT", "x=0"}},
-       .tflite = {.lower = lower_not},
+       .tflite = {.lower = lower_not, .integers = "int32 int64"},
        .onnx_out = {.lower = lower_onnx_not},
        .keras = {.layer = "ops.numpy.LogicalNot"},
        .source = {"torch.logical_not({x})", "keras.ops.logical_not({x})", "jnp.logical_not({x})"},
        .examples = {"logical_not(x: bool[5])", "logical_not(x: float32[3] = [0, 1, -2])"}},
+      {.name = "isnan",
+       .doc = "Whether x is not a number, element by element.",
+       .inputs = floats,
+       .infer = infer_float_bool,
+       .eval = eval_question<([](auto x) { return std::isnan(x); })>,
+       .expand = expand_isnan,
+       .layout = any,
+       .torch = {{"aten.isnan.default", "x=self"}},
+       .onnx = {{"IsNaN", "x=0", 9}},
+       .onnx_out = {.op = "IsNaN"},
+       .keras = {.layer = "ops.numpy.Isnan"},
+       .source = {"torch.isnan({x})", "keras.ops.isnan({x})", "jnp.isnan({x})"},
+       .examples = {"isnan(x: float32[3] = [0, 1, -2])"}},
+      {.name = "isinf",
+       .doc = "Whether x is infinite, element by element.",
+       .inputs = floats,
+       .infer = infer_float_bool,
+       .eval = eval_question<([](auto x) { return std::isinf(x); })>,
+       .expand = expand_isinf,
+       .layout = any,
+       .torch = {{"aten.isinf.default", "x=self"}},
+       .onnx = {{.target = "IsInf", .since = 10, .convert = convert_onnx_isinf}},
+       .onnx_out = {.op = "IsInf"},
+       .keras = {.layer = "ops.numpy.Isinf"},
+       .source = {"torch.isinf({x})", "keras.ops.isinf({x})", "jnp.isinf({x})"},
+       .examples = {"isinf(x: float32[3] = [0, 1, -2])"}},
   };
   return defs;
 }

@@ -11,8 +11,6 @@ namespace wherry {
 
 namespace {
 
-DType computed_as(DType dtype) { return is_float(dtype) ? DType::float32 : dtype; }
-
 void require_evaluable(const Graph& graph) {
   Diagnostics diagnostics;
   std::set<std::string_view> seen;
@@ -58,8 +56,9 @@ std::vector<Tensor> Evaluator::run(const std::vector<Tensor>& inputs, const Obse
     fail({.code = "E705", .message = fmt::format("{} inputs given, the model takes {}", inputs.size(), graph_.inputs.size())});
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Type& wanted = graph_.type(graph_.inputs[i].value);
-    const bool fits = inputs[i].sizes() == sizes(wanted.shape) &&
-                      (inputs[i].dtype() == wanted.dtype || (is_float(inputs[i].dtype()) && is_float(wanted.dtype)));
+    const bool fits =
+        inputs[i].sizes() == sizes(wanted.shape) && (inputs[i].dtype() == wanted.dtype || inputs[i].dtype() == carrier(wanted.dtype) ||
+                                                     (is_float(inputs[i].dtype()) && is_float(wanted.dtype)));
     if (!fits)
       fail({.code = "E705",
             .message = fmt::format("input '{}' is {}, the model takes {}", graph_.inputs[i].name, text(inputs[i].type()), text(wanted))});

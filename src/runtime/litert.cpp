@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "ir/packed.h"
 #include "runtime/litert_api.h"
 #include "runtime/quiet_stderr.h"
 #include "tflite_schema/tflite_model.h"
@@ -87,9 +88,10 @@ litert::Api open_library() {
 
 // LiteRT's element types are numbered as TensorFlow Lite's C interface numbers them.
 constexpr std::pair<int, DType> elements[] = {
-    {1, DType::float32}, {2, DType::int32},     {3, DType::uint8},   {4, DType::int64},     {6, DType::boolean},
-    {7, DType::int16},   {8, DType::complex64}, {9, DType::int8},    {10, DType::float16},  {11, DType::float64},
-    {13, DType::uint64}, {16, DType::uint32},   {17, DType::uint16}, {19, DType::bfloat16},
+    {1, DType::float32}, {2, DType::int32},     {3, DType::uint8},          {4, DType::int64},        {6, DType::boolean},
+    {7, DType::int16},   {8, DType::complex64}, {9, DType::int8},           {10, DType::float16},     {11, DType::float64},
+    {13, DType::uint64}, {16, DType::uint32},   {17, DType::uint16},        {18, DType::int4},        {19, DType::bfloat16},
+    {20, DType::int2},   {21, DType::uint4},    {22, DType::float8_e4m3fn}, {23, DType::float8_e5m2},
 };
 
 }  // namespace
@@ -217,7 +219,12 @@ struct LiteRtModel::State {
   void put(const Tensor& tensor, Handle buffer) {
     void* host = nullptr;
     WHERRY_LITERT_CALL(LockTensorBuffer, buffer, &host, litert::lock_to_write);
-    tensor.copy_to(static_cast<std::byte*>(host));
+    if (is_packed(tensor.dtype())) {
+      const std::string elements_packed = packed(tensor);
+      std::memcpy(host, elements_packed.data(), elements_packed.size());
+    } else {
+      tensor.copy_to(static_cast<std::byte*>(host));
+    }
     WHERRY_LITERT_CALL(UnlockTensorBuffer, buffer);
   }
 
@@ -225,7 +232,10 @@ struct LiteRtModel::State {
     void* host = nullptr;
     WHERRY_LITERT_CALL(LockTensorBuffer, out[i].buffer, &host, litert::lock_to_read);
     const Sizes shape = sizes(outputs[i].type.shape);
-    look(i, Tensor(outputs[i].type.dtype, shape, contiguous_strides(shape), static_cast<const std::byte*>(host), nullptr));
+    const DType dtype = outputs[i].type.dtype;
+    const auto* at = static_cast<const std::byte*>(host);
+    look(i, is_packed(dtype) ? unpacked({at, stored_size(dtype, element_count(shape))}, dtype, shape)
+                             : Tensor(dtype, shape, contiguous_strides(shape), at, nullptr));
     WHERRY_LITERT_CALL(UnlockTensorBuffer, out[i].buffer);
   }
 };

@@ -9,13 +9,13 @@ namespace {
 
 template <class F>
 void with_integer(DType dtype, F f) {
+  if (byte_size(dtype) == 1) return is_signed(dtype) ? f(std::int8_t{}) : f(std::uint8_t{});
   switch (dtype) {
-    case DType::int8:
-    case DType::int4: return f(std::int8_t{});
-    case DType::uint8: return f(std::uint8_t{});
     case DType::int16: return f(std::int16_t{});
     case DType::uint16: return f(std::uint16_t{});
     case DType::int32: return f(std::int32_t{});
+    case DType::uint32: return f(std::uint32_t{});
+    case DType::uint64: return f(std::uint64_t{});
     default: return f(std::int64_t{});
   }
 }

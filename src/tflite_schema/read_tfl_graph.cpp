@@ -1,6 +1,7 @@
 #include "tflite_schema/read_tfl_graph.h"
 
 #include "base/diagnostics.h"
+#include "ir/packed.h"
 #include "tflite_schema/read_options.h"
 #include "tflite_schema/tflite_model.h"
 
@@ -108,23 +109,15 @@ class Reader {
   }
 
   Tensor constant(const TflTensor& tensor, std::span<const std::byte> bytes) const {
-    const auto count = static_cast<std::size_t>(element_count(tensor.sizes));
-    const bool packed = tensor.dtype == DType::int4;
-    const std::size_t wanted = packed ? (count + 1) / 2 : count * byte_size(tensor.dtype);
+    const std::size_t wanted = stored_size(tensor.dtype, element_count(tensor.sizes));
     if (bytes.size() != wanted)
       damaged("E105", fmt::format("tensor '{}' is {}, which takes {} bytes, and has {}", tensor.name,
                                   text(Type{tensor.dtype, to_shape(tensor.sizes)}), wanted, bytes.size()));
+    if (is_packed(tensor.dtype)) return unpacked(bytes, tensor.dtype, tensor.sizes);
     const bool aligned = reinterpret_cast<std::uintptr_t>(bytes.data()) % byte_size(tensor.dtype) == 0;
-    if (aligned && !packed) return {tensor.dtype, tensor.sizes, contiguous_strides(tensor.sizes), bytes.data(), file_};
+    if (aligned) return {tensor.dtype, tensor.sizes, contiguous_strides(tensor.sizes), bytes.data(), file_};
     Tensor copy = Tensor::allocate(tensor.dtype, tensor.sizes);
-    if (!packed) {
-      std::memcpy(copy.mutable_data(), bytes.data(), bytes.size());
-      return copy;
-    }
-    for (std::size_t i = 0; i < count; ++i) {
-      const int nibble = std::to_integer<int>(bytes[i / 2]) >> (i % 2 * 4) & 15;
-      copy.mutable_data()[i] = static_cast<std::byte>(nibble > 7 ? nibble - 16 : nibble);
-    }
+    std::memcpy(copy.mutable_data(), bytes.data(), bytes.size());
     return copy;
   }
 

@@ -1,6 +1,6 @@
 #include "tflite_schema/tflite_model.h"
 
-#include "base/check.h"
+#include "base/diagnostics.h"
 
 #include <utility>
 
@@ -25,6 +25,8 @@ constexpr std::pair<DType, TensorType> types[] = {
     {DType::uint32, TensorType::UINT32},
     {DType::uint64, TensorType::UINT64},
     {DType::int4, TensorType::INT4},
+    {DType::uint4, TensorType::UINT4},
+    {DType::int2, TensorType::INT2},
     {DType::float8_e4m3fn, TensorType::FLOAT8_E4M3FN},
     {DType::float8_e5m2, TensorType::FLOAT8_E5M2},
 };
@@ -97,7 +99,9 @@ std::string why_not_tflite(std::span<const std::byte> bytes) {
 tflite::TensorType tensor_type(DType dtype) {
   for (const auto& [ours, theirs] : types)
     if (ours == dtype) return theirs;
-  WHERRY_CHECK(false, "no TFLite type for {}", name(dtype));
+  fail({.code = "E202",
+        .message = fmt::format("TFLite has no numbers of {}", name(dtype)),
+        .next = "cast them to a type that it has before the model is exported, for example to float32 or int8"});
 }
 
 std::optional<DType> dtype_of(tflite::TensorType type) {

@@ -148,7 +148,8 @@ TEST(ReadBackFaults, IntegersAndUnknownOperatorsAreRefused) {
   TflGraph graph{.name = "g", .tensors = {{.name = "x", .sizes = {4}}, {.name = "y", .sizes = {4}}, {.name = "z", .sizes = {4}}}};
   graph.inputs = {{"x", 0}};
   graph.outputs = {{"z", 2}};
-  graph.nodes = {{.builtin = "ZEROS_LIKE", .inputs = {0}, .outputs = {1}}, {.builtin = "ATAN2", .inputs = {0, 1}, .outputs = {2}}};
+  graph.nodes = {{.builtin = "ZEROS_LIKE", .inputs = {0}, .outputs = {1}},
+                 {.builtin = "DYNAMIC_UPDATE_SLICE", .inputs = {0, 1}, .outputs = {2}}};
   EXPECT_EQ(code_of(graph, 2), "E201");
   graph.nodes = {{.builtin = "RELU", .inputs = {1}, .outputs = {2}}};
   EXPECT_EQ(code_of(graph), "E104");  // y is made by nobody

@@ -124,7 +124,7 @@ TEST_F(Layout, IntegerDivisionIsRefused) {
   Diagnostics diagnostics;
   lower_to_tfl(graph, all_ops(), {}, diagnostics);
   ASSERT_EQ(diagnostics.all().size(), 1U);
-  EXPECT_THAT(render(diagnostics.all()[0]), HasSubstr("E202: 'div' cannot become TFLite: TFLite divides int32 and float32, not int64"));
+  EXPECT_THAT(render(diagnostics.all()[0]), HasSubstr("E202: 'div' cannot become TFLite: TFLite computes int32, not int64"));
 }
 
 }  // namespace

@@ -51,7 +51,8 @@ def test_every_example_in_onnx_runtime(opset):
                 wrong.append(entry["example"])
     assert not wrong
     assert len(without_kernel) <= 3, without_kernel
-    assert len(refused) <= (1 if opset == "13" or opset == "18" else 0), refused  # padding that wraps round: opset 19
+    younger = {"13": ("mode circular needs opset 19", "bits are brought together since opset 18"), "18": ("mode circular needs opset 19",)}
+    assert not [reason for reason in refused if not reason.endswith(younger.get(opset, ()))], refused
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -154,14 +155,20 @@ def test_faults_are_named(run, tmp_path):
     refuse(run, tmp_path, b"", "E102")
     refuse(run, tmp_path, b"no model at all", "E102")
     refuse(run, tmp_path, good[:-7], "E102")
-    refuse(run, tmp_path, small([node("Relu", ["x"], ["y"])], [x], [y], opset=6), "E106", "opset 6")
+    refuse(run, tmp_path, small([node("Add", ["x", "x"], ["y"])], [x], [y], opset=6), "E106", "'Add' of opset 6")
+    refuse(run, tmp_path, small([node("Relu", ["x"], ["y"])], [x], [y], opset=29), "E106", "opset 29")
     unknown = [
         node("Reluu", ["x"], ["a"], name="first"),
         node("Mystery", ["a"], ["b"], name="second", domain="com.example"),
         node("Wow", ["x"], ["y"]),
     ]
     refuse(run, tmp_path, small(unknown, [x], [y]), "'Reluu'", "did you mean 'Relu'", "'Wow'")
-    refuse(run, tmp_path, small([node("Odd", ["x"], ["y"], name="n", domain="com.example")], [x], [y]), "'com.example.Odd'", "at   n")
+    others = [
+        node("Odd", ["x"], ["a"], name="n", domain="com.example"),
+        node("Even", ["x"], ["b"], domain="org.example"),
+        node("Add", ["a", "b"], ["y"]),
+    ]
+    refuse(run, tmp_path, small(others, [x], [y]), "'com.example.Odd'", "at   n", "'org.example.Even'", "a function of the file")
     refuse(run, tmp_path, small([node("Relu", ["gone"], ["y"])], [x], [y]), "E103", "'gone'")
     refuse(run, tmp_path, small([node("Relu", ["x"], ["y"])], [value("x", None)], [y]), "E504", "no shape")
     refuse(run, tmp_path, small([node("Relu", ["x"], ["y"])], [value("x", ["n", 4])], [y]), "E504", "--dim n=1")
@@ -216,3 +223,151 @@ def test_a_branch_that_is_known_is_taken(tmp_path):
 
     x = np.array([-1, 2, -3, 4], np.float32)
     np.testing.assert_array_equal(wherry.load(tmp_path / "if.onnx").run([x])[0], np.maximum(x, 0))
+
+
+def constant(name, array):
+    return onnx.numpy_helper.from_array(np.asarray(array), name)
+
+
+def graph(name, nodes, inputs, outputs, initializers=()):
+    return onnx.helper.make_graph(nodes, name, inputs, outputs, list(initializers))
+
+
+def both(tmp_path, model, inputs):
+    """ONNX Runtime's outputs and those of Wherry's evaluator."""
+    import wherry
+
+    file = tmp_path / "both.onnx"
+    file.write_bytes(model.SerializeToString())
+    names = [value.name for value in model.graph.input]
+    return session(file).run(None, dict(zip(names, inputs, strict=True))), wherry.load(file).run(inputs)
+
+
+def test_loops_of_a_known_count_are_unrolled(run, tmp_path):
+    """State, a collected result, a weight of the body's own, and a condition that ends the loop before its count."""
+    node, integer, truth = onnx.helper.make_node, onnx.TensorProto.INT64, onnx.TensorProto.BOOL
+    body = graph(
+        "body",
+        [
+            node("MatMul", ["state", "w"], ["product"]),
+            node("Tanh", ["product"], ["next"]),
+            node("Less", ["i", "three"], ["go"]),
+            node("Identity", ["next"], ["seen"]),
+        ],
+        [value("i", [], integer), value("more", [], truth), value("state", [1, 4])],
+        [value("go", [], truth), value("next", [1, 4]), value("seen", [1, 4])],
+        [constant("w", np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)), constant("three", np.int64(3))],
+    )
+    loop = node("Loop", ["count", "yes", "x"], ["y", "all"], body=body, name="steps")
+    constants = [constant("count", np.int64(9)), constant("yes", np.bool_(True))]
+    model = small([loop], [value("x", [1, 4])], [value("y", [1, 4]), value("all", [5, 1, 4])], constants)
+    theirs, ours = both(tmp_path, model, [np.ones((1, 4), np.float32)])
+    for a, b in zip(theirs, ours, strict=True):
+        np.testing.assert_allclose(b, a, atol=1e-6)
+    assert run("import", tmp_path / "both.onnx", "-o", tmp_path / "loop.yaml").code == 0
+    assert "steps" in (tmp_path / "loop.yaml").read_text()
+    model.graph.initializer[0].CopyFrom(constant("count", np.int64(10**7)))
+    body.node[2].CopyFrom(node("Identity", ["more"], ["go"]))
+    endless = small(
+        [node("Loop", ["count", "yes", "x"], ["y", "all"], body=body)],
+        [value("x", [1, 4])],
+        [value("y", [1, 4])],
+        [constant("count", np.int64(10**7)), constant("yes", np.bool_(True))],
+    )
+    refuse(run, tmp_path, endless, "E203", "'Loop' repeats")
+    open_end = small([loop], [value("x", [1, 4]), value("count", [], integer)], [value("y", [1, 4])], constants[1:])
+    refuse(run, tmp_path, open_end, "E203", "a fixed number is needed")
+
+
+def test_a_scan_goes_along_a_known_axis(tmp_path):
+    node = onnx.helper.make_node
+    body = graph(
+        "body",
+        [node("Add", ["sum", "part"], ["next"]), node("Mul", ["next", "next"], ["square"])],
+        [value("sum", [3]), value("part", [3])],
+        [value("next", [3]), value("square", [3])],
+    )
+    scan = node("Scan", ["start", "x"], ["last", "squares"], body=body, num_scan_inputs=1, scan_input_directions=[1], scan_output_axes=[1])
+    model = small(
+        [scan], [value("x", [4, 3])], [value("last", [3]), value("squares", [3, 4])], [constant("start", np.zeros(3, np.float32))]
+    )
+    theirs, ours = both(tmp_path, model, [np.arange(12, dtype=np.float32).reshape(4, 3)])
+    for a, b in zip(theirs, ours, strict=True):
+        np.testing.assert_array_equal(b, a)
+
+
+def test_sequences_vanish(run, tmp_path):
+    node = onnx.helper.make_node
+    nodes = [
+        node("SplitToSequence", ["x"], ["parts"], axis=1),
+        node("SequenceAt", ["parts", "one"], ["middle"]),
+        node("SequenceErase", ["parts", "one"], ["rest"]),
+        node("SequenceInsert", ["rest", "middle"], ["turned"]),
+        node("ConcatFromSequence", ["turned"], ["y"], axis=1),
+    ]
+    model = small(nodes, [value("x", [2, 3])], [value("y", [2, 3])], [constant("one", np.int64(1))])
+    theirs, ours = both(tmp_path, model, [np.arange(6, dtype=np.float32).reshape(2, 3)])
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    refuse(
+        run,
+        tmp_path,
+        small([*nodes[:1], node("Relu", ["parts"], ["y"])], [value("x", [2, 3])], [value("y", [2, 3])]),
+        "'parts' is a sequence",
+    )
+
+
+def test_models_of_quantized_operators_are_read(tmp_path):
+    node, rng = onnx.helper.make_node, np.random.default_rng(0)
+    constants = [
+        constant("xs", np.float32(0.05)),
+        constant("xz", np.uint8(128)),
+        constant("w", rng.integers(-127, 127, (4, 3, 3, 3)).astype(np.int8)),
+        constant("ws", np.full(4, 0.01, np.float32)),
+        constant("wz", np.zeros(4, np.int8)),
+        constant("b", rng.integers(-500, 500, 4).astype(np.int32)),
+        constant("ys", np.float32(0.2)),
+        constant("yz", np.uint8(100)),
+    ]
+    nodes = [
+        node("QuantizeLinear", ["x", "xs", "xz"], ["q"]),
+        node("QLinearConv", ["q", "xs", "xz", "w", "ws", "wz", "ys", "yz", "b"], ["c"], pads=[1, 1, 1, 1]),
+        node("DequantizeLinear", ["c", "ys", "yz"], ["y"]),
+    ]
+    model = small(nodes, [value("x", [1, 3, 8, 8])], [value("y", [1, 4, 8, 8])], constants)
+    theirs, ours = both(tmp_path, model, [rng.normal(size=(1, 3, 8, 8)).astype(np.float32)])
+    assert np.abs(ours[0] - theirs[0]).max() <= 0.2001  # one step, where a half is rounded the other way
+    assert np.mean(ours[0] == theirs[0]) > 0.99
+
+
+@pytest.mark.parametrize("kind", ["FLOAT16", "BFLOAT16", "DOUBLE"])
+def test_other_floats_are_computed_as_float32(tmp_path, kind):
+    """A model of half, brain or double floats goes to .tflite, and is verified there."""
+    import wherry
+
+    node, number = onnx.helper.make_node, getattr(onnx.TensorProto, kind)
+    weight = np.random.default_rng(0).normal(size=(8, 8)).astype(np.float32)
+    nodes = [node("MatMul", ["x", "w"], ["a"]), node("Softmax", ["a"], ["b"]), node("Add", ["b", "x"], ["y"])]
+    tensor = onnx.helper.make_tensor("w", number, (8, 8), weight.ravel())
+    model = small(nodes, [value("x", [4, 8], number)], [value("y", [4, 8], number)], [tensor])
+    (tmp_path / "half.onnx").write_bytes(model.SerializeToString())
+    done = wherry.convert(tmp_path / "half.onnx", out=tmp_path / "half.tflite")
+    assert done.verified
+
+
+def test_small_integers_are_computed_in_wider_ones(tmp_path):
+    """TFLite's kernels take 8 bits for quantized reals: what is meant as integers is cast, and wraps as it should."""
+    import wherry
+
+    node, number = onnx.helper.make_node, onnx.TensorProto.UINT8
+    model = small(
+        [node("Add", ["x", "k"], ["a"]), node("Mul", ["a", "x"], ["b"]), node("Less", ["b", "x"], ["y"])],
+        [value("x", [2, 5], number)],
+        [value("b", [2, 5], number), value("y", [2, 5], onnx.TensorProto.BOOL)],
+        [constant("k", np.full((1, 5), 200, np.uint8))],
+    )
+    (tmp_path / "bytes.onnx").write_bytes(model.SerializeToString())
+    assert wherry.convert(tmp_path / "bytes.onnx", out=tmp_path / "bytes.tflite").verified
+    x = np.arange(0, 250, 25).astype(np.uint8).reshape(2, 5)
+    for b, y in [wherry.load(tmp_path / "bytes.onnx").run([x]), wherry.TfliteModel(tmp_path / "bytes.tflite").run([x])]:
+        np.testing.assert_array_equal(b, (x + np.uint8(200)) * x)
+        np.testing.assert_array_equal(y, b < x)

@@ -212,7 +212,9 @@ def test_fbnet_a_on_photographs(run, data, tmp_path):
 
 def test_an_answer_lost_in_noise_is_fitted(run, tmp_path):
     """One answer of eight is 8, the others -1; pairs of large inputs that cancel in float do not in eight bits."""
-    text = 'wherry: 1\nname: m\nmodel:\n  inputs: {x: "float32[1, 24]"}\n  layers:\n    fc: {op: linear, in: 24, out: 8}\n  outputs: {y: fc}\n'
+    text = (
+        'wherry: 1\nname: m\nmodel:\n  inputs: {x: "float32[1, 24]"}\n  layers:\n    fc: {op: linear, in: 24, out: 8}\n  outputs: {y: fc}\n'
+    )
     (tmp_path / "m.yaml").write_text(text)
     random = np.random.default_rng(0)
     data = random.normal(0, 1, (200, 24)).astype(np.float32)

@@ -43,7 +43,7 @@ def test_accepts_the_specifications_models(validator):
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ("{op: conv3d}", "'conv3d' is not one of"),
+        ("{op: conv9d}", "'conv9d' is not one of"),
         ("{op: conv2d, in: 3, out: 8}", "'kernel_size' is a required property"),
         ("{op: conv2d, in: 3, out: 8, kernel_size: 3, strde: 2}", "'strde' was unexpected"),
         ("{op: conv2d, in: 3.5, out: 8, kernel_size: 3}", "3.5 is not valid under any of the given schemas"),

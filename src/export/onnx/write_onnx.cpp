@@ -1,6 +1,7 @@
 #include "export/onnx/write_onnx.h"
 
 #include "base/wire.h"
+#include "ir/packed.h"
 
 namespace wherry {
 
@@ -86,7 +87,7 @@ struct Weight {
   const Tensor* tensor;
   std::string head;
   bool inside;
-  std::uint64_t size() const { return head.size() + (inside ? tensor->bytes() : 0); }
+  std::uint64_t size() const { return head.size() + (inside ? stored_size(tensor->dtype(), tensor->count()) : 0); }
 };
 
 Weight weight_of(const OnnxTensor& tensor, bool outside, std::uint64_t& offset, const std::string& file) {
@@ -95,21 +96,23 @@ Weight weight_of(const OnnxTensor& tensor, bool outside, std::uint64_t& offset, 
   for (const std::int64_t size : t.sizes()) w.varint(1, size);
   w.varint(2, ops::onnx::number_of(t.dtype()));
   w.bytes(8, tensor.name);
-  if (outside && t.bytes() >= always_inside) {
+  const std::size_t bytes = stored_size(t.dtype(), t.count());
+  if (outside && bytes >= always_inside) {
     offset = (offset + alignment - 1) / alignment * alignment;
     w.bytes(13, entry("location", file));
     w.bytes(13, entry("offset", std::to_string(offset)));
-    w.bytes(13, entry("length", std::to_string(t.bytes())));
+    w.bytes(13, entry("length", std::to_string(bytes)));
     w.varint(14, 1);
-    offset += t.bytes();
+    offset += bytes;
     return {&t, w.text(), false};
   }
-  w.begin_bytes(9, t.bytes());
+  w.begin_bytes(9, bytes);
   return {&t, w.text(), true};
 }
 
 void write_elements(const Tensor& tensor, AtomicFile& file) {
   if (tensor.bytes() == 0) return;
+  if (is_packed(tensor.dtype())) return file.write(packed(tensor));
   const Tensor dense = tensor.contiguous();
   file.write(std::span(dense.data(), dense.bytes()));
 }

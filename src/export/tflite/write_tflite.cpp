@@ -5,6 +5,7 @@
 #include "export/tflite/model_metadata.h"
 #include "export/tflite/op_version.h"
 #include "export/tflite/options.h"
+#include "ir/packed.h"
 #include "tflite_schema/tflite_model.h"
 
 #include <limits>
@@ -26,7 +27,7 @@ std::size_t aligned(std::size_t position) { return (position + alignment - 1) / 
 struct Data {
   const Tensor* tensor = nullptr;
   std::string bytes = {};
-  std::size_t size() const { return !tensor ? bytes.size() : tensor->dtype() == DType::int4 ? (tensor->bytes() + 1) / 2 : tensor->bytes(); }
+  std::size_t size() const { return tensor ? stored_size(tensor->dtype(), tensor->count()) : bytes.size(); }
 };
 
 std::string elements(const Tensor& tensor) {
@@ -35,21 +36,13 @@ std::string elements(const Tensor& tensor) {
   return bytes;
 }
 
-// Two elements of four bits a byte, the first in the low half.
-std::string packed_int4(const Tensor& tensor) {
-  const std::string wide = elements(tensor);
-  std::string out((wide.size() + 1) / 2, '\0');
-  for (std::size_t i = 0; i < wide.size(); ++i) out[i / 2] = static_cast<char>(out[i / 2] | (wide[i] & 15) << (i % 2 * 4));
-  return out;
-}
-
 // The file's buffers in order; the first is the empty one that all tensors without constant elements name.
 class Buffers {
  public:
   std::uint32_t add(const Tensor& tensor) {
     const bool is_small = tensor.bytes() <= small;
-    const auto [found, is_new] =
-        known_.try_emplace(is_small ? elements(tensor) + fmt::format("{}", tensor.dtype() == DType::int4) : view(tensor), count());
+    const auto [found, is_new] = known_.try_emplace(
+        is_small ? elements(tensor) + fmt::format("{}", bits(tensor.dtype()) < 8 ? bits(tensor.dtype()) : 0) : view(tensor), count());
     if (is_new) all_.push_back({&tensor});
     return found->second;
   }
@@ -233,8 +226,8 @@ void write_data(const std::vector<Data>& buffers, const std::vector<std::size_t>
     const Tensor* tensor = buffers[i].tensor;
     if (!tensor) {
       file.write(buffers[i].bytes);
-    } else if (tensor->dtype() == DType::int4) {
-      file.write(packed_int4(*tensor));
+    } else if (is_packed(tensor->dtype())) {
+      file.write(packed(*tensor));
     } else if (tensor->is_contiguous()) {
       file.write({tensor->data(), tensor->bytes()});
     } else {

@@ -312,7 +312,8 @@ class KerasImporter {
   std::vector<ValueId> add_layer(const json& layer, const std::string& path, const std::string& group, const std::vector<ValueId>& inputs) {
     const json& config = layer.at("config");
     const std::string name = config.at("name"), kind = layer.at("class_name"), module = module_of(layer);
-    const std::string whole = name.starts_with(path) ? name : path + name;  // layers of Wherry's nested models are called by their whole paths
+    const std::string whole =
+        name.starts_with(path) ? name : path + name;  // layers of Wherry's nested models are called by their whole paths
     if (kind == "Functional" || kind == "Sequential") {
       std::vector<ValueId> values;
       for (const Result& result : add_model(layer, whole + "-", group, inputs)) values.push_back(result.value);

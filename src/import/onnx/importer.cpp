@@ -1,13 +1,15 @@
 #include "import/onnx/importer.h"
 
-#include <algorithm>
 #include "base/text.h"
+#include "ops/onnx.h"
+
+#include <algorithm>
 
 namespace wherry::onnx {
 
 namespace {
 
-constexpr std::int64_t oldest_opset = 7, newest_opset = 28;
+constexpr std::int64_t oldest_opset = 1, newest_opset = 28;
 
 }  // namespace
 
@@ -19,7 +21,9 @@ Importer::Importer(const ModelDef& model, TensorReader& tensors, const OpTable& 
 Graph Importer::run(std::string name) {
   graph_.name = std::move(name);
   const auto opset = model_.opsets.find("");
-  const std::int64_t version = opset == model_.opsets.end() ? 1 : opset->second;
+  const auto& nodes = model_.graph.nodes;
+  const bool only_others = std::none_of(nodes.begin(), nodes.end(), [](const NodeDef& node) { return node.domain.empty(); });
+  const std::int64_t version = opset != model_.opsets.end() ? opset->second : only_others ? oldest_opset : 0;
   if (version < oldest_opset || version > newest_opset)
     fail({.code = "E106",
           .message = fmt::format("the model uses opset {}; Wherry reads {} to {}", version, oldest_opset, newest_opset),
@@ -57,12 +61,13 @@ void Importer::add_weights(Scope& scope, const GraphDef& graph) {
 }
 
 Type Importer::input_type(const ValueDef& input) {
-  const std::optional<DType> dtype = dtype_of(input.data_type);
+  const std::optional<DType> dtype = ops::onnx::dtype_of(input.data_type);
   if (input.kind != "tensor" || !dtype)
-    fail({.code = "E107",
-          .message = fmt::format("input '{}' is a {}, which Wherry does not read", input.name,
-                                 input.kind == "tensor" ? "tensor of " + name_of(input.data_type) : std::string(input.kind)),
-          .next = "export the model with tensors of numbers as inputs"});
+    fail(
+        {.code = "E107",
+         .message = fmt::format("input '{}' is a {}, which Wherry does not read", input.name,
+                                input.kind == "tensor" ? "tensor of " + ops::onnx::element_name(input.data_type) : std::string(input.kind)),
+         .next = "export the model with tensors of numbers as inputs"});
   if (!input.ranked)
     fail({.code = "E504",
           .message = fmt::format("input '{}' has no shape", input.name),
@@ -144,6 +149,10 @@ ValueId Importer::read(Scope& scope, std::string_view name) {
           .message = fmt::format("the graph takes '{}', which nothing gives", name),
           .next = "export the model again: the file was changed or cut"});
   if (!binding->why_not.empty()) fail({.code = "E203", .message = binding->why_not});
+  if (binding->sequence)
+    fail({.code = "E203",
+          .message = fmt::format("'{}' is a sequence where a tensor is needed", name),
+          .next = "export the model with tensors in place of sequences"});
   if (binding->weight) {
     Tensor tensor = tensors_.read(*binding->weight, fmt::format("weight '{}'", name));
     std::string key = tensor.rank() == 0 ? "" : std::string(name);
@@ -151,6 +160,12 @@ ValueId Importer::read(Scope& scope, std::string_view name) {
     binding->weight = nullptr;
   }
   return binding->value;
+}
+
+Importer::Binding Importer::take(Scope& scope, std::string_view name) {
+  const Binding* binding = find(scope, name);
+  if (binding && (binding->broken || binding->sequence)) return *binding;
+  return {.value = read(scope, name)};
 }
 
 // A weight whose name tells nothing of where it belongs ("onnx::Conv_12") is called after the layer that takes it.

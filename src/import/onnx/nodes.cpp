@@ -11,15 +11,21 @@ namespace wherry::onnx {
 namespace {
 
 constexpr std::int64_t longest_unnamed = 8;  // elements of a folded constant that the text spells out
-constexpr int deepest_call = 32;
 
 enum AttributeType { is_float = 1, is_int, is_string, is_tensor, is_graph, is_floats, is_ints, is_strings };
 
-// How messages call a node.
-std::string title(const NodeDef& node) {
-  if (!node.name.empty()) return std::string(node.name);
-  return node.outputs.empty() ? std::string(node.op) : fmt::format("the {} that gives '{}'", node.op, node.outputs[0]);
-}
+// What opset 7 gave another meaning, or other attributes.
+constexpr std::string_view changed_by_7[] = {"Add",     "And",          "BatchNormalization",
+                                             "Cast",    "Concat",       "Div",
+                                             "Dropout", "Equal",        "Gemm",
+                                             "Greater", "GlobalLpPool", "If",
+                                             "LSTM",    "Less",         "Loop",
+                                             "LpPool",  "Mul",          "Or",
+                                             "PRelu",   "Pad",          "Pow",
+                                             "RNN",     "GRU",          "Reshape",
+                                             "Scan",    "Selu",         "Split",
+                                             "Sub",     "Tile",         "Upsample",
+                                             "Xor"};
 
 std::string target_of(const NodeDef& node) {
   return node.domain.empty() ? std::string(node.op) : fmt::format("{}.{}", node.domain, node.op);
@@ -34,11 +40,12 @@ double shortest(float number) {
   return value;
 }
 
-std::string sibling(const std::string& around, std::string path) {
-  return around.empty() ? path : path.empty() ? around : around + "." + path;
-}
-
 }  // namespace
+
+std::string title(const NodeDef& node) {
+  if (!node.name.empty()) return std::string(node.name);
+  return node.outputs.empty() ? std::string(node.op) : fmt::format("the {} that gives '{}'", node.op, node.outputs[0]);
+}
 
 void Importer::run_nodes(Scope& scope, const std::vector<NodeDef>& nodes) {
   for (const NodeDef& node : nodes) {
@@ -66,68 +73,30 @@ bool Importer::breaks(Scope& scope, const NodeDef& node) const {
 
 void Importer::run_node(Scope& scope, const NodeDef& node) {
   if (const FunctionDef* function = function_of(node)) return run_function(scope, node, *function);
-  if (node.op == "If" && node.domain.empty()) return run_if(scope, node);
+  if (node.domain.empty()) {
+    const auto opset = scope.opsets.find("");
+    if (opset != scope.opsets.end() && opset->second < 7 &&
+        std::find(std::begin(changed_by_7), std::end(changed_by_7), node.op) != std::end(changed_by_7))
+      fail({.code = "E106",
+            .message = fmt::format("'{}' of opset {} is not known, since opset 7 it is another operator", node.op, opset->second),
+            .at = title(node),
+            .next = "export the model with opset 7 or later, or bring it there with onnx.version_converter.convert_version"});
+    if (node.op == "If") return run_if(scope, node);
+    if (node.op == "Loop") return run_loop(scope, node);
+    if (node.op == "Scan") return run_scan(scope, node);
+    if (node.op == "SequenceMap") return run_sequence_map(scope, node);
+    if (node.op.starts_with("Optional")) return run_optional(scope, node);
+    if (is_sequence_operator(node.op)) return run_sequence(scope, node);
+    const Binding* first = node.inputs.empty() ? nullptr : find(scope, node.inputs[0]);
+    if (node.op == "Identity" && first && (first->sequence || (first->value == absent && !first->weight && first->why_not.empty()))) {
+      Binding same = *first;
+      scope.names[node.outputs.at(0)] = std::move(same);
+      return;
+    }
+  }
   Place place = place_of(node, weights_);
   place.path = sibling(scope.path, place.path);
   run_operator(scope, node, place);
-}
-
-const FunctionDef* Importer::function_of(const NodeDef& node) const {
-  for (const FunctionDef& f : model_.functions)
-    if (f.name == node.op && (f.domain == "ai.onnx" ? "" : f.domain) == node.domain && f.overload == node.overload) return &f;
-  return nullptr;
-}
-
-// A condition that is known when the model is read: the branch taken stands in the node's place.
-void Importer::run_if(Scope& scope, const NodeDef& node) {
-  const ValueId condition = node.inputs.empty() ? absent : read(scope, node.inputs[0]);
-  if (condition == absent || !graph_.is_constant(condition) || graph_[condition].constant->count() != 1)
-    fail({.code = "E203",
-          .message = "'If' decides by what the model computes; Wherry's graphs have no branches",
-          .at = title(node),
-          .next = "export the branch that is needed, or write the choice with Where"});
-  const AttributeDef* branch = node.find(graph_[condition].constant->item() != 0 ? "then_branch" : "else_branch");
-  if (!branch || !branch->graph || branch->graph->outputs.size() < node.outputs.size())
-    fail({.code = "E103", .message = "'If' lacks a branch, or one of its results", .at = title(node)});
-  Scope inner{.around = &scope, .opsets = scope.opsets, .attributes = scope.attributes, .names = {}, .path = scope.path};
-  add_weights(inner, *branch->graph);
-  run_nodes(inner, branch->graph->nodes);
-  for (std::size_t i = 0; i < node.outputs.size(); ++i) {
-    const Binding* result = find(inner, branch->graph->outputs[i].name);
-    if (result && result->broken)
-      scope.names[node.outputs[i]] = {.broken = true};
-    else
-      scope.names[node.outputs[i]] = {.value = read(inner, branch->graph->outputs[i].name)};
-  }
-}
-
-// A function of the file: its body with the arguments for its names.
-void Importer::run_function(Scope& scope, const NodeDef& node, const FunctionDef& function) {
-  if (++depth_ > deepest_call)
-    fail({.code = "E103", .message = fmt::format("the function '{}' calls itself", function.name), .at = title(node)});
-  std::vector<AttributeDef> attributes = function.defaults;
-  for (const AttributeDef& a : node.attributes) {
-    std::erase_if(attributes, [&](const AttributeDef& d) { return d.name == a.name; });
-    attributes.push_back(a);
-  }
-  Scope inner{.around = nullptr,
-              .opsets = function.opsets,
-              .attributes = &attributes,
-              .names = {},
-              .path = sibling(scope.path, place_of(node, weights_).path)};
-  for (const auto& [domain, version] : scope.opsets) inner.opsets.emplace(domain, version);
-  for (std::size_t i = 0; i < function.inputs.size(); ++i)
-    inner.names[function.inputs[i]] =
-        i < node.inputs.size() && !node.inputs[i].empty() ? Binding{.value = read(scope, node.inputs[i])} : Binding{};
-  run_nodes(inner, function.nodes);
-  for (std::size_t i = 0; i < node.outputs.size() && i < function.outputs.size(); ++i) {
-    const Binding* result = find(inner, function.outputs[i]);
-    if (result && result->broken)
-      scope.names[node.outputs[i]] = {.broken = true};
-    else
-      scope.names[node.outputs[i]] = {.value = read(inner, function.outputs[i])};
-  }
-  --depth_;
 }
 
 void Importer::run_operator(Scope& scope, const NodeDef& node, const Place& place) {
@@ -136,16 +105,34 @@ void Importer::run_operator(Scope& scope, const NodeDef& node, const Place& plac
       ops_.onnx(target_of(node), version == scope.opsets.end() ? 1 : static_cast<int>(std::min<std::int64_t>(version->second, 1 << 20)));
   ForeignNode foreign_node = foreign(scope, node, meaning);
   if (!meaning) {
-    unknown_.add(graph_, foreign_node);
+    unknown_.add(graph_, foreign_node,
+                 node.domain.empty()
+                     ? ""
+                     : fmt::format("export the model with '{}' as a function of the file, or with ONNX's own operators", node.op));
     return bind_broken(scope, node);
   }
   const std::size_t before = graph_.nodes.size();
   builder_.at(builder_.unique_path(place.path.empty() ? std::string(meaning->op->name) : place.path), {});
   const std::vector<ValueId> values = convert_foreign(builder_, foreign_node, *meaning);
-  const bool several = graph_.nodes.size() > before + 1;
-  for (std::size_t i = before; i < graph_.nodes.size(); ++i) places_[graph_.nodes[i].path] = {place.path, place.exact && !several};
-  fold(before);
+  settle(before, place);
   bind(scope, node, values);
+}
+
+std::vector<ValueId> Importer::build(Scope& scope, const NodeDef& node, std::string_view op, std::vector<ValueId> inputs,
+                                     std::vector<NamedAttr> attrs) {
+  Place place = place_of(node, weights_);
+  place.path = sibling(scope.path, place.path);
+  const std::size_t before = graph_.nodes.size();
+  builder_.at(builder_.unique_path(place.path.empty() ? std::string(op) : place.path), {});
+  const std::vector<ValueId> values = builder_.multi(op, std::move(inputs), std::move(attrs));
+  settle(before, place);
+  return values;
+}
+
+void Importer::settle(std::size_t first_node, const Place& place) {
+  const bool several = graph_.nodes.size() > first_node + 1;
+  for (std::size_t i = first_node; i < graph_.nodes.size(); ++i) places_[graph_.nodes[i].path] = {place.path, place.exact && !several};
+  fold(first_node);
 }
 
 // What is computed from constants alone becomes one: shapes, axes and the like, which other operators take as attributes.
@@ -179,6 +166,7 @@ ForeignNode Importer::foreign(Scope& scope, const NodeDef& node, const OpTable::
       out.args.push_back({std::to_string(i), value});
   }
   if (listed) out.args.push_back({"0", std::move(list)});
+  if (!meaning) return out;  // only to be named
   for (const AttributeDef& a : node.attributes) {
     const AttributeDef* given = &a;
     if (!a.ref.empty()) {
@@ -219,7 +207,7 @@ ForeignArg Importer::attribute(Scope&, const AttributeDef& a, const NodeDef& nod
   }
   fail({.code = "E203",
         .message = fmt::format("'{}' has the attribute '{}', which is {}", node.op, name,
-                               a.type == is_graph ? "a graph: Wherry has no loops or branches" : "of a kind that Wherry does not read"),
+                               a.type == is_graph ? "a graph: Wherry has none within an operator" : "of a kind that Wherry does not read"),
         .at = title(node),
         .next = "export the model without it, for example unrolled for fixed sizes"});
 }

@@ -2,67 +2,21 @@
 
 #include "base/diagnostics.h"
 #include "import/storage.h"
+#include "ir/packed.h"
+#include "ops/onnx.h"
 
 #include <cstring>
 
 namespace wherry::onnx {
 
+using ops::onnx::dtype_of, ops::onnx::element_name;
+
 namespace {
-
-struct ElementType {
-  std::string_view name;
-  std::optional<DType> dtype;
-};
-// By ONNX's number.
-const ElementType element_types[] = {{"undefined", {}},
-                                     {"float", DType::float32},
-                                     {"uint8", DType::uint8},
-                                     {"int8", DType::int8},
-                                     {"uint16", DType::uint16},
-                                     {"int16", DType::int16},
-                                     {"int32", DType::int32},
-                                     {"int64", DType::int64},
-                                     {"string", {}},
-                                     {"bool", DType::boolean},
-                                     {"float16", DType::float16},
-                                     {"double", DType::float64},
-                                     {"uint32", DType::uint32},
-                                     {"uint64", DType::uint64},
-                                     {"complex64", {}},
-                                     {"complex128", {}},
-                                     {"bfloat16", DType::bfloat16},
-                                     {"float8e4m3fn", {}},
-                                     {"float8e4m3fnuz", {}},
-                                     {"float8e5m2", {}},
-                                     {"float8e5m2fnuz", {}},
-                                     {"uint4", DType::uint8},
-                                     {"int4", DType::int8},
-                                     {"float4e2m1", {}},
-                                     {"float8e8m0", {}},
-                                     {"uint2", {}},
-                                     {"int2", {}}};
-constexpr std::int64_t uint4 = 21, int4 = 22;
-
-const ElementType* find(std::int64_t data_type) {
-  const bool known = data_type >= 0 && data_type < static_cast<std::int64_t>(std::size(element_types));
-  return known ? &element_types[data_type] : nullptr;
-}
 
 [[noreturn]] void misfit(const TensorDef& def, const std::string& what, const std::string& how) {
   fail({.code = "E105",
-        .message = fmt::format("{} is {}{}, but {}", what, name_of(def.data_type), text(to_shape(def.dims)), how),
+        .message = fmt::format("{} is {}{}, but {}", what, element_name(def.data_type), text(to_shape(def.dims)), how),
         .next = "export the model again: the file was changed or cut"});
-}
-
-// Two elements a byte, the first in the low half.
-std::vector<std::byte> unpacked(std::string_view packed, std::int64_t count, bool is_signed) {
-  std::vector<std::byte> out;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto byte = static_cast<std::uint8_t>(packed[static_cast<std::size_t>(i / 2)]);
-    const int half = i % 2 ? byte >> 4 : byte & 15;
-    out.push_back(static_cast<std::byte>(is_signed && half > 7 ? half - 16 : half));
-  }
-  return out;
 }
 
 template <class T>
@@ -99,16 +53,6 @@ std::vector<std::byte> typed(const TensorDef& def, DType dtype) {
 
 }  // namespace
 
-std::optional<DType> dtype_of(std::int64_t data_type) {
-  const ElementType* type = find(data_type);
-  return type ? type->dtype : std::nullopt;
-}
-
-std::string name_of(std::int64_t data_type) {
-  const ElementType* type = find(data_type);
-  return type ? std::string(type->name) : fmt::format("type {}", data_type);
-}
-
 std::string_view TensorReader::external(const TensorDef& def, const std::string& what, std::shared_ptr<const MappedFile>& owner) {
   const std::filesystem::path name(def.location);
   const std::string next = "keep the file of weights beside the .onnx that names it";
@@ -137,15 +81,14 @@ Tensor TensorReader::read(const TensorDef& def, const std::string& what) {
   const std::optional<DType> dtype = dtype_of(def.data_type);
   if (!dtype || def.has_strings || def.in_segments)
     fail({.code = "E107",
-          .message =
-              fmt::format("{} is a tensor of {}, which Wherry does not read", what, def.in_segments ? "segments" : name_of(def.data_type)),
+          .message = fmt::format("{} is a tensor of {}, which Wherry does not read", what,
+                                 def.in_segments ? "segments" : element_name(def.data_type)),
           .next = "cast it to numbers before the model is exported"});
   std::int64_t count = 1;
   for (const std::int64_t size : def.dims)
     if (size < 0 || __builtin_mul_overflow(count, size, &count) || count > (std::int64_t{1} << 40))
       fail({.code = "E503", .message = fmt::format("{} is {}: a size is negative or too large", what, text(to_shape(def.dims)))});
-  const bool halves = def.data_type == uint4 || def.data_type == int4;
-  const auto needed = static_cast<std::size_t>(halves ? (count + 1) / 2 : count) * (halves ? 1 : byte_size(*dtype));
+  const std::size_t needed = stored_size(*dtype, count);
 
   std::shared_ptr<const void> owner = file_;
   std::string_view bytes = def.raw;
@@ -155,16 +98,12 @@ Tensor TensorReader::read(const TensorDef& def, const std::string& what) {
     if (def.length < 0) bytes = bytes.substr(0, needed);
     owner = std::move(mapped);
   } else if (bytes.empty() && count > 0) {
-    auto own = std::make_shared<std::vector<std::byte>>(halves ? typed(def, DType::uint8) : typed(def, *dtype));
+    auto own = std::make_shared<std::vector<std::byte>>(typed(def, *dtype));
     bytes = {reinterpret_cast<const char*>(own->data()), own->size()};
     owner = std::move(own);
   }
   if (bytes.size() != needed) misfit(def, what, fmt::format("it has {} bytes where {} are needed", bytes.size(), needed));
-  if (halves) {
-    auto own = std::make_shared<std::vector<std::byte>>(unpacked(bytes, count, def.data_type == int4));
-    bytes = {reinterpret_cast<const char*>(own->data()), own->size()};
-    owner = std::move(own);
-  }
+  if (is_packed(*dtype)) return unpacked(std::as_bytes(std::span(bytes)), *dtype, def.dims);
   const OwnedBytes storage{std::as_bytes(std::span(bytes)), std::move(owner)};
   return view_storage(storage, *dtype, def.dims, contiguous_strides(def.dims), 0, what);
 }

@@ -5,15 +5,9 @@
 #include "import/onnx/proto.h"
 #include "ir/tensor.h"
 
-#include <optional>
-
 namespace wherry::onnx {
 
-// ONNX's number for an element type, and back; 4-bit integers are unpacked to 8 bits. Types without a meaning here: nothing.
-std::optional<DType> dtype_of(std::int64_t data_type);
-std::string name_of(std::int64_t data_type);
-
-// Reads tensors of one file. External data is mapped, each file once, and never copied.
+// Reads tensors of one file. External data is mapped, each file once, and never copied; what is packed in less than a byte is unpacked.
 class TensorReader {
  public:
   explicit TensorReader(std::shared_ptr<const MappedFile> file) : file_(std::move(file)) {}

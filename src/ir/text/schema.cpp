@@ -129,9 +129,8 @@ Json definitions(const OpTable& ops) {
   const Json weight = object({{"weight", {{"type", "string"}}}, {"type", refer_to("type")}}, {"weight", "type"});
   const Json input = {{"anyOf", {reference, number(), constant, weight, {{"type", "null"}}}}};
   Json dtypes = Json::array();
-  for (const DType dtype : {DType::float32, DType::float16, DType::bfloat16, DType::float64, DType::int8, DType::uint8, DType::int16,
-                            DType::uint16, DType::int32, DType::uint32, DType::int64, DType::boolean})
-    dtypes.push_back(name(dtype));
+  for (const DType dtype : all_dtypes())
+    if (is_number(dtype)) dtypes.push_back(name(dtype));
   const Json outputs = map_of(".", {{"type", "string"}});
   Json defs = {
       {"expression",

@@ -17,7 +17,7 @@ struct InternalError : std::logic_error {
 
 }  // namespace wherry
 
-#define WHERRY_CHECK(condition, ...)                                                             \
-  do {                                                                                           \
+#define WHERRY_CHECK(condition, ...)                                                                    \
+  do {                                                                                                  \
     if (!(condition)) ::wherry::check_failed(__FILE__, __LINE__, #condition, fmt::format(__VA_ARGS__)); \
   } while (false)

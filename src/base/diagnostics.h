@@ -24,11 +24,11 @@ struct Place {
 // One message. `code` is a row of codes.def. Only code and message are required.
 struct Diagnostic {
   std::string code;
-  std::string message;       // what is wrong, with found against expected: one sentence, no full stop
-  std::string at = {};       // module path and source line: "backbone.stage2.attn (model.py:118)"
-  std::string in = {};       // the types that went in: "x: float32[1, 64, 28, 28]"
-  std::string next = {};     // the next step: what the user can do; empty: the code's own
-  Place place = {};          // a place in a text file, if the fault is there
+  std::string message;    // what is wrong, with found against expected: one sentence, no full stop
+  std::string at = {};    // module path and source line: "backbone.stage2.attn (model.py:118)"
+  std::string in = {};    // the types that went in: "x: float32[1, 64, 28, 28]"
+  std::string next = {};  // the next step: what the user can do; empty: the code's own
+  Place place = {};       // a place in a text file, if the fault is there
   Severity severity = Severity::error;
 };
 

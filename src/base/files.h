@@ -56,7 +56,7 @@ class AtomicFile {
   void flush();
 };
 
-std::string read_text(const std::filesystem::path& path);  // E101
+std::string read_text(const std::filesystem::path& path);                   // E101
 void write_text(const std::filesystem::path& path, std::string_view text);  // atomic, E601
 
 }  // namespace wherry

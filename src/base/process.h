@@ -3,6 +3,6 @@
 
 namespace wherry {
 
-double peak_rss_mb();   // the most memory held at once so far, in 10^6 bytes
+double peak_rss_mb();  // the most memory held at once so far, in 10^6 bytes
 
 }  // namespace wherry

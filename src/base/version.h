@@ -4,6 +4,6 @@
 
 namespace wherry {
 
-inline constexpr std::string_view version = WHERRY_VERSION;   // from CMakeLists.txt's project()
+inline constexpr std::string_view version = WHERRY_VERSION;  // from CMakeLists.txt's project()
 
 }  // namespace wherry

@@ -21,7 +21,8 @@ std::string to_json_text(const Provenance& p) {
   nlohmann::ordered_json layers = nlohmann::ordered_json::array();
   for (const Provenance::Layer& layer : p.layers) {
     nlohmann::ordered_json row{layer.tensor, layer.name, layer.order};
-    if (!layer.factors.empty() || !layer.offsets.empty()) row.push_back({{"factors", shortest(layer.factors)}, {"offsets", shortest(layer.offsets)}});
+    if (!layer.factors.empty() || !layer.offsets.empty())
+      row.push_back({{"factors", shortest(layer.factors)}, {"offsets", shortest(layer.offsets)}});
     layers.push_back(std::move(row));
   }
   nlohmann::ordered_json json{{"generator", p.generator}, {"source", p.source}, {"source_hash", p.source_hash},

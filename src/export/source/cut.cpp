@@ -34,8 +34,7 @@ void lower_call(KerasLowering& k, const Node& node) {
   std::vector<Type> outs;
   for (const ValueId v : node.outputs) outs.push_back(ops::ordered(k.graph.type(v), border_order(k.graph.type(v))));
   const std::vector<KerasValue> args = given.size() == 1 ? std::vector<KerasValue>{given[0]} : std::vector<KerasValue>{given};
-  const std::vector<int> made =
-      k.add_multi(keras_block, args, outs, {{"scope", node.integer("scope")}, {"use", node.integer("use")}});
+  const std::vector<int> made = k.add_multi(keras_block, args, outs, {{"scope", node.integer("scope")}, {"use", node.integer("use")}});
   for (std::size_t i = 0; i < made.size(); ++i) k.give(node.outputs[i], made[i], border_order(k.graph.type(node.outputs[i])));
 }
 

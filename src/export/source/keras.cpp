@@ -94,7 +94,8 @@ SourceCode write_keras(const Program& program, const std::vector<std::vector<Ker
                        Diagnostics& diagnostics) {
   KerasContext context{.program = program, .uses = uses, .diagnostics = diagnostics};
   for (const auto& [key, tensor] : weights_of(program.graph)) context.weights.insert(key);
-  for (const char* name : {"NAMES", "load_weights", "load_file", "sides", "layers", "ops", "keras", "np"}) context.module_names.reserve(name);
+  for (const char* name : {"NAMES", "load_weights", "load_file", "sides", "layers", "ops", "keras", "np"})
+    context.module_names.reserve(name);
   for (const Scope& scope : program.scopes) {
     Names none;
     context.params.push_back(parameter_names(scope, none));

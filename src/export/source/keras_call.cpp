@@ -26,9 +26,9 @@ std::string_view definition_of(const KerasNode& node) {
 
 // What stands first in a layer's or operation's arguments and needs no name.
 bool positional(std::string_view layer, std::string_view name) {
-  constexpr std::array names = {"filters", "kernel_size", "units",    "pool_size", "rate", "activation", "output_size",
-                                "groups",  "newshape",    "axes",     "repeats",   "dims", "input_dim",  "output_dim",
-                                "dtype",   "pad_width",   "cropping", "size"};
+  constexpr std::array names = {"filters",     "kernel_size", "units",    "pool_size", "rate",     "activation",
+                                "output_size", "groups",      "newshape", "axes",      "repeats",  "dims",
+                                "input_dim",   "output_dim",  "dtype",    "pad_width", "cropping", "size"};
   if (name == "padding") return layer.starts_with("ZeroPadding");
   if (name == "groups") return layer == "GroupNormalization";
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -91,8 +91,7 @@ std::string operation_text(const KerasGraph& graph, const KerasNode& node, const
   const std::string word(tail(node.layer));
   constexpr std::array signs = {std::pair("Add", "+"), std::pair("Subtract", "-"), std::pair("Multiply", "*")};
   for (const auto& [name, sign] : signs)
-    if (word == name && plain_arithmetic(graph, node))
-      return fmt::format("{} {} {}", bracketed(operands[0]), sign, bracketed(operands[1]));
+    if (word == name && plain_arithmetic(graph, node)) return fmt::format("{} {} {}", bracketed(operands[0]), sign, bracketed(operands[1]));
   std::vector<std::string> args;
   std::size_t next = 0;
   std::optional<Attr> fill;

@@ -12,9 +12,7 @@ namespace {
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
-bool same_ref(const Ref& a, const Ref& b) {
-  return a.kind == b.kind && a.index == b.index && a.output == b.output && a.repeat == b.repeat;
-}
+bool same_ref(const Ref& a, const Ref& b) { return a.kind == b.kind && a.index == b.index && a.output == b.output && a.repeat == b.repeat; }
 
 // "ops.numpy.GetItem" → "getitem", "ZeroPadding2D" → "pad".
 std::string word_of(std::string_view layer) {
@@ -127,8 +125,7 @@ class UseReader {
   Operand operand(std::size_t part, int tensor, const std::map<int, int>& items) const {
     const KerasTensor& t = graph_.tensors[at(tensor)];
     if (t.constant) return {.kind = Operand::constant, .tensor = &t};
-    if (const auto it = items.find(t.node); it != items.end())
-      return {.kind = Operand::item, .index = it->second, .output = t.output};
+    if (const auto it = items.find(t.node); it != items.end()) return {.kind = Operand::item, .index = it->second, .output = t.output};
     if (part < use_.parts.size()) {
       const Part& own = use_.parts[part];
       if (own.repeat > 0 && part > 0) {

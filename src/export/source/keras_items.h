@@ -12,11 +12,11 @@ using KerasUses = std::vector<std::vector<KerasGraph>>;
 // What a call takes.
 struct Operand {
   enum Kind { item, value, constant } kind = value;
-  int index = 0;                          // of an item of the same step
-  int output = 0;                         // of that item
-  Ref ref = {};                           // a value: an input of the scope or what another step gives
-  bool before = false;                    // a value: what the repetition before gives
-  const KerasTensor* tensor = nullptr;    // a constant
+  int index = 0;                                // of an item of the same step
+  int output = 0;                               // of that item
+  Ref ref = {};                                 // a value: an input of the scope or what another step gives
+  bool before = false;                          // a value: what the repetition before gives
+  const KerasTensor* tensor = nullptr;          // a constant
   bool operator==(const Operand& other) const;  // of constants only the type counts
 };
 

@@ -223,9 +223,8 @@ std::string float_text(float value) {
 std::string keras_text(const std::string& name, const KerasValue& value) {
   if (const auto* attr = std::get_if<Attr>(&value)) {
     if (name == "padding")
-      if (const auto* pair = std::get_if<Ints>(attr)) return pairs_text({*pair}, true) == python_literal(shortest(*pair))
-                                                                 ? python_literal(shortest(*pair))
-                                                                 : python_literal(*pair);
+      if (const auto* pair = std::get_if<Ints>(attr))
+        return pairs_text({*pair}, true) == python_literal(shortest(*pair)) ? python_literal(shortest(*pair)) : python_literal(*pair);
     return python_literal(one_for_all(name) ? shortest(*attr) : *attr);
   }
   if (const auto* pairs = std::get_if<std::vector<Ints>>(&value)) return pairs_text(*pairs, name == "padding");

@@ -40,9 +40,9 @@ struct Step {
 // A layer as one use of its scope runs it.
 struct Part {
   int step = 0;
-  int repeat = -1;             // which of a repeated layer
-  const Node* node = nullptr;  // of an operator
-  int use = -1;                // of the block's scope
+  int repeat = -1;                                 // which of a repeated layer
+  const Node* node = nullptr;                      // of an operator
+  int use = -1;                                    // of the block's scope
   std::vector<ValueId> inputs = {}, outputs = {};  // of a block, as Use has them
 };
 

@@ -56,7 +56,10 @@ $(VENV)/.demo: $(VENV)/.build
 demo: build $(VENV)/.demo
 	@$(VENV)/bin/python demo/demo.py
 
-bench: build
+# The peers, what they are compared in, and the tool that measures rounding, which is built with the tests.
+bench: setup $(VENV)/.test
+	@WHERRY_TESTS=ON $(PACKAGE)
+	@touch $(VENV)/.installed
 	@bash bench/setup_peers.sh
 	@$(VENV)/bin/python bench/run.py
 

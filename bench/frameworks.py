@@ -1,6 +1,6 @@
 """All targets of one text on the same photographs: agreement on top-1, largest error, signal to noise, cosine.
 
-    python bench/frameworks.py [--models fbnet_a,…] [--targets PyTorch,JAX] [--count 500] [--evaluator-count 500]
+    python bench/frameworks.py [--models fbnet_a,…] [--targets PyTorch,JAX] [--count 500] [--json]
 
 A target is a function from a model (wherry.Model) and a folder for files to a function from images to outputs; `TARGETS` lists them.
 The first is what the others are compared with: the module of to_torch(), in float32. Models and photographs are those of
@@ -9,6 +9,7 @@ the largest output in absolute value over all images.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -115,15 +116,25 @@ TARGETS: dict[str, Callable[[wherry.Model, Path], Run]] = {
 }
 
 
-def row(name: str, target: str, found: np.ndarray, expected: np.ndarray, seconds: float) -> str:
+def compared(found: np.ndarray, expected: np.ndarray) -> dict[str, float]:
     theirs, ours = expected.astype(np.float64), found.astype(np.float64)
     noise = max(float(np.square(ours - theirs).sum()), 1e-300)
-    agreement = float((ours.argmax(1) == theirs.argmax(1)).mean())
-    error = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
-    sqnr = 10 * np.log10(float(np.square(theirs).sum()) / noise)
     cosine = float((ours * theirs).sum() / np.sqrt(np.square(ours).sum() * np.square(theirs).sum()))
-    verdict = "" if agreement == 1 and error <= 3e-5 else " **misses**"
-    return f"| {name} | {target} | {len(ours)} | {agreement:.2%} | {error:.1e}{verdict} | {sqnr:.0f} | {1 - cosine:.0e} | {seconds:.0f} |"
+    return {
+        "count": len(ours),
+        "agreement": float((ours.argmax(1) == theirs.argmax(1)).mean()),
+        "error": float(np.abs(ours - theirs).max() / np.abs(theirs).max()),
+        "sqnr_db": float(10 * np.log10(float(np.square(theirs).sum()) / noise)),
+        "cosine_loss": abs(1 - cosine),
+    }
+
+
+def shown(row: dict) -> str:
+    verdict = "" if row["agreement"] == 1 and row["error"] <= 3e-5 else "  misses"
+    return (
+        f"{row['model']:20} {row['target']:28} {row['count']:4} images, same top-1 {row['agreement']:.2%}, error {row['error']:.1e}, "
+        f"{row['sqnr_db']:.0f} dB, {row['seconds']:.0f} s{verdict}"
+    )
 
 
 def main() -> None:
@@ -131,24 +142,25 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--targets", default=",".join(TARGETS), help="the first is what the others are compared with")
     parser.add_argument("--count", type=int, default=500)
-    parser.add_argument("--evaluator-count", type=int, default=500, help="of these, for Wherry's reference evaluator")
+    parser.add_argument("--json", action="store_true", help="print one JSON document in the last line")
     parser.add_argument("--in-keras", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.in_keras:
         return in_keras(given.in_keras)
     first, *others = given.targets.split(",")
-    print(f"| model | target (against {first}) | images | same top-1 | max error, of max | SQNR dB | 1 - cosine | s |")
-    print("|---|---|---|---|---|---|---|---|")
+    rows = []
     for name in given.models.split(","):
         model = load(name)
         batch = images(model, photographs()[: given.count])
         with tempfile.TemporaryDirectory() as folder:
             expected = TARGETS[first](model, Path(folder))(batch)
             for target in others:
-                part = batch[: given.evaluator_count] if target == EVALUATOR else batch
                 begin = time.perf_counter()
-                found = TARGETS[target](model, Path(folder))(part)
-                print(row(name, target, found, expected[: len(found)], time.perf_counter() - begin), flush=True)
+                found = TARGETS[target](model, Path(folder))(batch)
+                rows.append({"model": name, "target": target, **compared(found, expected), "seconds": time.perf_counter() - begin})
+                print(shown(rows[-1]), file=sys.stderr, flush=True)
+    if given.json:
+        print(json.dumps(rows))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Measures Wherry against its peers in one run and writes the table of docs/benchmarks.md.
+"""Measures Wherry against its peers and writes the tables of docs/benchmarks.md.
 
-    bench/run.py                        everything: convert, files, accuracy, operators, latency, render
-    bench/run.py latency render         some of it; the rest is kept from the last run
+    bench/run.py                        everything, about an hour and a half on two cores
+    bench/run.py latency                some of it; the rest is kept from the last run
+    bench/run.py render                 nothing: only writes the page anew from .bench/results.json
     bench/run.py --wherry build/release/wherry convert
 
-Needs what bench/setup_peers.sh installs. Standard library only: a child's peak memory counts what its parent held at
-the fork, so this process stays small, and all that needs numpy or LiteRT is a child of its own (inference.py).
+Needs what bench/setup_peers.sh and `make test` install, and ../shared/data (or $WHERRY_DATA).
 """
 
 import argparse
@@ -17,149 +17,13 @@ import pathlib
 import platform
 import subprocess
 import sys
-import time
 
-import render
+from parts import conversion, evaluation, formats, quantization, targets
+from parts.common import BENCH, LITERT_TORCH, ONNX2TF, PEERS, QUANTIZER, ROOT, head, row, say, words
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-DATA = pathlib.Path(os.environ.get("WHERRY_DATA", ROOT.parent / "shared/data"))
-BENCH = ROOT / ".bench"
-FILES = BENCH / "models"
+PARTS = conversion.PARTS | formats.PARTS | quantization.PARTS | evaluation.PARTS | targets.PARTS
 RESULTS = BENCH / "results.json"
-LITERT_TORCH = BENCH / "litert-torch/bin/python"
-ONNX2TF = BENCH / "onnx2tf/bin/python"
-PEERS = ROOT / "bench/peers"
-PARTS = ["convert", "files", "accuracy", "operators", "latency", "render"]
-
-SOURCES = {
-    "fbnet_a": DATA / "fbnet_a.pt2",
-    "fbnet_b": DATA / "fbnet_b.pt2",
-    "efficientnet_lite0": FILES / "efficientnet_lite0.pt2",
-}
-MEASURED_LATENCY = ["fbnet_a", "efficientnet_lite0"]
-
-
-def expected(model):
-    return SOURCES[model].with_suffix(".expected.npz")
-
-
-def out(model, tool):
-    return FILES / f"{model}.{tool}.tflite"
-
-
-def command(tool, source, target, wherry):
-    """The command line by which a tool converts one file."""
-    return {
-        "wherry": [wherry, "convert", source, "-o", target, "--no-verify"],
-        "wherry-verified": [wherry, "convert", source, "-o", target],
-        "litert-torch": [LITERT_TORCH, PEERS / "litert_torch_convert.py", source, target],
-        "onnx2tf": [ONNX2TF, PEERS / "onnx2tf_convert.py", source, target],
-        "onnx2tf-from-onnx": [ONNX2TF, PEERS / "onnx2tf_convert.py", source.with_suffix(".onnx"), target],
-    }[tool]
-
-
-def words(line):
-    return [str(part) for part in line]
-
-
-def measure(line):
-    """Wall time and CPU time in seconds, peak resident memory in MB, of one whole process."""
-    with open(BENCH / "last.log", "w+") as log:
-        start = time.perf_counter()
-        child = subprocess.Popen(words(line), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT)
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.perf_counter() - start
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
-            log.seek(0)
-            sys.exit(f"{' '.join(words(line))}: exit {child.returncode}\n{log.read()[-2000:]}")
-    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "rss_mb": usage.ru_maxrss * 1024 / 1e6}
-
-
-def convert(args):
-    """Rounds of: several runs of Wherry, then one of a peer, so that a peer is compared with its neighbours in time."""
-    source = FILES / "fbnet_a.pt2"
-    if not source.exists():
-        source.symlink_to(SOURCES["fbnet_a"])
-    if not source.with_suffix(".onnx").exists():
-        measure([ONNX2TF, PEERS / "onnx2tf_convert.py", source, source.with_suffix(".onnx")])
-    target = FILES / "timed.tflite"
-    peers = ["litert-torch", "onnx2tf", "onnx2tf-from-onnx"]
-    for tool in ["wherry", "wherry-verified", *peers]:  # files and programs come into the page cache
-        measure(command(tool, source, target, args.wherry))
-    rounds = []
-    for number in range(args.rounds):
-        for peer in peers:
-            ours = {"wherry": [], "wherry-verified": []}
-            for _ in range(args.runs):
-                for tool, samples in ours.items():
-                    samples.append(measure(command(tool, source, target, args.wherry)))
-            theirs = measure(command(peer, source, target, args.wherry))
-            rounds.append({"peer": peer, "ours": ours, "theirs": theirs})
-            print(f"convert: round {number + 1} of {args.rounds}, {peer} {theirs['wall']:.1f} s", file=sys.stderr)
-    return rounds
-
-
-def files(args):
-    """Writes each tool's file of each model. Ours is always written anew, the peers' once."""
-    for model, source in SOURCES.items():
-        measure(command("wherry", source, out(model, "wherry"), args.wherry))
-        for tool in ["litert-torch", "onnx2tf"]:
-            if not out(model, tool).exists():
-                measure(command(tool, source, out(model, tool), args.wherry))
-    return {path.name: path.stat().st_size for path in sorted(FILES.glob("*.*.tflite"))}
-
-
-def ask(**request):
-    line = [LITERT_TORCH, ROOT / "bench/inference.py"]
-    child = subprocess.run(line, input=json.dumps(request, default=str), capture_output=True, text=True, cwd=ROOT)
-    if child.returncode != 0:
-        sys.exit(child.stderr)
-    return json.loads(child.stdout)
-
-
-def tools_of(model):
-    return {tool: out(model, tool) for tool in ["wherry", "litert-torch", "onnx2tf"]}
-
-
-def accuracy(args):
-    found = {}
-    for model, source in SOURCES.items():
-        found[model] = {"pytorch": ask(what="float64_error", source=source, expected=expected(model))}
-        for tool, file in tools_of(model).items():
-            found[model][tool] = ask(what="accuracy", file=file, expected=expected(model))
-    return found
-
-
-def operators(args):
-    found = {}
-    for model in SOURCES:
-        found[model] = {tool: ask(what="operators", file=file) for tool, file in tools_of(model).items()}
-    return found
-
-
-def latency(args):
-    """Per model and count of threads: lists of milliseconds by tool, index by index measured side by side."""
-    found = {}
-    for model in MEASURED_LATENCY:
-        for threads in (1, 2):
-            turns = list((tools_of(model) | {"control": out(model, "litert-torch")}).items())
-            times = {tool: [] for tool, _ in turns}
-            for _ in range(args.processes):
-                turns = turns[1:] + turns[:1]
-                answer = ask(
-                    what="latency",
-                    files=dict(turns),
-                    expected=expected(model),
-                    threads=threads,
-                    alternations=args.alternations,
-                    inferences=args.inferences,
-                )
-                for tool in times:
-                    times[tool] += answer[tool]
-            found.setdefault(model, {})[str(threads)] = times
-            print(f"latency: {model}, {threads} thread(s)", file=sys.stderr)
-    return found
+PAGE = ROOT / "docs/benchmarks.md"
 
 
 def first_line(line):
@@ -176,15 +40,12 @@ def context(args):
     cpuinfo = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     cpu = [line.split(":")[1].strip() for line in cpuinfo if line.startswith("model name")]
     return {
-        "date": datetime.datetime.now().isoformat(timespec="seconds"),
-        "cpu": f"{len(cpu)} cores, {cpu[0]}",
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{len(cpu)} cores, {cpu[0]}, {round(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9)} GB",
         "system": f"{platform.freedesktop_os_release()['PRETTY_NAME']}, Python {platform.python_version()}",
         "load": os.getloadavg()[0],
-        "nice": os.nice(0),
         "wherry": first_line([args.wherry, "--version"]),
         "commit": first_line(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"]),
-        "peers": {name: pins(name) for name in ("litert-torch", "onnx2tf")},
     }
 
 
@@ -193,33 +54,75 @@ def stored():
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 
+# ---- the page
+
+
+def versions():
+    shown = []
+    for name, packages in {
+        "litert-torch": ["litert-torch", "ai-edge-litert"],
+        "onnx2tf": ["onnx2tf", "tensorflow-cpu", "onnxscript"],
+        "litert-quantizer": ["litert-quantizer"],
+    }.items():
+        known = pins(name)
+        shown += [f"{package} {known[package]}" for package in packages]
+    return ", ".join(shown)
+
+
+def goal_section(results):
+    rows = head("what", "goal", "found", "reached", "part")
+    for name, part in PARTS.items():
+        if name in results:
+            for goal in part.goals(results[name]["found"]):
+                rows.append(row(goal.what, goal.wanted, goal.shown, "yes" if goal.met() else "**no**", f"`{name}`"))
+    return "\n".join([f"Peers: {versions()}; PyTorch 2.13.0.", "", *rows])
+
+
+def part_section(name, result):
+    now = result["context"]
+    said = f"`bench/run.py {name}`, {now['date']}, commit {now['commit']}, load {now['load']:.1f}; {now['machine']}, {now['system']}."
+    tables = ["\n".join(table) for table in PARTS[name].tables(result["found"])]
+    return "\n\n".join([said, *tables])
+
+
+def render(results):
+    """Writes each section between its two markers."""
+    text = PAGE.read_text()
+    sections = {"goals": goal_section(results)} | {name: part_section(name, results[name]) for name in PARTS if name in results}
+    for name, section in sections.items():
+        begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
+        if begin not in text or end not in text:
+            sys.exit(f"docs/benchmarks.md has no place for '{name}': it needs the lines {begin} and {end}")
+        text = f"{text.split(begin)[0]}{begin}\n{section}\n{end}{text.split(end)[1]}"
+    PAGE.write_text(text)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}, render; all by default")
     parser.add_argument("--wherry", default=str(ROOT / ".venv/bin/wherry"), help="the command to measure")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each peer's conversion")
-    parser.add_argument("--runs", type=int, default=7, help="runs of ours before each of the peers'")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each peer")
+    parser.add_argument("--runs", type=int, default=7, help="runs of ours before each of a peer's conversions")
     parser.add_argument("--processes", type=int, default=20, help="processes per latency measurement")
     parser.add_argument("--alternations", type=int, default=6, help="turns of each file per process")
     parser.add_argument("--inferences", type=int, default=10, help="inferences per turn")
     args = parser.parse_args()
-    unknown = set(args.parts) - set(PARTS)
-    if unknown:
+    if unknown := set(args.parts) - set(PARTS) - {"render"}:
         parser.error(f"unknown part {', '.join(sorted(unknown))}; the parts are {', '.join(PARTS)}")
-    parts = args.parts or PARTS
-    if parts != ["render"]:
+    chosen = args.parts or list(PARTS)
+    if chosen != ["render"]:
         args.wherry = os.path.abspath(args.wherry)
         if not os.access(args.wherry, os.X_OK):
             sys.exit(f"{args.wherry} is not there: 'make build' makes it, --wherry names another")
-        if not LITERT_TORCH.exists() or not ONNX2TF.exists():
-            sys.exit("the peers are not installed: run bench/setup_peers.sh")
-    for part in PARTS:
-        if part in parts and part != "render":
+        if missing := [name for name in (LITERT_TORCH, ONNX2TF, QUANTIZER) if not name.exists()]:
+            sys.exit(f"{missing[0]} is not there: run bench/setup_peers.sh")
+    for name in PARTS:
+        if name in chosen:
+            say(f"{name}: begins")
             now = context(args)
-            found = globals()[part](args)
-            RESULTS.write_text(json.dumps(stored() | {part: {"context": now, "found": found}}, indent=1))
-    if "render" in parts:
-        render.write(stored(), ROOT / "docs/benchmarks.md")
+            found = PARTS[name].measure(args)
+            RESULTS.write_text(json.dumps(stored() | {name: {"context": now, "found": found}}, indent=1))
+    render(stored())
 
 
 if __name__ == "__main__":

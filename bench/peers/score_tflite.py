@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from quantize_litert import prepared
+from photographs import prepared, scored
 
 
 class Model:
@@ -39,11 +39,11 @@ class Model:
 
 
 def scores(args: argparse.Namespace) -> list:
-    images = [(i, file) for i, file in enumerate(sorted((args.data / "images").iterdir())) if i % 5 >= 2]
+    images = scored(args.data / "images")
     classes = [line.split("\t")[1] for line in (args.data / "imagenet1k.tsv").read_text().splitlines()]
-    labels = np.array([classes.index(file.name.split("_")[0]) for _, file in images])
+    labels = np.array([classes.index(file.name.split("_")[0]) for file in images])
     labels -= classes.index("n01440764")  # the first class, after whatever header
-    pixels = [prepared(file, args.preprocess) for _, file in images]
+    pixels = [prepared(file, args.preprocess) for file in images]
     out, wanted = [], None
     for file in args.files:
         model = Model(file, 2)

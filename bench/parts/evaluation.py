@@ -1,0 +1,93 @@
+"""Images a second from files to accuracy; what rounding gains."""
+
+import json
+from statistics import median
+
+from .common import BENCH, DATA, PYTHON, ROOT, Goal, Part, answer, head, measure, row, say
+from .quantization import file_of, prepare, quantized
+
+MODEL = "efficientnet_lite0"
+PRECISIONS = ["float32", "wherry int8"]
+ROUNDED = ROOT / "build/release/tests/measure_rounding"
+
+
+# ---- wherry evaluate against a loop
+
+
+def evaluate(args):
+    """Both are whole processes on two threads. They take turns: a run of the loop stands between two of ours."""
+    prepare(args, MODEL)
+    if not file_of(MODEL, "wherry int8").exists():
+        quantized(args, MODEL, "wherry int8", "--precision", "int8")
+    images, table = DATA / "images", DATA / "imagenet1k.tsv"
+    found = {}
+    for precision in PRECISIONS:
+        file = file_of(MODEL, precision)
+        loop = [PYTHON, ROOT / "bench/image_loop.py", file, images, table]
+        ours = [args.wherry, "evaluate", file, "--data", images, "--labels", table, "--threads", 2, "--json"]
+        ours += ["--preprocess", ROOT / f"models/{MODEL}.yaml"]
+        before, pairs = measure(ours), []
+        top1 = json.loads(before["printed"])["models"][0]["top1"]
+        for _ in range(args.rounds + 2):
+            theirs, behind = measure(loop), measure(ours)
+            assert abs(float(theirs["printed"]) - top1) < 1e-9, f"the loop finds {theirs['printed']}, wherry {top1:.4f}"
+            pairs.append({"ours": (before["wall"] + behind["wall"]) / 2, "theirs": theirs["wall"]})
+            before = behind
+        found[precision] = {"top1": top1, "count": len(list(images.iterdir())), "pairs": pairs}
+        say(f"evaluate: {precision}")
+    return found
+
+
+def evaluate_quotient(one):
+    return median(pair["theirs"] / pair["ours"] for pair in one["pairs"])
+
+
+def evaluate_tables(found):
+    rows = head("EfficientNet-Lite0, 500 photographs, images a second", "`wherry evaluate`", "the loop", "quotient", "top-1 of both")
+    for precision, one in found.items():
+        rates = [f"{one['count'] / median(pair[side] for pair in one['pairs']):.0f}" for side in ("ours", "theirs")]
+        rows.append(row(precision, *rates, f"{evaluate_quotient(one):.2f}", f"{100 * one['top1']:.1f} %"))
+    return [rows]
+
+
+def evaluate_goals(found):
+    for precision, one in found.items():
+        times = evaluate_quotient(one)
+        yield Goal(f"evaluation, {precision}: images a second", "≥ 2 × the loop", 2, times, f"{times:.2f} ×", least=True)
+
+
+# ---- rounding
+
+
+def rounding(args):
+    model = [ROOT / f"models/{MODEL}.yaml", DATA / "images", 200, BENCH / f"models/{MODEL}.pth"]
+    run = measure([ROUNDED, *model])
+    return {"EfficientNet-Lite0": json.loads(run["printed"]), "synthetic": answer([ROUNDED, "synthetic"]), "wall": run["wall"]}
+
+
+def rounding_tables(found):
+    columns = ["moments", "GPTQ: mean", "median", "worst layer", "AdaRound: mean", "median", "worst layer"]
+    rows = head("error ÷ that of nearest rounding", *columns)
+    for name in ("EfficientNet-Lite0", "synthetic"):
+        for bits in (4, 8):
+            for data in ("held_in", "held_out"):
+                cells = [f"{name}, {len(found[name]['layers'])} layers, {bits} bits", data.replace("_", " ")]
+                for method in ("gptq", "adaround"):
+                    ratio = found[name]["ratios"][f"{bits}/{data}/{method}"]
+                    cells += [f"{ratio[key]:.3f}" for key in ("geometric_mean", "median", "worst")]
+                rows.append(row(*cells))
+    seconds = head("rounding EfficientNet-Lite0 to 8 bits", "seconds, summed over two threads")
+    return [rows, seconds + [row(method, f"{spent:.1f}") for method, spent in found["EfficientNet-Lite0"]["seconds"].items()]]
+
+
+def rounding_goals(found):
+    model = found["EfficientNet-Lite0"]
+    for bits in (4, 8):
+        for method, label in (("gptq", "GPTQ"), ("adaround", "AdaRound")):
+            share = model["ratios"][f"{bits}/held_in/{method}"]["geometric_mean"]
+            yield Goal(f"{label}, {bits} bits: error of outputs", "≤ 0.55 × nearest", 0.55, share, f"{share:.3f}")
+    spent = max(model["seconds"].values()) / 2
+    yield Goal("rounding EfficientNet-Lite0", "≤ 5 min", 300, spent, f"{spent:.0f} s")
+
+
+PARTS = {"evaluate": Part(evaluate, evaluate_tables, evaluate_goals), "rounding": Part(rounding, rounding_tables, rounding_goals)}

@@ -5,8 +5,8 @@
 #include "quantize/program.h"
 #include "verify/verify.h"
 
-#include <atomic>
 #include <chrono>
+#include <functional>
 #include <mutex>
 #include <numeric>
 
@@ -36,19 +36,16 @@ class Run {
   }
 
   void all() {
-    parallel_for(data_->size(), options_.model.workers, [&](std::size_t i, int worker) {
-      try {
-        one(i, worker);
-      } catch (const Failure& failure) {
-        const std::scoped_lock hold(lock_);
-        for (const Diagnostic& d : failure.diagnostics()) refused_.emplace_back(i, d);
-      }
-      const std::size_t done = ++done_;
-      if (options_.progress) {
-        const std::scoped_lock hold(lock_);
-        options_.progress("evaluate", static_cast<double>(done), static_cast<double>(data_->size()));
-      }
-    });
+    for (std::size_t first = 0; first < data_->size(); first += chunk) {
+      held_.assign(std::min(chunk, data_->size() - first), {});
+      first_ = first;
+      each(options_.model.threads, [&](std::size_t i, Held& held, int) {
+        const auto begin = Clock::now();
+        if (data_->holds_images()) held.decoded = data_->image(i);
+        prepared_[i] = since(begin);
+      });
+      for (std::size_t m = 0; m < models_.size(); ++m) run(m);
+    }
     refuse();
   }
 
@@ -56,32 +53,64 @@ class Run {
     TopFive top;
     Distance distance;
     double seconds = 0, margin = 0;
+    ScoredModel::Crew crew;
   };
   const std::vector<Trace>& traces(std::size_t model) const { return traces_[model]; }
   double prepared_seconds() const { return std::accumulate(prepared_.begin(), prepared_.end(), 0.0); }
 
  private:
-  void one(std::size_t i, int worker) {
-    const auto begin = Clock::now();
+  // Samples that are taken together: all are decoded on all threads, then all run, in crews of threads as the model likes.
+  static constexpr std::size_t chunk = 32;
+
+  // What is kept of a sample until its chunk is done.
+  struct Held {
     std::optional<Image> decoded;
-    if (data_->holds_images()) decoded = data_->image(i);
     std::vector<std::pair<const Preprocess*, Image>> fitted;  // by geometry
-    prepared_[i] = since(begin);
-    std::vector<float> expected;
-    for (std::size_t m = 0; m < models_.size(); ++m) {
-      const auto start = Clock::now();
-      const std::vector<Tensor> inputs = inputs_of(*models_[m]->inputs, i, decoded, fitted);
-      prepared_[i] += since(start) / static_cast<double>(models_.size());
+    std::vector<Tensor> inputs;                               // of the model that runs next
+    std::vector<float> expected;                              // the reference's scores
+    bool refused = false;
+  };
+
+  // Calls f(sample, held, thread) for each sample of the chunk that is not refused.
+  void each(int threads, const std::function<void(std::size_t, Held&, int)>& f) {
+    parallel_for(held_.size(), threads, [&](std::size_t k, int thread) {
+      if (held_[k].refused) return;
+      try {
+        f(first_ + k, held_[k], thread);
+      } catch (const Failure& failure) {
+        held_[k].refused = true;
+        const std::scoped_lock hold(lock_);
+        for (const Diagnostic& d : failure.diagnostics()) refused_.emplace_back(first_ + k, d);
+      }
+    });
+  }
+
+  void run(std::size_t m) {
+    ScoredModel& model = *models_[m];
+    each(options_.model.threads, [&](std::size_t i, Held& held, int) {
+      const auto begin = Clock::now();
+      held.inputs = inputs_of(*model.inputs, i, held.decoded, held.fitted);
+      prepared_[i] += since(begin) / static_cast<double>(models_.size());
+    });
+    const ScoredModel::Crew crew = model.crew();
+    each(crew.lanes, [&](std::size_t i, Held& held, int lane) {
       Trace& trace = traces_[m][i];
-      const auto run = Clock::now();
-      const std::vector<float> scores = models_[m]->scores(inputs, worker);
-      trace.seconds = since(run);
+      const auto begin = Clock::now();
+      const std::vector<float> scores = model.scores(held.inputs, lane);
+      trace.seconds = since(begin), trace.crew = crew;
       trace.top = top_five(scores);
       if (trace.top.classes[1] != TopFive::none)
         trace.margin = static_cast<double>(scores[trace.top.classes[0]] - scores[trace.top.classes[1]]);
-      if (reference_ == m) expected = scores;
-      if (reference_ && !expected.empty()) trace.distance = distance(expected, scores);
-    }
+      if (reference_ == m) held.expected = scores;
+      if (reference_ && !held.expected.empty()) trace.distance = distance(held.expected, scores);
+      if (!options_.progress) return;
+      const std::scoped_lock hold(lock_);
+      options_.progress("evaluate", static_cast<double>(++done_) / static_cast<double>(models_.size()), static_cast<double>(data_->size()));
+    });
+    std::vector<double> seconds;
+    for (std::size_t k = 0; k < held_.size(); ++k)
+      if (!held_[k].refused) seconds.push_back(traces_[m][first_ + k].seconds);
+    model.took(seconds);
   }
 
   std::vector<Tensor> inputs_of(const Inputs& inputs, std::size_t i, const std::optional<Image>& decoded,
@@ -113,20 +142,35 @@ class Run {
   std::vector<std::vector<Trace>> traces_;  // by model, sample
   std::vector<double> prepared_;
   std::vector<std::pair<std::size_t, Diagnostic>> refused_;
-  std::atomic<std::size_t> done_ = 0;
+  std::vector<Held> held_;
+  std::size_t first_ = 0, done_ = 0;  // of the chunk; runs
   std::mutex lock_;
 };
 
+// The crew that took most samples.
+ScoredModel::Crew main_crew(const std::vector<Run::Trace>& traces) {
+  const auto taken = [&](const ScoredModel::Crew& crew) {
+    return std::count_if(traces.begin(), traces.end(), [&](const Run::Trace& t) { return t.crew == crew; });
+  };
+  const ScoredModel::Crew first = traces.front().crew, last = traces.back().crew;
+  return taken(last) > taken(first) ? last : first;
+}
+
 ModelScore score_of(const ScoredModel& model, const std::vector<Run::Trace>& traces, const std::vector<Run::Trace>* reference,
                     const std::optional<Truth>& truth) {
-  ModelScore score{
-      .name = model.name, .what = model.what, .precision = model.precision, .bytes = model.bytes, .is_reference = reference == &traces};
+  const ScoredModel::Crew crew = main_crew(traces);
+  ModelScore score{.name = model.name,
+                   .what = model.what,
+                   .precision = model.precision,
+                   .bytes = model.bytes,
+                   .is_reference = reference == &traces,
+                   .threads = crew.threads};
   if (truth) score.top1 = score.top5 = 0;
   if (reference && !score.is_reference) score.agreement_top1 = score.agreement_top5 = 0;
   std::vector<Distance> distances;
   for (std::size_t i = 0; i < traces.size(); ++i) {
     const TopFive& top = traces[i].top;
-    score.latency_ms.push_back(1e3 * traces[i].seconds);
+    if (traces[i].crew == crew) score.latency_ms.push_back(1e3 * traces[i].seconds);
     const std::optional<std::size_t> wanted = truth ? std::optional(truth->of_samples[i]) : std::nullopt;
     if (wanted) *score.top1 += top.first() == *wanted ? 1 : 0, *score.top5 += top.holds(*wanted) ? 1 : 0;
     if (!score.agreement_top1) continue;
@@ -189,7 +233,7 @@ EvaluateResult evaluate(const EvaluateOptions& options) {
   Diagnostics diagnostics;
   result.data = Dataset::open(options.data)->evenly(options.limit);
   result.count = result.data->size();
-  result.threads = options.model.workers;
+  result.threads = options.model.threads;
 
   ScoredModelOptions model_options = options.model;
   model_options.preprocess = record_of(options.preprocess, diagnostics);
@@ -224,7 +268,8 @@ EvaluateResult evaluate(const EvaluateOptions& options) {
   for (std::size_t m = 0; m < models.size(); ++m) {
     ModelScore& score =
         result.models.emplace_back(score_of(*models[m], run.traces(m), reference ? &run.traces(*reference) : nullptr, truth));
-    const double busy = run.prepared_seconds() + std::accumulate(score.latency_ms.begin(), score.latency_ms.end(), 0.0) / 1e3;
+    const auto busy_threads = [](double sum, const Run::Trace& trace) { return sum + trace.seconds * trace.crew.threads; };
+    const double busy = std::accumulate(run.traces(m).begin(), run.traces(m).end(), run.prepared_seconds(), busy_threads);
     score.images_per_second = models.size() == 1 ? static_cast<double>(result.count) / result.seconds
                                                  : static_cast<double>(result.count) * result.threads / std::max(busy, 1e-9);
     if (options.layers && reference && m != *reference) score.layers = layers_of(*models[*reference], *models[m], result.data, options);

@@ -17,7 +17,7 @@ struct EvaluateOptions {
   std::filesystem::path preprocess;  // a text whose preprocessing all models take
   std::size_t limit = 0;             // samples, at even distances; 0: all
   bool layers = false;
-  ScoredModelOptions model;  // workers: threads over samples
+  ScoredModelOptions model;
   std::function<void(const std::string& stage, double done, double total)> progress;
 };
 
@@ -36,7 +36,8 @@ struct ModelScore {
   std::optional<std::size_t> agreement_top1, agreement_top5;  // same first class; the reference's first among the five
   std::optional<DistanceSummary> distance;
   double images_per_second = 0;    // of this model alone: its runs and the decoding, over all threads
-  std::vector<double> latency_ms;  // of one run on one thread, by sample
+  int threads = 1;                 // of one run
+  std::vector<double> latency_ms;  // of one run on `threads` threads
   std::vector<Flip> flips;
   std::vector<std::pair<std::string, double>> layers;  // mean SQNR in dB, in execution order
 };

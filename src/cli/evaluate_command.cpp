@@ -102,7 +102,7 @@ void add_evaluate(CLI::App& app, Session& session) {
       ->type_name("N");
   command->add_flag("--layers", options->layers, "SQNR of every layer against the reference, on four samples");
   command->add_option("--report", *page, "Write a page with the flipped images and the layers")->type_name("F.html");
-  command->add_option("--threads", options->model.workers, "Threads; each runs whole samples (default 2)")
+  command->add_option("--threads", options->model.threads, "Threads for decoding and running (default 2)")
       ->check(CLI::Range(1, 64).description(""))
       ->type_name("N");
   command->add_flag("--in-framework", options->model.in_framework, "Run a .pt2 in PyTorch itself");

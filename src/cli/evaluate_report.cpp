@@ -47,7 +47,8 @@ Json to_json(const ModelScore& model, const EvaluateResult& result) {
   j["cosine"] = model.distance ? Json(model.distance->cosine) : Json();
   j["l2"] = model.distance ? Json(model.distance->l2) : Json();
   j["images_per_second"] = model.images_per_second;
-  j["latency_ms"] = {{"median", percentile(model.latency_ms, 0.5)},
+  j["latency_ms"] = {{"threads", model.threads},
+                     {"median", percentile(model.latency_ms, 0.5)},
                      {"p90", percentile(model.latency_ms, 0.9)},
                      {"p99", percentile(model.latency_ms, 0.99)}};
   j["flipped"] = Json::array();

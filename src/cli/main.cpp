@@ -9,6 +9,10 @@
 #include <csignal>
 #include <new>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 namespace {
 
 using wherry::Session;
@@ -63,6 +67,11 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+#if defined(__GLIBC__)
+  // Tensors come and go by the thousand: pages that were faulted in once stay.
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+#endif
   std::signal(SIGPIPE, SIG_DFL);  // 'wherry show … | head' ends quietly
   std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit becomes a failed write, with its message
   return run(argc, argv);

@@ -2,15 +2,13 @@
 
 #include "base/check.h"
 #include "base/simd.h"
+#include "data/resample.h"
 
-#include <cstring>
 #include <numbers>
 
 namespace wherry {
 
 namespace {
-
-constexpr int precision = 32 - 8 - 2;  // bits behind the point of a weight
 
 struct Kernel {
   double support;
@@ -48,16 +46,6 @@ Kernel kernel_of(Filter filter) {
   WHERRY_CHECK(false, "nearest has no kernel");
 }
 
-// For each wanted output coordinate: which inputs it takes, and their weights.
-struct Taps {
-  struct Range {
-    int first, count;
-  };
-  std::vector<Range> ranges;
-  std::vector<std::int32_t> weights;  // `width` for each output
-  std::size_t width;
-};
-
 Taps taps_of(int in, int out, int from, int count, const Kernel& kernel) {
   const double scale = static_cast<double>(in) / out, stretch = std::max(scale, 1.0), support = kernel.support * stretch;
   Taps taps{.ranges = {}, .weights = {}, .width = static_cast<std::size_t>(std::ceil(support)) * 2 + 1};
@@ -74,52 +62,19 @@ Taps taps_of(int in, int out, int from, int count, const Kernel& kernel) {
       double weight = exact[static_cast<std::size_t>(k)];
       if (sum != 0) weight *= 1 / sum;
       taps.weights[static_cast<std::size_t>(i) * taps.width + static_cast<std::size_t>(k)] =
-          static_cast<std::int32_t>((weight < 0 ? -0.5 : 0.5) + weight * (1 << precision));
+          static_cast<std::int32_t>((weight < 0 ? -0.5 : 0.5) + weight * (1 << Taps::precision));
     }
     taps.ranges.push_back({first, end - first});
   }
   return taps;
 }
 
-inline std::uint8_t clip(std::int32_t sum) { return static_cast<std::uint8_t>(std::clamp(sum >> precision, 0, 255)); }
-
-// A pixel's three colours and what follows them, in four lanes. Reads a byte beyond the pixel.
-using Lanes = std::int32_t __attribute__((vector_size(16)));
-using Bytes = std::uint8_t __attribute__((vector_size(4)));
-
-inline __attribute__((always_inline)) Lanes lanes(const std::uint8_t* pixel) {
-  Bytes bytes;
-  std::memcpy(&bytes, pixel, sizeof bytes);
-  return __builtin_convertvector(bytes, Lanes);
-}
-
-// `left`: which column of the whole the row begins with. Reads a byte beyond the row.
-inline __attribute__((always_inline)) void resample_row(const std::uint8_t* from, std::uint8_t* to, const Taps& taps, int left) {
-  for (std::size_t x = 0; x < taps.ranges.size(); ++x, to += 3) {
-    const Taps::Range range = taps.ranges[x];
-    const std::int32_t* weight = taps.weights.data() + x * taps.width;
-    const std::uint8_t* pixel = from + static_cast<std::size_t>(range.first - left) * 3;
-    constexpr std::int32_t half = 1 << (precision - 1);
-    Lanes even = {half, half, half, half}, odd = {};
-    int k = 0;
-    for (; k + 1 < range.count; k += 2, pixel += 6) even += lanes(pixel) * weight[k], odd += lanes(pixel + 3) * weight[k + 1];
-    if (k < range.count) even += lanes(pixel) * weight[k];
-    even += odd;
-    to[0] = clip(even[0]), to[1] = clip(even[1]), to[2] = clip(even[2]);
-  }
-}
-
 // `left`: which column of the whole the image begins with.
 Image horizontal(const Image& image, const Taps& taps, int left) {
   Image out{static_cast<int>(taps.ranges.size()), image.height, {}};
   out.rgb.resize(out.stride() * static_cast<std::size_t>(image.height));
-  const std::size_t rows = static_cast<std::size_t>(image.height);
-  std::vector<std::uint8_t> last(image.rgb.end() - static_cast<std::ptrdiff_t>(image.stride()), image.rgb.end());
-  last.push_back(0);
-  vectorised([&] {
-    for (std::size_t y = 0; y < rows; ++y)
-      resample_row(y + 1 < rows ? image.rgb.data() + y * image.stride() : last.data(), out.rgb.data() + y * out.stride(), taps, left);
-  });
+  resample_rows(image.rgb.data(), out.rgb.data(), static_cast<std::size_t>(image.height), static_cast<std::size_t>(image.width), taps,
+                left);
   return out;
 }
 
@@ -130,14 +85,14 @@ Image vertical(const Image& image, const Taps& taps, int top) {
   std::vector<std::int32_t> sums(out.stride());
   vectorised([&] {
     for (std::size_t y = 0; y < taps.ranges.size(); ++y) {
-      std::fill(sums.begin(), sums.end(), 1 << (precision - 1));
+      std::fill(sums.begin(), sums.end(), Taps::half);
       for (int k = 0; k < taps.ranges[y].count; ++k) {
         const std::int32_t weight = taps.weights[y * taps.width + static_cast<std::size_t>(k)];
         const std::uint8_t* row = image.rgb.data() + static_cast<std::size_t>(taps.ranges[y].first - top + k) * image.stride();
         for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += row[i] * weight;
       }
       std::uint8_t* to = out.rgb.data() + y * out.stride();
-      for (std::size_t i = 0; i < sums.size(); ++i) to[i] = clip(sums[i]);
+      for (std::size_t i = 0; i < sums.size(); ++i) to[i] = Taps::colour(sums[i]);
     }
   });
   return out;

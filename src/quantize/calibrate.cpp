@@ -1,5 +1,6 @@
 #include "quantize/calibrate.h"
 
+#include "quantize/plan.h"
 #include "quantize/rules.h"
 
 #include <atomic>
@@ -10,6 +11,7 @@ namespace wherry {
 namespace {
 
 constexpr float least_nothing = 1e30F;
+constexpr std::size_t most_answers = std::size_t{1} << 22;  // values that are kept of one tensor
 
 // The activations that nodes make, as outputs of a copy of the graph.
 TflGraph tapped(const TflGraph& graph, std::vector<int>& taps) {
@@ -95,9 +97,14 @@ std::vector<std::size_t> typical_samples(const Samples& samples, std::size_t cou
 }
 
 std::vector<Histogram> calibrate(const TflGraph& graph, const Samples& samples, const Loader& load, int threads,
-                                 const QuantizeProgress& progress, Diagnostics& diagnostics) {
+                                 const QuantizeProgress& progress, Diagnostics& diagnostics, Answers* answers) {
   std::vector<int> taps;
   const TflGraph graph_with_taps = tapped(graph, taps);
+  Answers kept;
+  for (const int id : answers ? deciding_tensors(graph) : std::set<int>{}) {
+    const auto values = static_cast<std::size_t>(element_count(graph.tensors[static_cast<std::size_t>(id)].sizes)) * samples.count;
+    if (values <= most_answers && std::ranges::find(taps, id) != taps.end()) kept[id].resize(samples.count);
+  }
   const auto workers = static_cast<std::size_t>(threads);
   const std::vector<bool> padded = padded_with_nothing(graph);
   std::vector<std::unique_ptr<Program>> programs(workers);
@@ -113,6 +120,7 @@ std::vector<Histogram> calibrate(const TflGraph& graph, const Samples& samples, 
     programs[w]->run(inputs, [&](std::size_t t, const Tensor& value) {
       const auto tensor = static_cast<std::size_t>(taps[t]);
       add_values(value.as<float>(), padded[tensor], parts[w][tensor]);
+      if (const auto answer = kept.find(taps[t]); answer != kept.end()) answer->second[i] = value.to_floats();
     });
     if (const std::size_t at = ++done; worker == 0 && progress)
       progress("calibrate", static_cast<double>(at), static_cast<double>(samples.count));
@@ -122,6 +130,7 @@ std::vector<Histogram> calibrate(const TflGraph& graph, const Samples& samples, 
   for (std::size_t w = 1; w < workers; ++w)
     for (std::size_t t = 0; t < tensors.size(); ++t) tensors[t].add(parts[w][t]);
   refuse_poison(graph, tensors, diagnostics);
+  if (answers) *answers = std::move(kept);
   return tensors;
 }
 

@@ -5,14 +5,19 @@
 #include "quantize/histogram.h"
 #include "quantize/program.h"
 
+#include <map>
+
 namespace wherry {
 
 // Samples to adjust with, chosen by their content, so that no order of the data matters.
 std::vector<std::size_t> typical_samples(const Samples& samples, std::size_t count, int threads, const QuantizeProgress& progress);
 
+// What the float model answers: by tensor, a vector for each sample.
+using Answers = std::map<int, std::vector<std::vector<float>>>;
+
 // By tensor of the graph what it took; empty for constants and for what is not float32. Needs: samples.count > 0. E804 names every
-// tensor in which NaN or infinities appear.
+// tensor in which NaN or infinities appear. `answers` gets those of the deciding tensors that are small.
 std::vector<Histogram> calibrate(const TflGraph& graph, const Samples& samples, const Loader& load, int threads,
-                                 const QuantizeProgress& progress, Diagnostics& diagnostics);
+                                 const QuantizeProgress& progress, Diagnostics& diagnostics, Answers* answers = nullptr);
 
 }  // namespace wherry

@@ -1,5 +1,6 @@
 #include "quantize/fit_answer.h"
 
+#include "base/simd.h"
 #include "ops/gemm.h"
 #include "quantize/apply.h"
 #include "quantize/patches.h"
@@ -12,11 +13,13 @@ namespace wherry {
 
 namespace {
 
-constexpr double clear = 20;        // dB: noise below needs no threshold
+constexpr double clear = 20;   // dB: noise below needs no threshold
+constexpr double plainly = 3;  // dB above, on the first few samples: the others need not be asked
+constexpr std::size_t few = 16;
 constexpr double worthwhile = 0.9;  // of the squared error that is left
 
 // What a last layer gives on every sample: from the integers before it, and in float. [samples, outputs]
-struct Answers {
+struct Pairs {
   std::vector<float> found, wanted;
   std::size_t outputs = 0;
   std::size_t samples() const { return wanted.size() / outputs; }
@@ -58,7 +61,8 @@ std::vector<Tensor> values_of(TflGraph graph, int tensor, const Samples& samples
   return out;
 }
 
-Answers answers_of(const TflGraph& graph, const Plan& plan, int n, const Samples& samples, const Loader& load, int threads) {
+Pairs pairs_of(const TflGraph& graph, const Plan& plan, int n, const Samples& samples, const Answers& known, const Loader& load,
+               int threads) {
   const TflNode& node = graph.nodes[static_cast<std::size_t>(n)];
   const Windows windows = *windows_of(graph, node);
   const QuantizedWeight& weight = plan.weights.at(n);
@@ -66,16 +70,18 @@ Answers answers_of(const TflGraph& graph, const Plan& plan, int n, const Samples
   const Quantized quantized = apply_plan(graph, plan, {});
   const auto place = static_cast<std::size_t>(std::ranges::find(quantized.nodes, n) - quantized.nodes.begin());
   const auto codes = values_of(quantized.graph, quantized.graph.nodes[place].inputs[0], samples, load, threads);
-  const auto reals = values_of(graph, node.outputs[0], samples, load, threads);
+  const auto answers = known.find(node.outputs[0]);
+  std::vector<Tensor> computed;
+  if (answers == known.end()) computed = values_of(graph, node.outputs[0], samples, load, threads);
 
-  Answers out{.found = {}, .wanted = {}, .outputs = weight.bias.size()};
+  Pairs out{.found = {}, .wanted = {}, .outputs = weight.bias.size()};
   const auto depth = static_cast<std::size_t>(windows.patch());
   std::vector<float> told, inputs(samples.count * depth);
-  for (std::size_t i = 0; i < weight.codes.as<std::int8_t>().size(); ++i)
-    told.push_back(weight.scales[i / depth] * static_cast<float>(weight.codes.as<std::int8_t>()[i]));
+  const std::span<const std::int8_t> weights = weight.codes.as<std::int8_t>();
+  for (std::size_t i = 0; i < weights.size(); ++i) told.push_back(weight.scales[i / depth] * static_cast<float>(weights[i]));
   for (std::size_t i = 0; i < samples.count; ++i) {
     gather_windows(codes[i], grid, windows, sampled_windows(windows, 1, i), inputs.data() + i * depth);
-    const auto values = reals[i].as<float>();
+    const std::span<const float> values = computed.empty() ? std::span<const float>(answers->second[i]) : computed[i].as<float>();
     out.wanted.insert(out.wanted.end(), values.begin(), values.end());
   }
   out.found.resize(out.wanted.size());
@@ -88,20 +94,36 @@ Answers answers_of(const TflGraph& graph, const Plan& plan, int n, const Samples
 
 class Fit {
  public:
-  Fit(const Answers& answers, const Grid& grid) : answers_(answers), ends_(range_of(grid)) {}
+  Fit(const Pairs& answers, const Grid& grid) : answers_(answers), ends_(range_of(grid)) {}
 
+  // In lanes, for the processor to take at once.
   double error(Line line) const {
+    constexpr std::size_t lanes = 16, run = 1024;
+    const std::size_t count = answers_.found.size();
     double sum = 0;
-    for (std::size_t i = 0; i < answers_.found.size(); ++i) {
-      const float off = given(line, answers_.found[i]) - answers_.wanted[i];
-      sum += static_cast<double>(off * off);
+    for (std::size_t first = 0; first < count; first += run) {
+      const float *found = answers_.found.data() + first, *wanted = answers_.wanted.data() + first;
+      const std::size_t here = std::min(run, count - first), whole = here / lanes * lanes;
+      float squares[lanes] = {};
+      vectorised([&] {
+        for (std::size_t i = 0; i < whole; i += lanes)
+          for (std::size_t l = 0; l < lanes; ++l) {
+            const float y = line.gain * found[i + l] + line.offset, limited = y < ends_.low ? ends_.low : y > ends_.high ? ends_.high : y;
+            squares[l] += (limited - wanted[i + l]) * (limited - wanted[i + l]);
+          }
+      });
+      for (std::size_t i = whole; i < here; ++i) {
+        const float off = given(line, found[i]) - wanted[i];
+        squares[i - whole] += off * off;
+      }
+      for (const float square : squares) sum += static_cast<double>(square);
     }
     return sum;
   }
-  double signal() const {
-    double sum = 0;
-    for (const float x : answers_.wanted) sum += static_cast<double>(x * x);
-    return sum;
+  double sqnr(Line line) const {
+    double signal = 0;
+    for (const float x : answers_.wanted) signal += static_cast<double>(x * x);
+    return 10 * std::log10(signal / std::max(error(line), 1e-30));
   }
   // Samples whose largest output is the float one's, as a runtime ranks: the first of equals.
   std::size_t agreements(Line line) const {
@@ -143,22 +165,23 @@ class Fit {
   float found(std::size_t sample, std::size_t output) const { return answers_.found[sample * answers_.outputs + output]; }
   float given(Line line, float x) const { return std::clamp(line.gain * x + line.offset, ends_.low, ends_.high); }
 
-  const Answers& answers_;
+  const Pairs& answers_;
   Range ends_;
 };
 
 }  // namespace
 
-void fit_answers(const TflGraph& graph, Plan& plan, const Samples& fresh, const Loader& load, int threads) {
+void fit_answers(const TflGraph& graph, Plan& plan, const Samples& fresh, const Answers& known, const Loader& load, int threads) {
   if (fresh.count == 0) return;
   for (const int n : answering_nodes(graph, plan)) {
     const TflNode& node = graph.nodes[static_cast<std::size_t>(n)];
     const DType dtype = *plan.nodes[static_cast<std::size_t>(n)];
-    const Answers answers = answers_of(graph, plan, n, fresh, load, threads);
-    const Fit fit(answers, plan.grids.at({node.outputs[0], dtype}).grid);
-    const double before = fit.error({});
-    const auto sqnr = [&](double error) { return 10 * std::log10(fit.signal() / std::max(error, 1e-30)); };
-    if (sqnr(before) >= clear) continue;
+    const Grid& grid = plan.grids.at({node.outputs[0], dtype}).grid;
+    const Pairs first = pairs_of(graph, plan, n, first_of(fresh, few), known, load, threads);
+    if (Fit(first, grid).sqnr({}) >= clear + plainly) continue;
+    const Pairs answers = pairs_of(graph, plan, n, fresh, known, load, threads);
+    const Fit fit(answers, grid);
+    if (fit.sqnr({}) >= clear) continue;
     Line line;
     // A steeper line sends more to the upper end, where equals tie: as steep as it can be without a lost answer.
     for (float most = 8; most >= 1; most *= 0.8F) {
@@ -166,7 +189,7 @@ void fit_answers(const TflGraph& graph, Plan& plan, const Samples& fresh, const 
       if (fit.agreements(line) >= fit.agreements({})) break;
       line = {};
     }
-    if (fit.error(line) > worthwhile * before) continue;
+    if (fit.error(line) > worthwhile * fit.error({})) continue;
     QuantizedWeight& weight = plan.weights.at(n);
     for (float& scale : weight.scales) scale *= line.gain;
     for (double& bias : weight.bias) bias = static_cast<double>(line.gain) * bias + static_cast<double>(line.offset);
@@ -174,8 +197,8 @@ void fit_answers(const TflGraph& graph, Plan& plan, const Samples& fresh, const 
     plan.answers.push_back({.node = n,
                             .gain = static_cast<double>(line.gain),
                             .offset = static_cast<double>(line.offset),
-                            .sqnr_before = sqnr(before),
-                            .sqnr_after = sqnr(fit.error(line))});
+                            .sqnr_before = fit.sqnr({}),
+                            .sqnr_after = fit.sqnr(line)});
   }
 }
 

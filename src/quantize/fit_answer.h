@@ -5,11 +5,13 @@
 // the weight's codes stay as they are.
 #pragma once
 
+#include "quantize/calibrate.h"
 #include "quantize/plan.h"
 
 namespace wherry {
 
 // Changes plan.weights' scales and biases and fills plan.answers. Needs: the weights are final; `fresh` samples did not decide them.
-void fit_answers(const TflGraph& graph, Plan& plan, const Samples& fresh, const Loader& load, int threads);
+// `known`: the graph's answers to these; what it lacks is computed.
+void fit_answers(const TflGraph& graph, Plan& plan, const Samples& fresh, const Answers& known, const Loader& load, int threads);
 
 }  // namespace wherry

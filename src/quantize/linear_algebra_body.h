@@ -24,7 +24,12 @@ void inverse_factor(long size, float* system) {
   Columns reversed = s.reverse();
   Eigen::LLT<Eigen::Ref<Columns>> factored(reversed);
   Columns inverse = Columns::Identity(size, size);
-  factored.matrixL().solveInPlace(inverse);  // L⁻¹, lower triangular
+  constexpr long block = 96;  // columns of L⁻¹, which is lower triangular: what stands above them is nothing
+  for (long first = 0; first < size; first += block) {
+    const long rest = size - first, columns = rest < block ? rest : block;
+    auto part = inverse.block(first, first, rest, columns);
+    reversed.bottomRightCorner(rest, rest).triangularView<Eigen::Lower>().solveInPlace(part);
+  }
   s.transpose() = inverse.reverse();         // J L⁻¹ J, stored by rows
 }
 

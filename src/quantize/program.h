@@ -25,6 +25,10 @@ struct Samples {
   std::size_t count = 0;
   std::function<std::vector<Tensor>(std::size_t)> load;
 };
+inline Samples first_of(Samples samples, std::size_t count) {
+  samples.count = std::min(samples.count, count);
+  return samples;
+}
 
 using QuantizeProgress = std::function<void(std::string_view stage, double done, double total)>;
 

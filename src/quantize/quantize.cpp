@@ -24,11 +24,6 @@ std::vector<std::size_t> all_but(const std::vector<std::size_t>& chosen, std::si
   return out;
 }
 
-Samples first_of(Samples samples, std::size_t count) {
-  samples.count = std::min(samples.count, count);
-  return samples;
-}
-
 void tell_answers(const TflGraph& graph, const Plan& plan, Diagnostics& diagnostics) {
   for (const AnswerFit& fit : plan.answers)
     diagnostics.add(
@@ -49,9 +44,9 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
     const std::size_t most = std::min(options.late_samples, std::max(options.early_samples, 3 * samples.count / 4));
     const std::string how = fmt::format("{}{}", most, centre ? " centred" : "");
     if (std::optional<Statistics> known = options.cache ? options.cache->find(graph, how) : std::nullopt) return *std::move(known);
-    Statistics out{.typical = typical_samples(samples, most, options.threads, progress), .offsets = {}, .tensors = {}};
+    Statistics out{.typical = typical_samples(samples, most, options.threads, progress), .offsets = {}, .tensors = {}, .answers = {}};
     if (centre) out.offsets = centring_offsets(graph, first_of(chosen_of(samples, out.typical), enough_to_centre), load, options.threads);
-    out.tensors = calibrate(centred(graph, out.offsets), samples, load, options.threads, progress, diagnostics);
+    out.tensors = calibrate(centred(graph, out.offsets), samples, load, options.threads, progress, diagnostics, &out.answers);
     if (options.cache && !diagnostics.has_errors()) options.cache->keep(graph, how, out);
     return out;
   };
@@ -81,7 +76,11 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
   }
   result.plan = make_plan(graph, statistics.tensors, options.plan, diagnostics);
   diagnostics.throw_if_errors();
-  const Samples fresh = chosen_of(samples, all_but(statistics.typical, samples.count));
+  const std::vector<std::size_t> others = all_but(statistics.typical, samples.count);
+  const Samples fresh = chosen_of(samples, others);
+  Answers known;
+  for (const auto& [tensor, answers] : statistics.answers)
+    for (const std::size_t i : others) known[tensor].push_back(answers[i]);
   const auto weigh = [&](Plan& plan) {
     quantize_weights(graph, plan);
     if (options.rounding != Rounding::nearest)
@@ -89,7 +88,7 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
           reconstruct(graph, plan, typical, load, {options.rounding, options.refit, few.count, memory, options.threads}, progress);
     else if (options.correct_bias)
       correct_bias(graph, plan, few, load, options.threads, progress);
-    if (options.fit_answer) fit_answers(graph, plan, fresh, load, options.threads);
+    if (options.fit_answer) fit_answers(graph, plan, fresh, known, load, options.threads);
   };
   weigh(result.plan);
   if (options.rounding != Rounding::nearest) result.corrected_on = typical.count;

@@ -23,8 +23,8 @@ struct QuantizeOptions {
   bool fit_answer = true;          // where the integers' noise is as strong as the answer
   bool centre = true;              // move channels to the middle, for 8-bit activations
   bool equalize = false;           // scale channels, where the SQNR on the typical samples rises by it
-  std::size_t early_samples = 64;  // that weights and biases are adjusted with, where tensors are large
-  std::size_t late_samples = 160;  // and where so many fit into memory
+  std::size_t early_samples = 32;  // that weights and biases are adjusted with, where tensors are large
+  std::size_t late_samples = 64;   // and where so many fit into memory
   int threads = 2;
   std::shared_ptr<const StatisticsCache> cache = nullptr;  // nullptr: everything is measured
 };

@@ -73,7 +73,7 @@ std::optional<float> best_pull(const Matrix& all_rows, const Moments& fit, const
   Matrix weight(rows, all_rows.cols());
   for (Eigen::Index r = 0; r < rows; ++r) weight.row(r) = all_rows.row(r * step);
   const Matrix fit_xx = fit.centred_xx(), fit_fx = fit.centred_fx(), xx = held.centred_xx(), fx = held.centred_fx();
-  const Matrix wanted = weight * fx;
+  const Matrix wanted = product(weight, fx);
   // Without the constant |W f|²: tr(W' xx W'ᵀ) - 2 tr(W fx W'ᵀ).
   const auto loss = [&](const Matrix& w) { return output_error(w, xx) - 2 * static_cast<double>(wanted.cwiseProduct(w).sum()); };
   const float energy = std::max(fit_xx.diagonal().mean(), 1e-12F);
@@ -156,10 +156,14 @@ class Reconstruction {
       if (p + 1 < moments.size()) fit.add(moments[p]);
     }
     const Matrix xx = all.centred_xx();
+    std::optional<float> pull;
+    if (options_.refit && moments.size() == parts && moments.back().count > 0) pull = best_pull(weight, fit, moments.back(), threads);
     Matrix target = weight;
-    if (options_.refit && moments.size() == parts && moments.back().count > 0)
-      if (const std::optional<float> pull = best_pull(weight, fit, moments.back(), threads))
-        target = refit(weight, xx, all.centred_fx(), *pull * std::max(xx.diagonal().mean(), 1e-12F), threads);
+    GptqMoment prepared;
+    parallel_for(2, threads, [&](std::size_t task, int) {  // two factors of the same moment
+      if (task == 0 && options_.rounding == Rounding::gptq) prepared = gptq_moment(xx);
+      if (task == 1 && pull) target = refit(weight, xx, all.centred_fx(), *pull * std::max(xx.diagonal().mean(), 1e-12F), threads);
+    });
 
     Vector scale(layer.rows);
     for (std::int64_t r = 0; r < layer.rows; ++r) {
@@ -169,7 +173,7 @@ class Reconstruction {
     }
     const Matrix nearest = round_nearest(target, scale, 127);
     Matrix rounded = nearest;
-    if (options_.rounding == Rounding::gptq) rounded = round_gptq(target, scale, xx, 127, threads);
+    if (options_.rounding == Rounding::gptq) rounded = round_gptq(target, scale, prepared, 127, threads);
     if (options_.rounding == Rounding::adaround) rounded = round_adaptive(target, scale, xx, 127, threads);
     const auto told = [&](const Matrix& m) -> Matrix { return scale.asDiagonal() * m; };
     LayerRounding record{.node = layer.node,
@@ -191,7 +195,7 @@ class Reconstruction {
   std::vector<std::vector<Moments>> moments(const Layer& layer, int input, const Grid& grid) {
     integers_.compute(input);
     reals_.compute(layer.input);
-    const std::int64_t wanted = std::max<std::int64_t>(layer.depthwise ? 768 : 2048, 5 * layer.depth);
+    const std::int64_t wanted = std::max<std::int64_t>(layer.depthwise ? 768 : 2048, 4 * layer.depth);
     const auto images = static_cast<std::int64_t>(count_);
     const std::int64_t per_image = std::min((wanted + images - 1) / images, layer.windows.out_h * layer.windows.out_w);
     std::vector<std::vector<Moments>> out(static_cast<std::size_t>(layer.groups), std::vector<Moments>(parts));

@@ -15,7 +15,8 @@ float nearest_code(float weight, float scale, float limit) { return std::clamp(s
 
 // each(first, count) for blocks of rows that are the same whatever the threads.
 void by_rows(Eigen::Index rows, int threads, const std::function<void(Eigen::Index first, Eigen::Index count)>& each) {
-  constexpr Eigen::Index block = 96;
+  constexpr Eigen::Index step = 12, least = 2 * step, most = 8 * step;  // rows that a product takes at once
+  const Eigen::Index block = std::clamp((rows / 2 + step - 1) / step * step, least, most);
   const auto blocks = static_cast<std::size_t>((rows + block - 1) / block);
   parallel_for(blocks, threads, [&](std::size_t b, int) {
     const Eigen::Index first = static_cast<Eigen::Index>(b) * block;
@@ -77,23 +78,30 @@ Matrix refit(const Matrix& weight, const Matrix& xx, const Matrix& fx, float pul
   return out;
 }
 
-Matrix round_gptq(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit, int threads) {
-  const Eigen::Index d = weight.cols();
-  std::vector<Eigen::Index> order(static_cast<std::size_t>(d));
-  std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, [&](Eigen::Index a, Eigen::Index b) { return moment(a, a) > moment(b, b); });
+GptqMoment gptq_moment(const Matrix& moment) {
+  const Eigen::Index d = moment.cols();
+  GptqMoment out{.order = std::vector<Eigen::Index>(static_cast<std::size_t>(d)), .factor = {}};
+  std::iota(out.order.begin(), out.order.end(), 0);
+  std::ranges::stable_sort(out.order, [&](Eigen::Index a, Eigen::Index b) { return moment(a, a) > moment(b, b); });
   const float damping = std::max(0.01F * moment.diagonal().mean(), 1e-12F);
-  Matrix u = moment(order, order);
-  u.diagonal().array() += damping;
-  inverse_factor(d, u.data());
+  out.factor = moment(out.order, out.order);
+  out.factor.diagonal().array() += damping;
+  inverse_factor(d, out.factor.data());
+  return out;
+}
 
-  Matrix codes(weight.rows(), d);
+Matrix round_gptq(const Matrix& weight, const Vector& scale, const GptqMoment& moment, float limit, int threads) {
+  Matrix codes(weight.rows(), weight.cols());
   by_rows(weight.rows(), threads, [&](Eigen::Index first, Eigen::Index count) {
-    Matrix w = weight.middleRows(first, count)(Eigen::all, order);
-    round_in_order(w, scale.segment(first, count), u, limit);
-    codes.middleRows(first, count)(Eigen::all, order) = w;
+    Matrix w = weight.middleRows(first, count)(Eigen::all, moment.order);
+    round_in_order(w, scale.segment(first, count), moment.factor, limit);
+    codes.middleRows(first, count)(Eigen::all, moment.order) = w;
   });
   return codes;
+}
+
+Matrix round_gptq(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit, int threads) {
+  return round_gptq(weight, scale, gptq_moment(moment), limit, threads);
 }
 
 }  // namespace wherry

@@ -10,6 +10,15 @@ namespace wherry {
 // codes[o, i] in [-limit, limit] with scale[o]. `moment` = E[x xᵀ], [in, in]; damped by 1 % of its mean diagonal.
 // GPTQ (arXiv 2210.17323, algorithm 1), columns in order of their energy.
 Matrix round_gptq(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit, int threads = 1);
+
+// What GPTQ needs of a moment, whatever the weights.
+struct GptqMoment {
+  std::vector<Eigen::Index> order;  // of the columns
+  Matrix factor;                    // the upper Cholesky factor of the inverse, in that order
+};
+GptqMoment gptq_moment(const Matrix& moment);
+Matrix round_gptq(const Matrix& weight, const Vector& scale, const GptqMoment& moment, float limit, int threads = 1);
+
 // AdaRound (arXiv 2004.10568): each weight goes up or down as a soft rounding decides that is trained on the Gram matrix instead of on
 // images, and then takes single steps as long as these help. Rows that GPTQ and such steps serve better have those.
 Matrix round_adaptive(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit, int threads = 1);

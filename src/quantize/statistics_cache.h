@@ -13,6 +13,7 @@ struct Statistics {
   std::vector<std::size_t> typical;  // samples that weights and biases are adjusted with
   Offsets offsets;                   // that the graph's tensors were moved by
   std::vector<Histogram> tensors;    // by tensor of the moved graph
+  Answers answers;                   // of it in float, of every sample
 };
 
 // Structure and every constant's bits.

@@ -288,7 +288,7 @@ void LiteRtModel::run(std::span<const Tensor> tensors, const std::function<void(
 std::vector<Tensor> LiteRtModel::run(std::span<const Tensor> tensors) {
   std::vector<Tensor> results(state_->outputs.size());
   run(tensors, [&](std::size_t i, const Tensor& view) {
-    results[i] = Tensor::allocate(view.dtype(), view.sizes());
+    results[i] = Tensor::uninitialised(view.dtype(), view.sizes());
     view.copy_to(results[i].mutable_data());
   });
   return results;

@@ -133,7 +133,7 @@ TEST_F(Adjust, AnAnswerInStrongNoiseIsFitted) {
   NoisyAnswers n;
   const Samples fresh = n.samples(40, 40), unseen = n.samples(80, 60);
   const auto before = n.score(unseen);
-  fit_answers(n.g.graph, n.plan, fresh, litert(), 2);
+  fit_answers(n.g.graph, n.plan, fresh, {}, litert(), 2);
   ASSERT_EQ(n.plan.answers.size(), 1U);
   const AnswerFit fit = n.plan.answers[0];
   EXPECT_LT(fit.sqnr_before, 20);
@@ -147,7 +147,7 @@ TEST_F(Adjust, AClearAnswerIsLeftAsItIs) {
   NoisyAnswers n;
   quantize_weights(n.g.graph, n.plan);
   const QuantizedWeight before = n.plan.weights.at(0);
-  fit_answers(n.g.graph, n.plan, n.samples(40, 40), litert(), 2);
+  fit_answers(n.g.graph, n.plan, n.samples(40, 40), {}, litert(), 2);
   EXPECT_TRUE(n.plan.answers.empty());
   EXPECT_EQ(n.plan.weights.at(0).scales, before.scales);
   EXPECT_EQ(n.plan.weights.at(0).bias, before.bias);

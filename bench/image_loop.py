@@ -1,6 +1,8 @@
 """What people write to score a .tflite: a loop of Pillow, NumPy and LiteRT's interpreter. Prints top-1.
 
-image_loop.py MODEL.tflite PHOTOGRAPHS IMAGENET1K.tsv    images prepared as models/efficientnet_lite0.yaml says
+image_loop.py MODEL.tflite PHOTOGRAPHS IMAGENET1K.tsv [THREADS]    images prepared as models/efficientnet_lite0.yaml says
+
+Without THREADS the interpreter is opened as most people open it, which gives it one.
 """
 
 import pathlib
@@ -10,9 +12,10 @@ import numpy
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-model, data, labels = sys.argv[1:]
+model, data, labels = sys.argv[1:4]
+threads = int(sys.argv[4]) if len(sys.argv) > 4 else None
 classes = {row.split("\t")[1]: int(row.split("\t")[0]) for row in pathlib.Path(labels).read_text().splitlines()[1:]}
-interpreter = Interpreter(model, num_threads=2)
+interpreter = Interpreter(model, num_threads=threads)
 interpreter.allocate_tensors()
 taken, given = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 right = count = 0

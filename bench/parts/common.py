@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def words(line: Iterable[Any]) -> list[str]:
 def measure(line: Iterable[Any], **environment: str) -> dict[str, Any]:
     """Wall time and CPU time in seconds, peak resident memory in MB, of one whole process, and what it printed."""
     line = words(line)
-    with open(BENCH / "last.out", "w+") as out, open(BENCH / "last.log", "w+") as log:
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as log:
         start = time.perf_counter()
         child = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=out, stderr=log, cwd=ROOT, env=os.environ | environment)
         _, status, usage = os.wait4(child.pid, 0)

@@ -71,8 +71,11 @@ nlohmann::ordered_json to_json(const ConvertResult& r) {
   if (r.mixed) {
     j["target"] = {{"reached", r.mixed->reached}, {"chosen", r.mixed->chosen}};
     for (const ParetoPoint& p : r.mixed->pareto)
-      j["target"]["tried"].push_back(
-          {{"outside_int8", p.outside}, {"sqnr_db", p.score.sqnr_db}, {"agreement", p.score.agreement}, {"added", p.added}});
+      j["target"]["tried"].push_back({{"outside_int8", p.outside},
+                                      {"sqnr_db", p.score.sqnr_db},
+                                      {"agreement", p.score.agreement},
+                                      {"expected_agreement", p.score.expected},
+                                      {"added", p.added}});
   }
   j["ops"] = r.ops;
   j["io"] = r.io;

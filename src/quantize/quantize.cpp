@@ -39,9 +39,13 @@ void tell_answers(const TflGraph& graph, const Plan& plan, Diagnostics& diagnost
 
 QuantizeResult quantize(const TflGraph& source, const Samples& samples, const QuantizeOptions& options, const Loader& load,
                         const QuantizeProgress& progress, Diagnostics& diagnostics) {
+  // Who pays for 16 bits gets what more samples bring.
+  const bool careful = options.plan.activations == DType::int16;
+  const std::size_t early = careful ? 2 * options.early_samples : options.early_samples;
+  const std::size_t late = careful ? 5 * options.late_samples / 2 : options.late_samples;
   const auto measure = [&](const TflGraph& graph, bool centre) {
     // Of many a quarter is left out: the answer is fitted on what no weight has seen.
-    const std::size_t most = std::min(options.late_samples, std::max(options.early_samples, 3 * samples.count / 4));
+    const std::size_t most = std::min(late, std::max(early, 3 * samples.count / 4));
     const std::string how = fmt::format("{}{}", most, centre ? " centred" : "");
     if (std::optional<Statistics> known = options.cache ? options.cache->find(graph, how) : std::nullopt) return *std::move(known);
     Statistics out{.typical = typical_samples(samples, most, options.threads, progress), .offsets = {}, .tensors = {}, .answers = {}};
@@ -53,7 +57,7 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
   Statistics statistics = measure(source, options.centre && options.plan.activations == DType::int8);
   diagnostics.throw_if_errors();
   const Samples typical = chosen_of(samples, statistics.typical);
-  const Samples few = first_of(typical, std::min(options.early_samples, samples_within(source, memory)));
+  const Samples few = first_of(typical, std::min(early, samples_within(source, memory)));
   QuantizeResult result;
   result.channels.offsets = std::move(statistics.offsets);
   TflGraph graph = centred(source, result.channels.offsets);

@@ -30,7 +30,7 @@ void inverse_factor(long size, float* system) {
     auto part = inverse.block(first, first, rest, columns);
     reversed.bottomRightCorner(rest, rest).triangularView<Eigen::Lower>().solveInPlace(part);
   }
-  s.transpose() = inverse.reverse();         // J L⁻¹ J, stored by rows
+  s.transpose() = inverse.reverse();  // J L⁻¹ J, stored by rows
 }
 
 }  // namespace wherry::WHERRY_ALGEBRA

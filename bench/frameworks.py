@@ -1,4 +1,4 @@
-"""All targets of one text on the same photographs: agreement on top-1, largest error, signal to noise, cosine.
+"""All targets of one text on the same photographs: agreement on top-1, largest error, signal to noise.
 
     python bench/frameworks.py [--models fbnet_a,…] [--targets PyTorch,JAX] [--count 500] [--json]
 
@@ -27,7 +27,6 @@ from trained import MODELS, images, load, photographs
 
 BATCH = 20  # of Keras; the other targets take the batch of one that the text says
 Run = Callable[[np.ndarray], np.ndarray]
-EVALUATOR = "reference evaluator"
 
 
 def one_by_one(run: Run) -> Run:
@@ -105,7 +104,7 @@ def in_keras(file: Path) -> None:
 
 TARGETS: dict[str, Callable[[wherry.Model, Path], Run]] = {
     "PyTorch": pytorch,
-    EVALUATOR: lambda model, folder: one_by_one(lambda image: model.run([image])[0]),
+    "reference evaluator": lambda model, folder: one_by_one(lambda image: model.run([image])[0]),
     "Keras archive on TensorFlow": keras("tensorflow", "archive"),
     "Keras archive on JAX": keras("jax", "archive"),
     "Keras archive on PyTorch": keras("torch", "archive"),
@@ -119,13 +118,11 @@ TARGETS: dict[str, Callable[[wherry.Model, Path], Run]] = {
 def compared(found: np.ndarray, expected: np.ndarray) -> dict[str, float]:
     theirs, ours = expected.astype(np.float64), found.astype(np.float64)
     noise = max(float(np.square(ours - theirs).sum()), 1e-300)
-    cosine = float((ours * theirs).sum() / np.sqrt(np.square(ours).sum() * np.square(theirs).sum()))
     return {
         "count": len(ours),
         "agreement": float((ours.argmax(1) == theirs.argmax(1)).mean()),
         "error": float(np.abs(ours - theirs).max() / np.abs(theirs).max()),
         "sqnr_db": float(10 * np.log10(float(np.square(theirs).sum()) / noise)),
-        "cosine_loss": abs(1 - cosine),
     }
 
 

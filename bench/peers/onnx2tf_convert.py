@@ -19,14 +19,19 @@ def export_onnx(source, out):
     torch.onnx.export(module, (torch.zeros(1, 3, 224, 224),), out, **options)
 
 
-def convert(source, out):
+def convert_into(folder, source, **options):
+    """A SavedModel and float .tflite files."""
     import numpy
     import onnx2tf
 
     # onnx2tf runs every model once on sample images; it fetches them unless they lie in the working folder.
     samples = numpy.random.default_rng(0).random((20, 128, 128, 3), dtype=numpy.float32)
     numpy.save("calibration_image_sample_data_20x128x128x3_float32.npy", samples)
-    onnx2tf.convert(input_onnx_file_path=str(source), output_folder_path="out", non_verbose=True)
+    onnx2tf.convert(input_onnx_file_path=str(source), output_folder_path=folder, non_verbose=True, **options)
+
+
+def convert(source, out):
+    convert_into("out", source)
     shutil.move(next(pathlib.Path("out").glob("*_float32.tflite")), out)
 
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 
 import numpy as np
-from onnx2tf_convert import export_onnx
+from onnx2tf_convert import convert_into, export_onnx
 
 
 def main():
@@ -29,12 +29,9 @@ def main():
         os.chdir(folder)
         start = time.perf_counter()
         export_onnx(source, "model.onnx")
-        import onnx2tf
+        convert_into("out", "model.onnx", output_signaturedefs=True)
         import tensorflow as tf
 
-        samples = np.random.default_rng(0).random((20, 128, 128, 3), dtype=np.float32)
-        np.save("calibration_image_sample_data_20x128x128x3_float32.npy", samples)
-        onnx2tf.convert(input_onnx_file_path="model.onnx", output_folder_path="out", output_signaturedefs=True, non_verbose=True)
         middle = time.perf_counter()
         converter = tf.lite.TFLiteConverter.from_saved_model("out")
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -91,16 +91,23 @@ std::vector<Type> infer_cumsum(const OpTypes& t) {
   return {t["x"]};
 }
 
-void eval_cumsum(OpValues& v) {
+// line(from, to, step, n) for each line along the axis, in the type of x.
+template <class F>
+void eval_lines(OpValues& v, F line) {
   const Tensor& x = v["x"];
   with_type(v.node, x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T* from = x.as<T>().data();
     T* to = v.out().mutable_as<T>().data();
-    each_line(x.sizes(), one_axis(v.node, x.rank()), [&](std::int64_t, std::int64_t start, std::int64_t step, std::int64_t n) {
-      std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t> sum = 0;
-      for (std::int64_t i = 0; i < n; ++i) to[start + i * step] = static_cast<T>(sum += from[start + i * step]);
-    });
+    each_line(x.sizes(), one_axis(v.node, x.rank()),
+              [&](std::int64_t, std::int64_t start, std::int64_t step, std::int64_t n) { line(from + start, to + start, step, n); });
+  });
+}
+
+void eval_cumsum(OpValues& v) {
+  eval_lines(v, []<class T>(const T* from, T* to, std::int64_t step, std::int64_t n) {
+    std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t> sum = 0;
+    for (std::int64_t i = 0; i < n; ++i) to[i * step] = static_cast<T>(sum += from[i * step]);
   });
 }
 
@@ -219,15 +226,9 @@ std::vector<ValueId> expand_cumprod(Builder& b, const Node& node) {
 }
 
 void eval_cumprod(OpValues& v) {
-  const Tensor& x = v["x"];
-  with_type(v.node, x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const T* from = x.as<T>().data();
-    T* to = v.out().mutable_as<T>().data();
-    each_line(x.sizes(), one_axis(v.node, x.rank()), [&](std::int64_t, std::int64_t start, std::int64_t step, std::int64_t n) {
-      T product = 1;
-      for (std::int64_t i = 0; i < n; ++i) to[start + i * step] = product = static_cast<T>(product * from[start + i * step]);
-    });
+  eval_lines(v, []<class T>(const T* from, T* to, std::int64_t step, std::int64_t n) {
+    T product = 1;
+    for (std::int64_t i = 0; i < n; ++i) to[i * step] = product = static_cast<T>(product * from[i * step]);
   });
 }
 

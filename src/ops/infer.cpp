@@ -100,4 +100,17 @@ void needs_float(const OpTypes& t, std::string_view input) {
   if (!is_float(type.dtype)) fault(fmt::format("{} takes {} of a float type, not {}", t.node.op->name, input, name(type.dtype)), "E502");
 }
 
+std::vector<Type> over_last_axes(const OpTypes& t) {
+  needs_float(t, "x");
+  const Type& x = t["x"];
+  const Shape tail = to_shape(t.node.ints("normalized_shape"));
+  const std::size_t n = tail.size();
+  if (n == 0 || n > x.shape.size() || !std::equal(tail.begin(), tail.end(), x.shape.end() - static_cast<std::ptrdiff_t>(n)))
+    fault(fmt::format("normalized_shape {} is not how the shape of x ends, {}", text(tail), text(x.shape)));
+  for (std::size_t i = 1; i < t.inputs.size(); ++i)
+    if (const Type* type = t.inputs[i]; type && type->shape != tail)
+      fault(fmt::format("{} is {}; it needs the shape {}", t.node.op->inputs[i].name, text(*type), text(tail)));
+  return {x};
+}
+
 }  // namespace wherry::infer

@@ -22,5 +22,7 @@ std::vector<std::pair<std::int64_t, std::int64_t>> padding(const Attr& attr, int
                                                            const Ints& dilation);
 void needs_rank(const OpTypes& t, std::string_view input, int rank);
 void needs_float(const OpTypes& t, std::string_view input);
+// A float x whose shape ends in the attribute normalized_shape; all other inputs have that shape.
+std::vector<Type> over_last_axes(const OpTypes& t);
 
 }  // namespace wherry::infer

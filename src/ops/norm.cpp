@@ -158,19 +158,6 @@ int lower_learned(TflLowering& t, const Node& node, int x, const Type& type, Arr
 
 // ---- layer_norm -----------------------------------------------------------------------------------------------------
 
-std::vector<Type> infer_layer_norm(const OpTypes& t) {
-  infer::needs_float(t, "x");
-  const Type& x = t["x"];
-  const Shape tail = to_shape(t.node.ints("normalized_shape"));
-  const std::size_t n = tail.size();
-  if (n == 0 || n > x.shape.size() || !std::equal(tail.begin(), tail.end(), x.shape.end() - static_cast<std::ptrdiff_t>(n)))
-    infer::fault(fmt::format("normalized_shape {} is not how the shape of x ends, {}", text(tail), text(x.shape)));
-  for (const std::string_view input : {"weight", "bias"})
-    if (const Type* type = t.find(input); type && type->shape != tail)
-      infer::fault(fmt::format("{} is {}; it needs the shape {}", input, text(*type), text(tail)));
-  return {x};
-}
-
 void eval_layer_norm(OpValues& v) {
   const std::int64_t inner = element_count(v.node.ints("normalized_shape"));
   eval_statistics(v, static_cast<std::size_t>(inner), 1);
@@ -644,7 +631,7 @@ OpDef layer_norm_def() {
           .attrs = {{"normalized_shape", AttrKind::ints, {}, "sizes of the last axes, over which the statistics are taken"}, eps_attr()},
           .hyper = learned_hyper(),
           .rules = norm_rules(),
-          .infer = infer_layer_norm,
+          .infer = infer::over_last_axes,
           .eval = eval_layer_norm,
           .flops = flops,
           .parameters = layer_norm_parameters,

@@ -12,18 +12,6 @@ namespace {
 
 constexpr double float32_eps = 1.1920928955078125e-07;  // PyTorch's, where none is given
 
-std::vector<Type> infer_rms_norm(const OpTypes& t) {
-  infer::needs_float(t, "x");
-  const Type& x = t["x"];
-  const Shape tail = to_shape(t.node.ints("normalized_shape"));
-  const std::size_t n = tail.size();
-  if (n == 0 || n > x.shape.size() || !std::equal(tail.begin(), tail.end(), x.shape.end() - static_cast<std::ptrdiff_t>(n)))
-    infer::fault(fmt::format("normalized_shape {} is not how the shape of x ends, {}", text(tail), text(x.shape)));
-  if (const Type* weight = t.find("weight"); weight && weight->shape != tail)
-    infer::fault(fmt::format("weight is {}; it needs the shape {}", text(*weight), text(tail)));
-  return {x};
-}
-
 // x / sqrt(mean(x²) + eps) over the axes from the end.
 ValueId normalised(Builder& b, ValueId x, std::size_t axes, double eps) {
   Ints last;
@@ -93,7 +81,7 @@ OpList rms_norm() {
        .attrs = {{"normalized_shape", AttrKind::ints, {}, "sizes of the last axes, over which the mean is taken"},
                  {"eps", AttrKind::number, float32_eps, "added to the mean square"}},
        .hyper = {{"affine", AttrKind::boolean, true, "whether a learned scale follows"}},
-       .infer = infer_rms_norm,
+       .infer = infer::over_last_axes,
        .expand = expand_rms_norm,
        .parameters =
            [](const Hyper& hyper, const Node& node) {

@@ -23,6 +23,10 @@ struct Pairs {
   std::vector<float> found, wanted;
   std::size_t outputs = 0;
   std::size_t samples() const { return wanted.size() / outputs; }
+  void add(const Pairs& more) {
+    found.insert(found.end(), more.found.begin(), more.found.end());
+    wanted.insert(wanted.end(), more.wanted.begin(), more.wanted.end());
+  }
 };
 
 struct Line {
@@ -61,8 +65,10 @@ std::vector<Tensor> values_of(TflGraph graph, int tensor, const Samples& samples
   return out;
 }
 
-Pairs pairs_of(const TflGraph& graph, const Plan& plan, int n, const Samples& samples, const Answers& known, const Loader& load,
-               int threads) {
+// Of the fresh samples from `first` up to `end`.
+Pairs pairs_of(const TflGraph& graph, const Plan& plan, int n, const Samples& fresh, std::size_t first, std::size_t end,
+               const Answers& known, const Loader& load, int threads) {
+  const Samples samples{end - first, [&fresh, first](std::size_t i) { return fresh.load(first + i); }};
   const TflNode& node = graph.nodes[static_cast<std::size_t>(n)];
   const Windows windows = *windows_of(graph, node);
   const QuantizedWeight& weight = plan.weights.at(n);
@@ -80,8 +86,8 @@ Pairs pairs_of(const TflGraph& graph, const Plan& plan, int n, const Samples& sa
   const std::span<const std::int8_t> weights = weight.codes.as<std::int8_t>();
   for (std::size_t i = 0; i < weights.size(); ++i) told.push_back(weight.scales[i / depth] * static_cast<float>(weights[i]));
   for (std::size_t i = 0; i < samples.count; ++i) {
-    gather_windows(codes[i], grid, windows, sampled_windows(windows, 1, i), inputs.data() + i * depth);
-    const std::span<const float> values = computed.empty() ? std::span<const float>(answers->second[i]) : computed[i].as<float>();
+    gather_windows(codes[i], grid, windows, sampled_windows(windows, 1, first + i), inputs.data() + i * depth);
+    const std::span<const float> values = computed.empty() ? std::span<const float>(answers->second[first + i]) : computed[i].as<float>();
     out.wanted.insert(out.wanted.end(), values.begin(), values.end());
   }
   out.found.resize(out.wanted.size());
@@ -177,9 +183,10 @@ void fit_answers(const TflGraph& graph, Plan& plan, const Samples& fresh, const 
     const TflNode& node = graph.nodes[static_cast<std::size_t>(n)];
     const DType dtype = *plan.nodes[static_cast<std::size_t>(n)];
     const Grid& grid = plan.grids.at({node.outputs[0], dtype}).grid;
-    const Pairs first = pairs_of(graph, plan, n, first_of(fresh, few), known, load, threads);
-    if (Fit(first, grid).sqnr({}) >= clear + plainly) continue;
-    const Pairs answers = pairs_of(graph, plan, n, fresh, known, load, threads);
+    const std::size_t first = std::min(few, fresh.count);
+    Pairs answers = pairs_of(graph, plan, n, fresh, 0, first, known, load, threads);
+    if (Fit(answers, grid).sqnr({}) >= clear + plainly) continue;
+    if (first < fresh.count) answers.add(pairs_of(graph, plan, n, fresh, first, fresh.count, known, load, threads));
     const Fit fit(answers, grid);
     if (fit.sqnr({}) >= clear) continue;
     Line line;

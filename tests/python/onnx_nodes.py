@@ -130,26 +130,18 @@ def open_output(value, expected):
 def opened(model, inputs, outputs):
     """The model with tensors alone as inputs and outputs, and their arrays."""
     copy = onnx.ModelProto.FromString(model.SerializeToString())
-    given, before, ins = [], [], []
-    for value, array in zip(copy.graph.input, inputs, strict=False):
-        if value.type.HasField("tensor_type"):
-            ins.append(value)
-            given.append(tensor_of(array))
-            continue
-        nodes, ports, arrays = open_input(value, array)
-        before += nodes
-        ins += ports
-        given += arrays
-    expected, after, outs = [], [], []
-    for value, array in zip(copy.graph.output, outputs, strict=True):
-        if value.type.HasField("tensor_type"):
-            outs.append(value)
-            expected.append(tensor_of(array))
-            continue
-        nodes, ports, arrays = open_output(value, array)
-        after += nodes
-        outs += ports
-        expected += arrays
+
+    def one_end(pairs, open_one):
+        """Nodes, ports and arrays of all inputs or all outputs."""
+        end = [], [], []
+        for value, array in pairs:
+            plain = value.type.HasField("tensor_type")
+            for whole, part in zip(end, ([], [value], [tensor_of(array)]) if plain else open_one(value, array), strict=True):
+                whole.extend(part)
+        return end
+
+    before, ins, given = one_end(zip(copy.graph.input, inputs, strict=False), open_input)
+    after, outs, expected = one_end(zip(copy.graph.output, outputs, strict=True), open_output)
     nodes = [*before, *copy.graph.node, *after]
     for field, values in ((copy.graph.node, nodes), (copy.graph.input, ins), (copy.graph.output, outs)):
         values = [type(v).FromString(v.SerializeToString()) for v in values]

@@ -26,16 +26,21 @@ std::string Importer::module_of(const Scope& scope, const NodeDef& node, std::st
   return sibling(scope.path, path.empty() ? std::string(fallback) : std::move(path));
 }
 
+std::optional<bool> Importer::known_truth(ValueId value) const {
+  if (value == absent || !graph_.is_constant(value) || graph_[value].constant->count() != 1) return std::nullopt;
+  return graph_[value].constant->item() != 0;
+}
+
 // The branch taken stands in the node's place.
 void Importer::run_if(Scope& scope, const NodeDef& node) {
   const ValueId condition = node.inputs.empty() ? absent : read(scope, node.inputs[0]);
-  if (condition == absent || !graph_.is_constant(condition) || graph_[condition].constant->count() != 1)
+  const std::optional<bool> taken = known_truth(condition);
+  if (!taken)
     fail({.code = "E203",
           .message = "'If' decides by what the model computes; Wherry's graphs have no branches",
           .at = title(node),
           .next = "export the branch that is needed, or write the choice with Where"});
-  const bool taken = graph_[condition].constant->item() != 0;
-  const GraphDef& branch = graph_attribute(node, taken ? "then_branch" : "else_branch", node.outputs.size());
+  const GraphDef& branch = graph_attribute(node, *taken ? "then_branch" : "else_branch", node.outputs.size());
   Scope inner{.around = &scope, .opsets = scope.opsets, .attributes = scope.attributes, .names = {}, .path = scope.path};
   add_weights(inner, branch);
   run_nodes(inner, branch.nodes);
@@ -87,12 +92,13 @@ void Importer::run_loop(Scope& scope, const NodeDef& node) {
     inputs.insert(inputs.end(), states.begin(), states.end());
     std::vector<Binding> results = run_body(shared, node, body, std::move(inputs), static_cast<std::size_t>(i));
     if (std::any_of(results.begin(), results.end(), [](const Binding& b) { return b.broken; })) return bind_broken(scope, node);
-    if (results[0].value == absent || !graph_.is_constant(results[0].value) || graph_[results[0].value].constant->count() != 1)
+    const std::optional<bool> more = known_truth(results[0].value);
+    if (!more)
       fail({.code = "E203",
             .message = "'Loop' ends by what the model computes; Wherry's graphs have no loops",
             .at = title(node),
             .next = "export the model with a fixed number of runs"});
-    goes_on = graph_[results[0].value].constant->item() != 0;
+    goes_on = *more;
     states.assign(results.begin() + 1, results.begin() + 1 + static_cast<std::ptrdiff_t>(carried));
     for (std::size_t k = 0; k < collected.size(); ++k) collected[k].push_back(results[k + 1 + carried].value);
   }

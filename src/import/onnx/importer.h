@@ -72,6 +72,7 @@ class Importer {
   ValueId read(Scope& scope, std::string_view name);  // a tensor
   Binding take(Scope& scope, std::string_view name);  // whatever it stands for, a tensor read
   const std::vector<ValueId>& elements(Scope& scope, const NodeDef& node, std::size_t input);
+  std::optional<bool> known_truth(ValueId value) const;                                             // of one constant element
   std::optional<std::int64_t> known_integer(Scope& scope, const NodeDef& node, std::size_t input);  // E203 where it is not
   // Nodes of ours that stand for a node of the file.
   std::vector<ValueId> build(Scope& scope, const NodeDef& node, std::string_view op, std::vector<ValueId> inputs,

@@ -17,13 +17,13 @@ std::string ports(const std::vector<NamedType>& list) {
   return join(parts, ", ");
 }
 
-// What the accuracy target was reached with, and what else was tried.
+// What the accuracy target was reached with, and what else was tried; "expected": of other samples, by these ones' margins.
 std::string pareto_table(const MixedResult& mixed) {
-  std::string out = "  target      outside int8  SQNR        agreement    and, in float, last";
+  std::string out = "  target     outside int8  SQNR      agreement  expected  last out of int8";
   for (std::size_t i = 0; i < mixed.pareto.size(); ++i) {
     const ParetoPoint& p = mixed.pareto[i];
-    out += fmt::format("\n          {} {:6.1f} %      {:6.2f} dB   {:6.2f} %     {}", i == mixed.chosen ? '>' : ' ', 100 * p.outside,
-                       p.score.sqnr_db, 100 * p.score.agreement, p.added.empty() ? "nothing" : p.added);
+    out += fmt::format("\n         {} {:6.1f} %      {:5.2f} dB  {:6.2f} %   {:6.2f} %  {}", i == mixed.chosen ? '>' : ' ', 100 * p.outside,
+                       p.score.sqnr_db, 100 * p.score.agreement, 100 * p.score.expected, p.added.empty() ? "nothing" : p.added);
   }
   return out;
 }

@@ -99,8 +99,12 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
   if (options.rounding == Rounding::nearest && options.correct_bias) result.corrected_on = few.count;
   if (options.target) {
     const Judge judge(graph, samples, options.labels, load, options.threads);
-    result.mixed = reach_accuracy(graph, statistics.tensors, result.plan, options.plan, options.islands, *options.target, judge, weigh,
-                                  progress, diagnostics);
+    const auto noise = [&] {
+      return NoiseModel(graph, statistics.tensors, result.plan, result.rounding, Judge(graph, few, {}, load, options.threads),
+                        options.islands, progress);
+    };
+    result.mixed = reach_accuracy(graph, statistics.tensors, result.plan, options.plan, options.islands, *options.target, judge, noise,
+                                  weigh, progress, diagnostics);
     diagnostics.throw_if_errors();
     result.plan = result.mixed->plan;
   }

@@ -161,7 +161,7 @@ class Reconstruction {
     Matrix target = weight;
     GptqMoment prepared;
     parallel_for(2, threads, [&](std::size_t task, int) {  // two factors of the same moment
-      if (task == 0 && options_.rounding == Rounding::gptq) prepared = gptq_moment(xx);
+      if (task == 0) prepared = gptq_moment(xx);
       if (task == 1 && pull) target = refit(weight, xx, all.centred_fx(), *pull * std::max(xx.diagonal().mean(), 1e-12F), threads);
     });
 
@@ -171,22 +171,21 @@ class Reconstruction {
       scale(r) = std::max({target.row(r).cwiseAbs().maxCoeff() / 127, 1e-12F,
                            grid.dtype == DType::int8 ? least_weight_scale(static_cast<double>(bias[channel]), grid.scale) : 0.0F});
     }
-    const Matrix nearest = round_nearest(target, scale, 127);
-    Matrix rounded = nearest;
-    if (options_.rounding == Rounding::gptq) rounded = round_gptq(target, scale, prepared, 127, threads);
-    if (options_.rounding == Rounding::adaround) rounded = round_adaptive(target, scale, xx, 127, threads);
-    const auto told = [&](const Matrix& m) -> Matrix { return scale.asDiagonal() * m; };
+    const Rounded nearest = round_nearest(target, scale, 127);
+    const bool adaptive = options_.rounding == Rounding::adaround;
+    Rounded rounded = round_gptq(target, scale, xx, prepared, 127, adaptive ? much_work : little_work, threads);
+    if (adaptive) rounded = round_adaptive(target, rounded, xx, 127, threads);
     LayerRounding record{.node = layer.node,
-                         .nearest = output_error(told(nearest) - target, xx, threads),
-                         .chosen = output_error(told(rounded) - target, xx, threads)};
+                         .nearest = output_error(nearest.reals() - target, xx, threads),
+                         .chosen = output_error(rounded.reals() - target, xx, threads)};
     if (record.chosen > record.nearest) rounded = nearest, record.chosen = record.nearest;
 
-    const Vector shift = told(rounded) * all.mean_x() - weight * all.mean_f();
+    const Vector shift = rounded.reals() * all.mean_x() - weight * all.mean_f();
     for (std::int64_t r = 0; r < layer.rows; ++r) {
       const auto channel = static_cast<std::size_t>(g * layer.rows + r);
-      out.scales[channel] = scale(r);
+      out.scales[channel] = rounded.scale(r);
       out.bias[channel] = static_cast<double>(bias[channel]) - static_cast<double>(shift(r));
-      for (std::int64_t c = 0; c < layer.depth; ++c) codes[weight_place(layer, g, r, c)] = static_cast<std::int8_t>(rounded(r, c));
+      for (std::int64_t c = 0; c < layer.depth; ++c) codes[weight_place(layer, g, r, c)] = static_cast<std::int8_t>(rounded.codes(r, c));
     }
     return record;
   }

@@ -107,24 +107,20 @@ Matrix descended(const Matrix& weight, const Vector& scale, const Matrix& moment
 
 }  // namespace
 
-// AdaRound, then coordinate descent on what it leaves.
-Matrix round_adaptive(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit, int threads) {
+Rounded round_adaptive(const Matrix& weight, const Rounded& gptq, const Matrix& moment, float limit, int threads) {
   // Damped as for GPTQ: directions that the data hardly show are not free.
   Matrix damped = moment;
   damped.diagonal().array() += std::max(0.01F * moment.diagonal().mean(), 1e-12F);
+  const Vector& scale = gptq.scale;
   const Matrix trained = SoftRounding(weight, scale, damped, limit, threads).run();
   const Matrix soft = descended(weight, scale, damped, trained, limit, threads);
-  const Matrix greedy = descended(weight, scale, damped, round_gptq(weight, scale, moment, limit, threads), limit, threads);
-  // Rows are independent of each other: each takes the better start.
-  const auto errors = [&](const Matrix& codes) -> Vector {
-    const Matrix difference = scale.asDiagonal() * codes - weight;
-    return product(difference, damped, threads).cwiseProduct(difference).rowwise().sum();
-  };
+  const Matrix greedy = descended(weight, scale, damped, gptq.codes, limit, threads);
+  const auto errors = [&](const Matrix& codes) { return output_errors(scale.asDiagonal() * codes - weight, damped, threads); };
   const Vector soft_errors = errors(soft), greedy_errors = errors(greedy);
-  Matrix codes = soft;
+  Rounded out{soft, scale};
   for (Eigen::Index o = 0; o < weight.rows(); ++o)
-    if (greedy_errors(o) < soft_errors(o)) codes.row(o) = greedy.row(o);
-  return codes;
+    if (greedy_errors(o) < soft_errors(o)) out.codes.row(o) = greedy.row(o);
+  return out;
 }
 
 }  // namespace wherry

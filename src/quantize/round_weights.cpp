@@ -56,11 +56,15 @@ Matrix product(const Matrix& a, const Matrix& b, int threads) {
   return out;
 }
 
-Matrix round_nearest(const Matrix& weight, const Vector& scale, float limit) {
+Rounded round_nearest(const Matrix& weight, const Vector& scale, float limit) {
   Matrix codes(weight.rows(), weight.cols());
   for (Eigen::Index o = 0; o < weight.rows(); ++o)
     for (Eigen::Index i = 0; i < weight.cols(); ++i) codes(o, i) = nearest_code(weight(o, i), scale(o), limit);
-  return codes;
+  return {std::move(codes), scale};
+}
+
+Vector output_errors(const Matrix& difference, const Matrix& moment, int threads) {
+  return product(difference, moment, threads).cwiseProduct(difference).rowwise().sum();
 }
 
 double output_error(const Matrix& difference, const Matrix& moment, int threads) {
@@ -90,18 +94,34 @@ GptqMoment gptq_moment(const Matrix& moment) {
   return out;
 }
 
-Matrix round_gptq(const Matrix& weight, const Vector& scale, const GptqMoment& moment, float limit, int threads) {
-  Matrix codes(weight.rows(), weight.cols());
-  by_rows(weight.rows(), threads, [&](Eigen::Index first, Eigen::Index count) {
-    Matrix w = weight.middleRows(first, count)(Eigen::all, moment.order);
-    round_in_order(w, scale.segment(first, count), moment.factor, limit);
-    codes.middleRows(first, count)(Eigen::all, moment.order) = w;
+Rounded round_gptq(const Matrix& weight, const Vector& scale, const Matrix& moment, const GptqMoment& prepared, float limit, double work,
+                   int threads) {
+  const Eigen::Index rows = weight.rows();
+  const auto once = static_cast<double>(moment.size()) * static_cast<double>(rows);
+  const auto tries = static_cast<Eigen::Index>(std::clamp(work / once, 1.0, 64.0));
+  const float least = 1 - 2 / limit, most = 1.2F;  // clipping pays where steps are wide
+  const Matrix weights = weight.replicate(tries, 1);
+  Vector scales(tries * rows);
+  for (Eigen::Index t = 0; t < tries; ++t) {
+    const float factor = least + (most - least) * static_cast<float>(t) / static_cast<float>(tries);
+    scales.segment(t * rows, rows) = scale * (t == 0 ? 1 : factor);
+  }
+  Matrix codes(weights.rows(), weights.cols());
+  by_rows(weights.rows(), threads, [&](Eigen::Index first, Eigen::Index count) {
+    Matrix w = weights.middleRows(first, count)(Eigen::all, prepared.order);
+    round_in_order(w, scales.segment(first, count), prepared.factor, limit);
+    codes.middleRows(first, count)(Eigen::all, prepared.order) = w;
   });
-  return codes;
-}
-
-Matrix round_gptq(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit, int threads) {
-  return round_gptq(weight, scale, gptq_moment(moment), limit, threads);
+  const Vector errors = output_errors(scales.asDiagonal() * codes - weights, moment, threads);
+  Rounded out{codes.topRows(rows), scale};
+  for (Eigen::Index r = 0; r < rows; ++r) {
+    Eigen::Index best = r;
+    for (Eigen::Index i = r; i < errors.size(); i += rows)
+      if (errors(i) < errors(best)) best = i;
+    out.codes.row(r) = codes.row(best);
+    out.scale(r) = scales(best);
+  }
+  return out;
 }
 
 }  // namespace wherry

@@ -24,7 +24,7 @@ using nlohmann::ordered_json;
 
 struct Method {
   std::string name;
-  Matrix (*round)(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit);
+  Rounded (*round)(const Matrix& weight, const Vector& scale, const Matrix& moment, float limit);
   double seconds = 0;
 };
 
@@ -75,9 +75,9 @@ void measure(const Group& group, std::vector<Method>& methods, Layer& layer, std
     for (Eigen::Index r = 0; r < scale.size(); ++r) scale(r) = std::max(group.weight.row(r).cwiseAbs().maxCoeff() / limit, 1e-12F);
     for (Method& method : methods) {
       const auto begin = std::chrono::steady_clock::now();
-      const Matrix codes = method.round(group.weight, scale, group.held_in, limit);
+      const Rounded rounded = method.round(group.weight, scale, group.held_in, limit);
       const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-      const Matrix difference = scale.asDiagonal() * codes - group.weight;
+      const Matrix difference = rounded.reals() - group.weight;
       const double in = output_error(difference, group.held_in), out = output_error(difference, group.held_out);
       const std::scoped_lock hold(lock);
       layer.errors[fmt::format("{}/held_in/{}", bits, method.name)] += in;
@@ -106,10 +106,15 @@ ordered_json report(const std::vector<Layer>& layers, const std::vector<Method>&
   return j;
 }
 
+// As src/quantize/reconstruct.cpp does it.
 std::vector<Method> all_methods() {
   return {{"nearest", [](const Matrix& w, const Vector& s, const Matrix&, float l) { return round_nearest(w, s, l); }},
-          {"gptq", [](const Matrix& w, const Vector& s, const Matrix& m, float l) { return round_gptq(w, s, m, l, 2); }},
-          {"adaround", [](const Matrix& w, const Vector& s, const Matrix& m, float l) { return round_adaptive(w, s, m, l, 2); }}};
+          {"gptq", [](const Matrix& w, const Vector& s, const Matrix& m, float l) {
+             return round_gptq(w, s, m, gptq_moment(m), l, little_work, 2);
+           }},
+          {"adaround", [](const Matrix& w, const Vector& s, const Matrix& m, float l) {
+             return round_adaptive(w, round_gptq(w, s, m, gptq_moment(m), l, much_work, 2), m, l, 2);
+           }}};
 }
 
 // Normal weights, and normal inputs mixed at random from axes whose deviations fall off tenfold.

@@ -26,7 +26,10 @@ struct Problem {
   Matrix weight, moment;
   Vector scale;
   float limit;
-  double error(const Matrix& codes) const { return output_error(scale.asDiagonal() * codes - weight, moment); }
+  double error(const Rounded& r) const { return output_error(r.reals() - weight, moment); }
+  Rounded nearest() const { return round_nearest(weight, scale, limit); }
+  Rounded gptq(double work) const { return round_gptq(weight, scale, moment, gptq_moment(moment), limit, work); }
+  Rounded adaptive(double work) const { return round_adaptive(weight, gptq(work), moment, limit); }
 };
 
 // Inputs whose energy falls off by a hundred over their principal axes, as activations' does.
@@ -44,35 +47,49 @@ void expect_codes(const Matrix& codes, float limit) {
   EXPECT_EQ((codes - codes.array().round().matrix()).cwiseAbs().maxCoeff(), 0);
 }
 
+constexpr double none = 0;  // work: one scale is all that is tried
+
 TEST(Rounding, ByTheDataIsBetterThanNearest) {
   for (const float limit : {7.0F, 127.0F})
     for (const Eigen::Index depth : {9, 40, 130})
       for (const unsigned seed : {1U, 2U, 3U}) {
         const Problem p = correlated(depth, limit, seed);
-        const Matrix gptq = round_gptq(p.weight, p.scale, p.moment, limit), adaptive = round_adaptive(p.weight, p.scale, p.moment, limit);
-        expect_codes(gptq, limit);
-        expect_codes(adaptive, limit);
-        const double nearest = p.error(round_nearest(p.weight, p.scale, limit));
-        EXPECT_LE(p.error(gptq), 0.55 * nearest) << depth << " inputs, up to " << limit;
+        const Rounded gptq = p.gptq(none), adaptive = p.adaptive(none);
+        expect_codes(gptq.codes, limit);
+        expect_codes(adaptive.codes, limit);
+        EXPECT_EQ(gptq.scale, p.scale);
+        EXPECT_LE(p.error(gptq), 0.55 * p.error(p.nearest())) << depth << " inputs, up to " << limit;
         EXPECT_LE(p.error(adaptive), p.error(gptq) * (1 + 1e-4)) << depth << " inputs, up to " << limit;
       }
+}
+
+// Of several scales each row keeps the best: the first among them is the one that was given.
+TEST(Rounding, FromSeveralScalesIsBetter) {
+  for (const float limit : {7.0F, 127.0F}) {
+    const Problem p = correlated(9, limit, 1);
+    const Rounded one = p.gptq(none), many = p.gptq(little_work);
+    expect_codes(many.codes, limit);
+    EXPECT_NE(many.scale, p.scale);
+    const Vector before = output_errors(one.reals() - p.weight, p.moment), after = output_errors(many.reals() - p.weight, p.moment);
+    for (Eigen::Index row = 0; row < before.size(); ++row) EXPECT_LE(after(row), before(row) * (1 + 1e-5F)) << row;
+    EXPECT_LE(p.error(many), 0.6 * p.error(one)) << "up to " << limit;
+  }
 }
 
 // Without correlation nothing can be made up for.
 TEST(Rounding, OfIndependentInputsIsNearest) {
   Problem p = correlated(40, 127, 1);
   p.moment = Matrix::Identity(40, 40);
-  const Matrix nearest = round_nearest(p.weight, p.scale, 127);
-  EXPECT_LE((round_gptq(p.weight, p.scale, p.moment, 127) - nearest).cwiseAbs().maxCoeff(), 0);
-  EXPECT_LE(p.error(round_adaptive(p.weight, p.scale, p.moment, 127)), p.error(nearest) * (1 + 1e-4));
+  EXPECT_EQ(p.gptq(none).codes, p.nearest().codes);
+  EXPECT_LE(p.error(p.adaptive(none)), p.error(p.nearest()) * (1 + 1e-4));
 }
 
 TEST(Rounding, TakesInputsThatAreAlwaysZero) {
   Problem p = correlated(40, 127, 4);
   for (const Eigen::Index dead : {0, 17, 39}) p.moment.row(dead).setZero(), p.moment.col(dead).setZero();
-  for (const Matrix& codes : {round_gptq(p.weight, p.scale, p.moment, 127), round_adaptive(p.weight, p.scale, p.moment, 127)}) {
-    expect_codes(codes, 127);
-    EXPECT_LT(p.error(codes), p.error(round_nearest(p.weight, p.scale, 127)));
+  for (const Rounded& rounded : {p.gptq(none), p.gptq(little_work), p.adaptive(none)}) {
+    expect_codes(rounded.codes, 127);
+    EXPECT_LT(p.error(rounded), p.error(p.nearest()));
   }
 }
 

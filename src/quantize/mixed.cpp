@@ -116,6 +116,11 @@ std::vector<int> deciding_nodes(const TflGraph& graph) {
   return cost < cheap * total_macs(graph) ? out : std::vector<int>{};
 }
 
+// Whether the margins let expect less of other samples than is asked.
+bool by_luck(const Score& score, const AccuracyTarget& target) {
+  return target.metric == AccuracyTarget::agreement && score.expected < target.bound;
+}
+
 }  // namespace
 
 AccuracyTarget parse_accuracy_target(const std::string& text) {
@@ -153,24 +158,13 @@ bool reaches(const Score& score, const AccuracyTarget& target) {
   return false;
 }
 
-namespace {
-
-constexpr double cheap = 3;  // per cent of the noise for each per cent of the multiply-accumulates
-
-// Whether the margins let expect less of other samples than is asked.
-bool luck(const Score& score, const AccuracyTarget& target) {
-  return target.metric == AccuracyTarget::agreement && score.expected < target.bound;
-}
-
-}  // namespace
-
 MixedResult reach_accuracy(const TflGraph& graph, const std::vector<Histogram>& tensors, const Plan& base, const PlanOptions& options,
                            DType precision, const AccuracyTarget& target, const Judge& judge, const std::function<NoiseModel()>& measure,
                            const std::function<void(Plan&)>& weigh, const QuantizeProgress& progress, Diagnostics& diagnostics) {
   const auto score = [&](const Plan& plan) { return judge.score(apply_plan(graph, plan, {}).graph); };
   MixedResult result{.plan = base, .pareto = {{"", 0, score(base)}}};
   result.reached = reaches(result.pareto[0].score, target);
-  if (result.reached && !luck(result.pareto[0].score, target)) return result;
+  if (result.reached && !by_luck(result.pareto[0].score, target)) return result;
   const NoiseModel noise = measure();
   const std::vector<Islands> choices =
       Growth(graph, noise).from(target.metric == AccuracyTarget::sqnr ? std::vector<int>{} : deciding_nodes(graph));
@@ -189,9 +183,10 @@ MixedResult reach_accuracy(const TflGraph& graph, const std::vector<Histogram>& 
   const auto holds = [&](std::size_t count) { return reaches(with(count).score, target); };
   std::size_t low = 0, high = 0;
   // Where the margins say that other samples would miss the target, what takes out much noise for little is not saved at.
-  if (luck(result.pareto[0].score, target)) {
+  constexpr double bargain = 3;  // per cent of the noise for each per cent of the multiply-accumulates
+  if (by_luck(result.pareto[0].score, target)) {
     std::size_t most = 0;
-    while (most < choices.size() && (most == 0 || choices[most].worth >= cheap)) ++most;
+    while (most < choices.size() && (most == 0 || choices[most].worth >= bargain)) ++most;
     if (most > 0 && holds(most)) low = high = most, result.reached = true;
   }
   // Else as few as hold: doubling, then bisection between.
@@ -214,7 +209,7 @@ MixedResult reach_accuracy(const TflGraph& graph, const std::vector<Histogram>& 
         {.code = "E810",
          .message = fmt::format("{} is not reached: {:.1f}% agreement, {:.1f} dB with every useful operator in {}", text(target),
                                 100 * result.pareto.back().score.agreement, result.pareto.back().score.sqnr_db, name(precision))});
-  else if (const Score& chosen = result.pareto[result.chosen].score; luck(chosen, target))
+  else if (const Score& chosen = result.pareto[result.chosen].score; by_luck(chosen, target))
     diagnostics.add({.code = "E813",
                      .message = fmt::format("{} holds on the {} samples given, but by their margins {:.1f}% is to be expected of others",
                                             text(target), judge.count(), 100 * chosen.expected),

@@ -10,7 +10,7 @@ namespace wherry {
 
 namespace {
 
-constexpr std::size_t enough_to_centre = 16;
+constexpr std::size_t enough_to_centre = 16, enough_to_tell_noise = 16;
 constexpr double memory = 3e8;  // bytes, for the samples that go through a graph side by side
 
 Samples chosen_of(const Samples& samples, std::vector<std::size_t> chosen) {
@@ -100,8 +100,9 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
   if (options.target) {
     const Judge judge(graph, samples, options.labels, load, options.threads);
     const auto noise = [&] {
-      return NoiseModel(graph, statistics.tensors, result.plan, result.rounding, Judge(graph, few, {}, load, options.threads),
-                        options.islands, progress);
+      const Samples fewer = first_of(few, enough_to_tell_noise);
+      return NoiseModel(graph, statistics.tensors, result.plan, result.rounding, {graph, fewer, {}, load, options.threads}, options.islands,
+                        progress);
     };
     result.mixed = reach_accuracy(graph, statistics.tensors, result.plan, options.plan, options.islands, *options.target, judge, noise,
                                   weigh, progress, diagnostics);

@@ -109,9 +109,8 @@ ordered_json report(const std::vector<Layer>& layers, const std::vector<Method>&
 // As src/quantize/reconstruct.cpp does it.
 std::vector<Method> all_methods() {
   return {{"nearest", [](const Matrix& w, const Vector& s, const Matrix&, float l) { return round_nearest(w, s, l); }},
-          {"gptq", [](const Matrix& w, const Vector& s, const Matrix& m, float l) {
-             return round_gptq(w, s, m, gptq_moment(m), l, little_work, 2);
-           }},
+          {"gptq", [](const Matrix& w, const Vector& s, const Matrix& m,
+                      float l) { return round_gptq(w, s, m, gptq_moment(m), l, little_work, 2); }},
           {"adaround", [](const Matrix& w, const Vector& s, const Matrix& m, float l) {
              return round_adaptive(w, round_gptq(w, s, m, gptq_moment(m), l, much_work, 2), m, l, 2);
            }}};

@@ -43,7 +43,8 @@ class Noise : public testing::Test {
   std::vector<bool> island(bool all) const { return std::vector<bool>(graph.nodes.size(), all); }
   MixedResult reach(const AccuracyTarget& target, Diagnostics& diagnostics) const {
     return reach_accuracy(
-        graph, tensors, plan, {}, DType::float32, target, *judge, [&] { return model(); }, [&](Plan& made) { weigh(made); }, {}, diagnostics);
+        graph, tensors, plan, {}, DType::float32, target, *judge, [&] { return model(); }, [&](Plan& made) { weigh(made); }, {},
+        diagnostics);
   }
 
   Loader load = litert();

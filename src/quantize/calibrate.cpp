@@ -81,7 +81,7 @@ void refuse_poison(const TflGraph& graph, const std::vector<Histogram>& tensors,
 
 }  // namespace
 
-std::vector<std::size_t> typical_samples(const Samples& samples, std::size_t count, int threads, const QuantizeProgress& progress) {
+std::vector<std::size_t> order_by_content(const Samples& samples, int threads, const QuantizeProgress& progress) {
   std::vector<std::uint64_t> hashes(samples.count);
   std::atomic<std::size_t> done = 0;
   parallel_for(samples.count, threads, [&](std::size_t i, int worker) {
@@ -92,7 +92,6 @@ std::vector<std::size_t> typical_samples(const Samples& samples, std::size_t cou
   std::vector<std::size_t> by_hash(samples.count);
   std::iota(by_hash.begin(), by_hash.end(), 0);
   std::ranges::sort(by_hash, [&](std::size_t a, std::size_t b) { return std::pair(hashes[a], a) < std::pair(hashes[b], b); });
-  by_hash.resize(std::min(by_hash.size(), count));
   return by_hash;
 }
 

@@ -9,8 +9,8 @@
 
 namespace wherry {
 
-// Samples to adjust with, chosen by their content, so that no order of the data matters.
-std::vector<std::size_t> typical_samples(const Samples& samples, std::size_t count, int threads, const QuantizeProgress& progress);
+// The samples in an order that their content gives, whatever that of the data: any few of the first are typical.
+std::vector<std::size_t> order_by_content(const Samples& samples, int threads, const QuantizeProgress& progress);
 
 // What the float model answers: by tensor, a vector for each sample.
 using Answers = std::map<int, std::vector<std::vector<float>>>;

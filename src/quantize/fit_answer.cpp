@@ -4,6 +4,7 @@
 #include "ops/gemm.h"
 #include "quantize/apply.h"
 #include "quantize/patches.h"
+#include "quantize/program.h"
 #include "quantize/rules.h"
 #include "quantize/weights.h"
 
@@ -145,24 +146,24 @@ class Fit {
   }
 
   // The least error of all lines of at most `most` gain: a coarse search, twice refined.
-  Line best(float most) const {
+  Line best(float most, int threads) const {
     const float span = ends_.high - ends_.low;
     Line found;
     double least = error(found);
-    float gain_step = 1.25F, offset_step = span / 32, middle = 1;
-    int gains = 8, offsets = 16;
-    for (int round = 0; round < 3; ++round) {
+    float gain_step = 1.25F, offset_step = span / 32;
+    int reach = 16;  // steps of the offset to either side
+    for (int gains = 8; gain_step > 1.01F; gains = reach = 4, gain_step = std::sqrt(std::sqrt(gain_step)), offset_step /= 4) {
       const Line around = found;
-      for (int g = -gains; g <= gains; ++g)
-        for (int o = -offsets; o <= offsets; ++o) {
-          const Line line{middle * std::pow(gain_step, static_cast<float>(g)), around.offset + static_cast<float>(o) * offset_step};
-          if (line.gain > most) continue;
-          if (const double e = error(line); e < least) least = e, found = line;
+      std::vector<std::pair<double, Line>> by_gain(static_cast<std::size_t>(2 * gains + 1), {least, around});
+      parallel_for(by_gain.size(), threads, [&](std::size_t g, int) {
+        const float gain = around.gain * std::pow(gain_step, static_cast<float>(g) - static_cast<float>(gains));
+        for (int o = -reach; o <= reach && gain <= most; ++o) {
+          const Line line{gain, around.offset + static_cast<float>(o) * offset_step};
+          if (const double e = error(line); e < by_gain[g].first) by_gain[g] = {e, line};
         }
-      middle = found.gain;
-      gain_step = std::sqrt(std::sqrt(gain_step));
-      offset_step /= 4;
-      gains = offsets = 4;
+      });
+      for (const auto& [error, line] : by_gain)
+        if (error < least) least = error, found = line;
     }
     return found;
   }
@@ -192,7 +193,7 @@ void fit_answers(const TflGraph& graph, Plan& plan, const Samples& fresh, const 
     Line line;
     // A steeper line sends more to the upper end, where equals tie: as steep as it can be without a lost answer.
     for (float most = 8; most >= 1; most *= 0.8F) {
-      line = fit.best(most);
+      line = fit.best(most, threads);
       if (fit.agreements(line) >= fit.agreements({})) break;
       line = {};
     }

@@ -10,18 +10,11 @@ namespace wherry {
 
 namespace {
 
-constexpr std::size_t enough_to_centre = 16, enough_to_tell_noise = 16;
+constexpr std::size_t enough_to_centre = 16, enough_to_tell_noise = 16, enough_to_fit_answers = 64;
 constexpr double memory = 3e8;  // bytes, for the samples that go through a graph side by side
 
 Samples chosen_of(const Samples& samples, std::vector<std::size_t> chosen) {
   return {.count = chosen.size(), .load = [load = samples.load, chosen](std::size_t i) { return load(chosen[i]); }};
-}
-
-std::vector<std::size_t> all_but(const std::vector<std::size_t>& chosen, std::size_t count) {
-  std::vector<std::size_t> out;
-  for (std::size_t i = 0; i < count; ++i)
-    if (std::ranges::find(chosen, i) == chosen.end()) out.push_back(i);
-  return out;
 }
 
 void tell_answers(const TflGraph& graph, const Plan& plan, Diagnostics& diagnostics) {
@@ -44,19 +37,20 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
   const std::size_t early = careful ? 2 * options.early_samples : options.early_samples;
   const std::size_t late = careful ? 5 * options.late_samples / 2 : options.late_samples;
   const auto measure = [&](const TflGraph& graph, bool centre) {
-    // Of many a quarter is left out: the answer is fitted on what no weight has seen.
-    const std::size_t most = std::min(late, std::max(early, 3 * samples.count / 4));
-    const std::string how = fmt::format("{}{}", most, centre ? " centred" : "");
+    const std::string how = centre ? "centred" : "";
     if (std::optional<Statistics> known = options.cache ? options.cache->find(graph, how) : std::nullopt) return *std::move(known);
-    Statistics out{.typical = typical_samples(samples, most, options.threads, progress), .offsets = {}, .tensors = {}, .answers = {}};
-    if (centre) out.offsets = centring_offsets(graph, first_of(chosen_of(samples, out.typical), enough_to_centre), load, options.threads);
+    Statistics out{.order = order_by_content(samples, options.threads, progress), .offsets = {}, .tensors = {}, .answers = {}};
+    if (centre) out.offsets = centring_offsets(graph, first_of(chosen_of(samples, out.order), enough_to_centre), load, options.threads);
     out.tensors = calibrate(centred(graph, out.offsets), samples, load, options.threads, progress, diagnostics, &out.answers);
     if (options.cache && !diagnostics.has_errors()) options.cache->keep(graph, how, out);
     return out;
   };
   Statistics statistics = measure(source, options.centre && options.plan.activations == DType::int8);
   diagnostics.throw_if_errors();
-  const Samples typical = chosen_of(samples, statistics.typical);
+  // Of many samples a quarter is left out: the answer is fitted on what no weight has seen.
+  const std::size_t most = std::min({late, std::max(early, 3 * samples.count / 4), samples.count});
+  const std::vector<std::size_t>& order = statistics.order;
+  const Samples typical = first_of(chosen_of(samples, order), most);
   const Samples few = first_of(typical, std::min(early, samples_within(source, memory)));
   QuantizeResult result;
   result.channels.offsets = std::move(statistics.offsets);
@@ -80,7 +74,8 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
   }
   result.plan = make_plan(graph, statistics.tensors, options.plan, diagnostics);
   diagnostics.throw_if_errors();
-  const std::vector<std::size_t> others = all_but(statistics.typical, samples.count);
+  std::vector<std::size_t> others(order.begin() + static_cast<std::ptrdiff_t>(most), order.end());
+  others.resize(std::min(others.size(), enough_to_fit_answers));
   const Samples fresh = chosen_of(samples, others);
   Answers known;
   for (const auto& [tensor, answers] : statistics.answers)

@@ -173,11 +173,12 @@ class Reconstruction {
     }
     const Rounded nearest = round_nearest(target, scale, 127);
     const bool adaptive = options_.rounding == Rounding::adaround;
-    Rounded rounded = round_gptq(target, scale, xx, prepared, 127, adaptive ? much_work : little_work, threads);
+    Rounded rounded = round_gptq(target, scale, prepared, 127, adaptive ? much_work : little_work, threads);
     if (adaptive) rounded = round_adaptive(target, rounded, xx, 127, threads);
-    LayerRounding record{.node = layer.node,
-                         .nearest = output_error(nearest.reals() - target, xx, threads),
-                         .chosen = output_error(rounded.reals() - target, xx, threads)};
+    LayerRounding record{.node = layer.node};
+    parallel_for(2, threads, [&](std::size_t task, int) {
+      (task == 0 ? record.nearest : record.chosen) = output_error((task == 0 ? nearest : rounded).reals() - target, xx);
+    });
     if (record.chosen > record.nearest) rounded = nearest, record.chosen = record.nearest;
 
     const Vector shift = rounded.reals() * all.mean_x() - weight * all.mean_f();

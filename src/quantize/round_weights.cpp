@@ -1,5 +1,6 @@
 #include "quantize/round_weights.h"
 
+#include "base/simd.h"
 #include "ops/gemm.h"
 #include "quantize/linear_algebra.h"
 #include "quantize/program.h"
@@ -24,24 +25,56 @@ void by_rows(Eigen::Index rows, int threads, const std::function<void(Eigen::Ind
   });
 }
 
-// GPTQ of rows whose columns are in order, with U the upper Cholesky factor of the inverse moment: `w` becomes the codes.
-void round_in_order(Matrix& w, const Vector& scale, const Matrix& u, float limit) {
-  constexpr Eigen::Index block = 64;
-  const Eigen::Index d = w.cols(), rows = w.rows();
-  for (Eigen::Index first = 0; first < d; first += block) {
-    const Eigen::Index last = std::min(first + block, d);
-    Matrix errors(rows, last - first);
-    for (Eigen::Index o = 0; o < rows; ++o)
-      for (Eigen::Index j = first; j < last; ++j) {
-        const float code = nearest_code(w(o, j), scale(o), limit), error = (w(o, j) - scale(o) * code) / u(j, j);
-        w(o, j) = code;
-        errors(o, j - first) = error;
-        for (Eigen::Index k = j + 1; k < last; ++k) w(o, k) -= error * u(j, k);
+// Rows side by side, for the processor to take at once, in a block of columns.
+struct Lanes {
+  static constexpr Eigen::Index rows = 16, columns = 64;
+  float weights[columns][rows], errors[columns][rows], scale[rows], loss[rows];
+};
+
+// Turns `count` columns from `first` on into codes, each error made up for by the columns behind it. U: [size, size].
+void round_lanes(Lanes& x, const float* u, Eigen::Index size, Eigen::Index first, Eigen::Index count, float limit) {
+  vectorised([&] {
+    for (Eigen::Index j = 0; j < count; ++j) {
+      const float* row = u + (first + j) * size + first;
+      float *w = x.weights[j], *e = x.errors[j];
+      for (Eigen::Index l = 0; l < Lanes::rows; ++l) {
+        const float near = std::nearbyint(w[l] / x.scale[l]), code = near < -limit ? -limit : near > limit ? limit : near;
+        e[l] = (w[l] - x.scale[l] * code) / row[j];
+        w[l] = code;
+        x.loss[l] += e[l] * e[l];
       }
-    if (last < d) {
-      const Matrix rest = u.block(first, last, last - first, d - last);
-      w.rightCols(d - last) -= product(errors, rest);
+      for (Eigen::Index k = j + 1; k < count; ++k)
+        for (Eigen::Index l = 0; l < Lanes::rows; ++l) x.weights[k][l] -= e[l] * row[k];
     }
+  });
+}
+
+// GPTQ of rows whose columns are in order, with U the upper Cholesky factor of the inverse moment: `w` becomes the codes. Adds each
+// row's error in that moment to `loss`: the sum of what its columns leave to be made up for, squared.
+void round_in_order(Matrix& w, Eigen::Ref<const Vector> scale, const Matrix& u, float limit, Eigen::Ref<Vector> loss) {
+  const Eigen::Index d = w.cols(), rows = w.rows();
+  Lanes lanes;
+  for (Eigen::Index first = 0; first < d; first += Lanes::columns) {
+    const Eigen::Index count = std::min(Lanes::columns, d - first), rest = d - first - count;
+    Matrix errors(rest > 0 ? rows : 0, count);
+    for (Eigen::Index row = 0; row < rows; row += Lanes::rows) {
+      const Eigen::Index here = std::min(Lanes::rows, rows - row);
+      for (Eigen::Index l = 0; l < Lanes::rows; ++l) {
+        const Eigen::Index o = row + std::min(l, here - 1);  // the last again where none are left
+        lanes.scale[l] = scale(o);
+        lanes.loss[l] = 0;
+        for (Eigen::Index j = 0; j < count; ++j) lanes.weights[j][l] = w(o, first + j);
+      }
+      round_lanes(lanes, u.data(), d, first, count, limit);
+      for (Eigen::Index l = 0; l < here; ++l) {
+        loss(row + l) += lanes.loss[l];
+        for (Eigen::Index j = 0; j < count; ++j) {
+          w(row + l, first + j) = lanes.weights[j][l];
+          if (rest > 0) errors(row + l, j) = lanes.errors[j][l];
+        }
+      }
+    }
+    if (rest > 0) w.rightCols(rest) -= product(errors, u.block(first, first + count, count, rest));
   }
 }
 
@@ -94,31 +127,26 @@ GptqMoment gptq_moment(const Matrix& moment) {
   return out;
 }
 
-Rounded round_gptq(const Matrix& weight, const Vector& scale, const Matrix& moment, const GptqMoment& prepared, float limit, double work,
-                   int threads) {
+Rounded round_gptq(const Matrix& weight, const Vector& scale, const GptqMoment& moment, float limit, double work, int threads) {
   const Eigen::Index rows = weight.rows();
-  const auto once = static_cast<double>(moment.size()) * static_cast<double>(rows);
+  const auto once = static_cast<double>(moment.factor.size()) * static_cast<double>(rows);
   const auto tries = static_cast<Eigen::Index>(std::clamp(work / once, 1.0, 64.0));
   const float least = 1 - 2 / limit, most = 1.2F;  // clipping pays where steps are wide
-  const Matrix weights = weight.replicate(tries, 1);
-  Vector scales(tries * rows);
-  for (Eigen::Index t = 0; t < tries; ++t) {
-    const float factor = least + (most - least) * static_cast<float>(t) / static_cast<float>(tries);
-    scales.segment(t * rows, rows) = scale * (t == 0 ? 1 : factor);
-  }
-  Matrix codes(weights.rows(), weights.cols());
-  by_rows(weights.rows(), threads, [&](Eigen::Index first, Eigen::Index count) {
-    Matrix w = weights.middleRows(first, count)(Eigen::all, prepared.order);
-    round_in_order(w, scales.segment(first, count), prepared.factor, limit);
-    codes.middleRows(first, count)(Eigen::all, prepared.order) = w;
+  Vector scales(tries * rows), loss = Vector::Zero(tries * rows);
+  for (Eigen::Index t = 0; t < tries; ++t)
+    scales.segment(t * rows, rows) = scale * (t == 0 ? 1 : least + (most - least) * static_cast<float>(t) / static_cast<float>(tries));
+  Matrix codes = weight.replicate(tries, 1)(Eigen::all, moment.order);
+  by_rows(codes.rows(), threads, [&](Eigen::Index first, Eigen::Index count) {
+    Matrix w = codes.middleRows(first, count);
+    round_in_order(w, scales.segment(first, count), moment.factor, limit, loss.segment(first, count));
+    codes.middleRows(first, count) = w;
   });
-  const Vector errors = output_errors(scales.asDiagonal() * codes - weights, moment, threads);
-  Rounded out{codes.topRows(rows), scale};
+  Rounded out{Matrix(rows, weight.cols()), scale};
   for (Eigen::Index r = 0; r < rows; ++r) {
     Eigen::Index best = r;
-    for (Eigen::Index i = r; i < errors.size(); i += rows)
-      if (errors(i) < errors(best)) best = i;
-    out.codes.row(r) = codes.row(best);
+    for (Eigen::Index i = r; i < loss.size(); i += rows)
+      if (loss(i) < loss(best)) best = i;
+    out.codes.row(r)(moment.order) = codes.row(best);
     out.scale(r) = scales(best);
   }
   return out;

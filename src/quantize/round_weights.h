@@ -25,8 +25,7 @@ GptqMoment gptq_moment(const Matrix& moment);
 
 // GPTQ (arXiv 2210.17323, algorithm 1) from `scale` and from others around it; each row keeps the one with the least error. A short
 // row (a depthwise kernel has nine weights) loses half of its error by that. Up to 64 are tried, as many as `work` multiply-adds allow.
-Rounded round_gptq(const Matrix& weight, const Vector& scale, const Matrix& moment, const GptqMoment& prepared, float limit, double work,
-                   int threads = 1);
+Rounded round_gptq(const Matrix& weight, const Vector& scale, const GptqMoment& moment, float limit, double work, int threads = 1);
 constexpr double little_work = 16e6, much_work = 256e6;
 
 // AdaRound (arXiv 2004.10568): each weight goes up or down as a soft rounding decides that is trained on the Gram matrix instead of on

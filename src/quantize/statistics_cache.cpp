@@ -14,7 +14,7 @@ using Json = nlohmann::json;
 
 namespace {
 
-constexpr int format = 3;  // changes with what is counted and how
+constexpr int format = 4;  // changes with what is counted and how
 constexpr const char* suffix = ".statistics";
 
 std::string hash_of(std::string_view bytes) { return fmt::format("{:016x}", XXH3_64bits(bytes.data(), bytes.size())); }
@@ -40,7 +40,7 @@ Json to_json(const Histogram& histogram) {
 }
 
 Statistics from_json(const Json& value) {
-  Statistics out{.typical = value.at("typical").get<std::vector<std::size_t>>(), .offsets = {}, .tensors = {}, .answers = {}};
+  Statistics out{.order = value.at("order").get<std::vector<std::size_t>>(), .offsets = {}, .tensors = {}, .answers = {}};
   for (const Json& row : value.at("answers")) out.answers[row.at(0)] = row.at(1).get<std::vector<std::vector<float>>>();
   for (const Json& row : value.at("offsets")) out.offsets[row.at(0)] = row.at(1).get<std::vector<float>>();
   for (const Json& row : value.at("tensors"))
@@ -109,11 +109,8 @@ std::optional<Statistics> StatisticsCache::find(const TflGraph& graph, const std
 }
 
 void StatisticsCache::keep(const TflGraph& graph, const std::string& how, const Statistics& statistics) const {
-  Json value = {{"format", format},
-                {"typical", statistics.typical},
-                {"offsets", Json::array()},
-                {"tensors", Json::array()},
-                {"answers", Json::array()}};
+  Json value = {
+      {"format", format}, {"order", statistics.order}, {"offsets", Json::array()}, {"tensors", Json::array()}, {"answers", Json::array()}};
   for (const auto& [tensor, answers] : statistics.answers) value["answers"].push_back({tensor, answers});
   for (const auto& [tensor, offsets] : statistics.offsets) value["offsets"].push_back({tensor, offsets});
   for (const Histogram& histogram : statistics.tensors) value["tensors"].push_back(to_json(histogram));

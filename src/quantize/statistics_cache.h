@@ -10,10 +10,10 @@
 namespace wherry {
 
 struct Statistics {
-  std::vector<std::size_t> typical;  // samples that weights and biases are adjusted with
-  Offsets offsets;                   // that the graph's tensors were moved by
-  std::vector<Histogram> tensors;    // by tensor of the moved graph
-  Answers answers;                   // of it in float, of every sample
+  std::vector<std::size_t> order;  // of the samples, by their content: any few of the first are typical
+  Offsets offsets;                 // that the graph's tensors were moved by
+  std::vector<Histogram> tensors;  // by tensor of the moved graph
+  Answers answers;                 // of it in float, of every sample
 };
 
 // Structure and every constant's bits.

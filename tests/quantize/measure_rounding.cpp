@@ -109,10 +109,10 @@ ordered_json report(const std::vector<Layer>& layers, const std::vector<Method>&
 // As src/quantize/reconstruct.cpp does it.
 std::vector<Method> all_methods() {
   return {{"nearest", [](const Matrix& w, const Vector& s, const Matrix&, float l) { return round_nearest(w, s, l); }},
-          {"gptq", [](const Matrix& w, const Vector& s, const Matrix& m,
-                      float l) { return round_gptq(w, s, m, gptq_moment(m), l, little_work, 2); }},
+          {"gptq",
+           [](const Matrix& w, const Vector& s, const Matrix& m, float l) { return round_gptq(w, s, gptq_moment(m), l, little_work, 2); }},
           {"adaround", [](const Matrix& w, const Vector& s, const Matrix& m, float l) {
-             return round_adaptive(w, round_gptq(w, s, m, gptq_moment(m), l, much_work, 2), m, l, 2);
+             return round_adaptive(w, round_gptq(w, s, gptq_moment(m), l, much_work, 2), m, l, 2);
            }}};
 }
 
@@ -151,7 +151,8 @@ ordered_json measure_model(const ConvertOptions& options) {
   const Samples all = calibration_samples(source, graph, options, diagnostics);
   diagnostics.throw_if_errors();
   const Loader load = litert_loader();
-  const std::vector<std::size_t> typical = typical_samples(all, 200, options.threads, {});
+  std::vector<std::size_t> typical = order_by_content(all, options.threads, {});
+  typical.resize(std::min<std::size_t>(typical.size(), 200));
   const std::vector<Histogram> tensors = calibrate(graph, all, load, options.threads, {}, diagnostics);
   Plan plan = make_plan(graph, tensors, {}, diagnostics);
   diagnostics.throw_if_errors();

@@ -28,7 +28,7 @@ struct Problem {
   float limit;
   double error(const Rounded& r) const { return output_error(r.reals() - weight, moment); }
   Rounded nearest() const { return round_nearest(weight, scale, limit); }
-  Rounded gptq(double work) const { return round_gptq(weight, scale, moment, gptq_moment(moment), limit, work); }
+  Rounded gptq(double work) const { return round_gptq(weight, scale, gptq_moment(moment), limit, work); }
   Rounded adaptive(double work) const { return round_adaptive(weight, gptq(work), moment, limit); }
 };
 

@@ -109,15 +109,29 @@ Samples made_up(std::vector<Tensor> inputs) {
 VerifyReport verify_integers(const LoadedSource& source, const fs::path& file, const ConvertOptions& options, const Stages& stages,
                              Diagnostics& diagnostics) {
   constexpr std::size_t enough = 4;
-  const auto reference = evaluator_side(source.graph, all_ops(), "the source");
-  const auto written = litert_side(file, reference->inputs(), reference->outputs(), options.threads);
+  struct Sides {
+    std::unique_ptr<Side> reference, written;
+  };
+  const auto sides = [&] {
+    Sides out{evaluator_side(source.graph, all_ops(), "the source"), nullptr};
+    out.written = litert_side(file, out.reference->inputs(), out.reference->outputs(), 1);
+    return out;
+  };
+  std::vector<Sides> workers(static_cast<std::size_t>(options.threads));
+  workers[0] = sides();
   const bool has_data = !options.calibrate.empty();
-  const Samples samples = has_data ? source_samples(source, options, enough, diagnostics) : made_up(seeded_inputs(reference->inputs(), 0));
+  const Samples samples =
+      has_data ? source_samples(source, options, enough, diagnostics) : made_up(seeded_inputs(workers[0].reference->inputs(), 0));
+  std::vector<VerifyReport> reports(samples.count);
+  parallel_for(samples.count, options.threads, [&](std::size_t i, int worker) {
+    Sides& own = workers[static_cast<std::size_t>(worker)];
+    if (!own.reference) own = sides();
+    if (worker == 0) stages.progress(static_cast<double>(i), static_cast<double>(samples.count));
+    reports[i] = verify_sides(*own.reference, *own.written, samples.load(i), INFINITY, false);
+  });
   VerifyReport report{.tolerance = least_cosine};
   for (std::size_t i = 0; i < samples.count; ++i) {
-    stages.progress(static_cast<double>(i), static_cast<double>(samples.count));
-    const std::vector<Tensor> inputs = samples.load(i);
-    const VerifyReport one = verify_sides(*reference, *written, inputs, INFINITY, false);
+    const VerifyReport& one = reports[i];
     report.worst = i == 0 ? one.worst : worst(report.worst, one.worst);
     if (one.worst.cosine >= least_cosine || !report.match) continue;
     if (!has_data) {
@@ -129,7 +143,7 @@ VerifyReport verify_integers(const LoadedSource& source, const fs::path& file, c
       continue;
     }
     report.match = false;
-    const VerifyReport layers = verify_sides(*reference, *written, inputs, INFINITY, true);
+    const VerifyReport layers = verify_sides(*workers[0].reference, *workers[0].written, samples.load(i), INFINITY, true);
     for (const LayerReport& layer : layers.layers)
       if (report.first_mismatch.empty() && layer.metrics.cosine < least_cosine) report.first_mismatch = layer.name;
   }

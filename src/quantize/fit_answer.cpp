@@ -151,8 +151,8 @@ class Fit {
     Line found;
     double least = error(found);
     float gain_step = 1.25F, offset_step = span / 32;
-    int reach = 16;  // steps of the offset to either side
-    for (int gains = 8; gain_step > 1.01F; gains = reach = 4, gain_step = std::sqrt(std::sqrt(gain_step)), offset_step /= 4) {
+    int gains = 8, reach = 16;  // steps of the gain and of the offset to either side
+    for (int round = 0; round < 3; ++round) {
       const Line around = found;
       std::vector<std::pair<double, Line>> by_gain(static_cast<std::size_t>(2 * gains + 1), {least, around});
       parallel_for(by_gain.size(), threads, [&](std::size_t g, int) {
@@ -164,6 +164,9 @@ class Fit {
       });
       for (const auto& [error, line] : by_gain)
         if (error < least) least = error, found = line;
+      gains = reach = 4;
+      gain_step = std::sqrt(std::sqrt(gain_step));
+      offset_step /= 4;
     }
     return found;
   }
@@ -192,7 +195,8 @@ void fit_answers(const TflGraph& graph, Plan& plan, const Samples& fresh, const 
     if (fit.sqnr({}) >= clear) continue;
     Line line;
     // A steeper line sends more to the upper end, where equals tie: as steep as it can be without a lost answer.
-    for (float most = 8; most >= 1; most *= 0.8F) {
+    float most = 8;
+    for (int tries = 0; tries < 10; ++tries, most *= 0.8F) {  // down to 1
       line = fit.best(most, threads);
       if (fit.agreements(line) >= fit.agreements({})) break;
       line = {};

@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t enough_to_centre = 16, enough_to_tell_noise = 16, enough_to_fit_answers = 64;
 constexpr double memory = 3e8;  // bytes, for the samples that go through a graph side by side
 
-Samples chosen_of(const Samples& samples, std::vector<std::size_t> chosen) {
+Samples chosen_of(const Samples& samples, const std::vector<std::size_t>& chosen) {
   return {.count = chosen.size(), .load = [load = samples.load, chosen](std::size_t i) { return load(chosen[i]); }};
 }
 

@@ -51,7 +51,7 @@ void round_lanes(Lanes& x, const float* u, Eigen::Index size, Eigen::Index first
 
 // GPTQ of rows whose columns are in order, with U the upper Cholesky factor of the inverse moment: `w` becomes the codes. Adds each
 // row's error in that moment to `loss`: the sum of what its columns leave to be made up for, squared.
-void round_in_order(Matrix& w, Eigen::Ref<const Vector> scale, const Matrix& u, float limit, Eigen::Ref<Vector> loss) {
+void round_in_order(Matrix& w, const Eigen::Ref<const Vector>& scale, const Matrix& u, float limit, Eigen::Ref<Vector> loss) {
   const Eigen::Index d = w.cols(), rows = w.rows();
   Lanes lanes;
   for (Eigen::Index first = 0; first < d; first += Lanes::columns) {

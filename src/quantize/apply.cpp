@@ -10,8 +10,6 @@ namespace wherry {
 
 namespace {
 
-TflQuantization one_scale(const Grid& grid) { return {.scales = {grid.scale}, .zero_points = {grid.zero_point}}; }
-
 class Applier {
  public:
   Applier(const TflGraph& graph, const Plan& plan, const ApplyOptions& options) : graph_(graph), plan_(plan), options_(options) {
@@ -177,6 +175,8 @@ class Applier {
 };
 
 }  // namespace
+
+TflQuantization one_scale(const Grid& grid) { return {.scales = {grid.scale}, .zero_points = {grid.zero_point}}; }
 
 Tensor bias_codes(const QuantizedWeight& weight, const Grid& input) {
   const auto count = static_cast<std::int64_t>(weight.bias.size());

@@ -18,6 +18,7 @@ struct Quantized {
 // Needs: plan.weights has a row for each integer node with a constant weight.
 Quantized apply_plan(const TflGraph& graph, const Plan& plan, const ApplyOptions& options);
 
+TflQuantization one_scale(const Grid& grid);  // an activation's
 // A bias as the kernel takes it: int32, for 16-bit activations int64, in steps of the input's scale times the channel's.
 Tensor bias_codes(const QuantizedWeight& weight, const Grid& input);
 TflQuantization weight_quantization(const QuantizedWeight& weight, int axis);

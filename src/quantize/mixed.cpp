@@ -1,8 +1,7 @@
 #include "quantize/mixed.h"
 
-#include "base/text.h"
+#include "quantize/apply.h"
 #include "quantize/rules.h"
-#include "quantize/weights.h"
 
 #include <cmath>
 #include <numeric>

@@ -1,7 +1,6 @@
 // Accuracy as an input: which parts of the model stay in another precision so that a stated accuracy holds, at the least cost.
 #pragma once
 
-#include "quantize/apply.h"
 #include "quantize/noise.h"
 #include "quantize/plan.h"
 

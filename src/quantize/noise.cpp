@@ -1,5 +1,6 @@
 #include "quantize/noise.h"
 
+#include "quantize/apply.h"
 #include "quantize/rules.h"
 
 #include <cmath>
@@ -20,7 +21,7 @@ TflGraph rounded_at(const TflGraph& graph, int tensor, const Grid& grid, int pro
                            .quantization = std::move(quantization)});
     return static_cast<int>(out.tensors.size()) - 1;
   };
-  const int codes = add("/codes", grid.dtype, TflQuantization{.scales = {grid.scale}, .zero_points = {grid.zero_point}});
+  const int codes = add("/codes", grid.dtype, one_scale(grid));
   const int reals = add("/reals", DType::float32, {});
   for (std::size_t n = 0; n < out.nodes.size(); ++n)
     if (!reader || *reader == static_cast<int>(n)) std::ranges::replace(out.nodes[n].inputs, tensor, reals);
@@ -78,7 +79,7 @@ NoiseModel::NoiseModel(const TflGraph& graph, const std::vector<Histogram>& tens
     const auto t = static_cast<std::size_t>(tensor);
     if (graph.tensors[t].constant) continue;
     const int producer = producers[t];
-    Activation& a = activations_.emplace_back(Activation{.tensor = tensor, .producer = producer, .readers = readers[t], .by_read = {}});
+    Activation& a = activations_.emplace_back(Activation{.producer = producer, .readers = readers[t], .by_read = {}});
     const auto noise = [&](std::optional<int> reader) {
       return std::pow(10, -judge.score(rounded_at(graph, tensor, choice.grid, producer, reader)).sqnr_db / 10);
     };

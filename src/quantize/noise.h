@@ -21,7 +21,7 @@ class NoiseModel {
  private:
   // An activation that the plan rounds.
   struct Activation {
-    int tensor = 0, producer = -1;  // -1: an input of the model
+    int producer = -1;  // -1: an input of the model
     std::vector<int> readers;
     double rounded = 0;           // where its producer rounds it
     std::vector<double> by_read;  // where the reader does

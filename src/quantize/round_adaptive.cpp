@@ -108,9 +108,8 @@ Matrix descended(const Matrix& weight, const Vector& scale, const Matrix& moment
 }  // namespace
 
 Rounded round_adaptive(const Matrix& weight, const Rounded& gptq, const Matrix& moment, float limit, int threads) {
-  // Damped as for GPTQ: directions that the data hardly show are not free.
   Matrix damped = moment;
-  damped.diagonal().array() += std::max(0.01F * moment.diagonal().mean(), 1e-12F);
+  damped.diagonal().array() += damping_of(moment);
   const Vector& scale = gptq.scale;
   const Matrix trained = SoftRounding(weight, scale, damped, limit, threads).run();
   const Matrix soft = descended(weight, scale, damped, trained, limit, threads);

@@ -115,14 +115,15 @@ Matrix refit(const Matrix& weight, const Matrix& xx, const Matrix& fx, float pul
   return out;
 }
 
+float damping_of(const Matrix& moment) { return std::max(0.01F * moment.diagonal().mean(), 1e-12F); }
+
 GptqMoment gptq_moment(const Matrix& moment) {
   const Eigen::Index d = moment.cols();
   GptqMoment out{.order = std::vector<Eigen::Index>(static_cast<std::size_t>(d)), .factor = {}};
   std::iota(out.order.begin(), out.order.end(), 0);
   std::ranges::stable_sort(out.order, [&](Eigen::Index a, Eigen::Index b) { return moment(a, a) > moment(b, b); });
-  const float damping = std::max(0.01F * moment.diagonal().mean(), 1e-12F);
   out.factor = moment(out.order, out.order);
-  out.factor.diagonal().array() += damping;
+  out.factor.diagonal().array() += damping_of(moment);
   inverse_factor(d, out.factor.data());
   return out;
 }

@@ -16,7 +16,10 @@ struct Rounded {
 // [-limit, limit]; `moment` = E[x xᵀ], [in, in].
 Rounded round_nearest(const Matrix& weight, const Vector& scale, float limit);
 
-// What GPTQ needs of a moment, damped by 1 % of its mean diagonal, whatever the weights.
+// What every rounding adds to a moment's diagonal, 1 % of its mean: directions that the data hardly show are not free.
+float damping_of(const Matrix& moment);
+
+// What GPTQ needs of a moment, damped, whatever the weights.
 struct GptqMoment {
   std::vector<Eigen::Index> order;  // of the columns: of their energy
   Matrix factor;                    // the upper Cholesky factor of the inverse, in that order

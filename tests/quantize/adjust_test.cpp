@@ -1,6 +1,4 @@
 // What is done to weights and biases around rounding: channels moved, samples that join late, the answer fitted. In LiteRT.
-#include "lower/lower_tfl.h"
-#include "passes/pipeline.h"
 #include "quantize/apply.h"
 #include "quantize/calibrate.h"
 #include "quantize/channel_maps.h"
@@ -24,12 +22,6 @@ class Adjust : public testing::Test {
     if (!find_litert()) GTEST_SKIP() << "ai-edge-litert is not installed";
   }
 };
-
-TflGraph lowered(const Graph& graph) {
-  Diagnostics diagnostics;
-  std::vector<PassRecord> records;
-  return lower_to_tfl(run_passes(graph, all_ops(), {}, records), all_ops(), {.io = Io::nchw}, diagnostics).graph;
-}
 
 TEST_F(Adjust, MovedChannelsComputeTheSame) {
   Net n;

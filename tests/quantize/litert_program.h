@@ -1,11 +1,23 @@
-// What quantize/ asks of its surroundings, for tests: LiteRT, and samples made of one.
+// What quantize/ asks of its surroundings, for tests: lowered graphs, LiteRT, and samples made of one.
 #pragma once
 
 #include "export/tflite/write_tflite.h"
+#include "lower/lower_tfl.h"
+#include "ops/all_ops.h"
+#include "passes/pipeline.h"
 #include "quantize/program.h"
 #include "runtime/litert.h"
 
 namespace wherry {
+
+// As convert does it, with images channels first.
+inline TflGraph lowered(const Graph& graph) {
+  Diagnostics diagnostics;
+  std::vector<PassRecord> records;
+  Lowered out = lower_to_tfl(run_passes(graph, all_ops(), {}, records), all_ops(), {.io = Io::nchw}, diagnostics);
+  diagnostics.throw_if_errors();
+  return std::move(out.graph);
+}
 
 class TestProgram final : public Program {
  public:

@@ -1,8 +1,7 @@
 // What each rounding adds alone, against what all add together in LiteRT, and what islands chosen by it leave.
 #include "quantize/noise.h"
 
-#include "lower/lower_tfl.h"
-#include "passes/pipeline.h"
+#include "quantize/apply.h"
 #include "quantize/mixed.h"
 #include "quantize/reconstruct.h"
 #include "quantize/weights.h"
@@ -25,8 +24,7 @@ class Noise : public testing::Test {
     const ValueId sum = n.node("sum", "add", {n.conv("c", n.node("relu", "relu", {n.conv("b", a, 32, 1)}), 16, 1), a});
     n.output("y", n.node("flat", "flatten", {n.conv("d", sum, 8, 1)}, {{"start_dim", std::int64_t{1}}}));
     Diagnostics diagnostics;
-    std::vector<PassRecord> records;
-    graph = lower_to_tfl(run_passes(n.graph, all_ops(), {}, records), all_ops(), {.io = Io::nchw}, diagnostics).graph;
+    graph = lowered(n.graph);
     samples = {24, [type = n.graph.type(x)](std::size_t i) { return seeded_tensors({type}, 300 + i); }};
     tensors = calibrate(graph, samples, load, 2, {}, diagnostics);
     plan = make_plan(graph, tensors, {}, diagnostics);

@@ -1,8 +1,6 @@
 // Rounding that looks at the data against rounding that does not; equalization in LiteRT.
 #include "quantize/round_weights.h"
 
-#include "lower/lower_tfl.h"
-#include "passes/pipeline.h"
 #include "quantize/equalize.h"
 
 #include "../net.h"
@@ -110,9 +108,7 @@ TEST(Equalize, ComputesTheSameInLiteRt) {
   const ValueId d = n.conv("d", n.node("sum", "add", {c, a}), 8, 1);
   const ValueId six = n.node("relu6", "relu6", {d});
   n.output("y", n.conv("e", six, 4, 1));
-  Diagnostics diagnostics;
-  std::vector<PassRecord> records;
-  const TflGraph graph = lower_to_tfl(run_passes(n.graph, all_ops(), {}, records), all_ops(), {.io = Io::nchw}, diagnostics).graph;
+  const TflGraph graph = lowered(n.graph);
   const std::vector<Tensor> inputs = seeded_tensors({n.graph.type(x)}, 3);
   const Factors factors = equalizing_factors(graph, samples_like(inputs), litert(), 1, 1);
   ASSERT_FALSE(factors.empty());

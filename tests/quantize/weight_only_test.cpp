@@ -2,12 +2,11 @@
 #include "quantize/weight_only.h"
 
 #include "export/tflite/write_tflite.h"
-#include "lower/lower_tfl.h"
-#include "passes/pipeline.h"
 #include "runtime/litert.h"
 #include "verify/metrics.h"
 
 #include "../net.h"
+#include "litert_program.h"
 
 #include <bit>
 
@@ -19,14 +18,6 @@ using testing::Each;
 using testing::Key;
 using testing::Not;
 using testing::Pair;
-
-TflGraph lowered(const Graph& graph) {
-  Diagnostics diagnostics;
-  std::vector<PassRecord> records;
-  Lowered out = lower_to_tfl(run_passes(graph, all_ops(), {}, records), all_ops(), {.io = Io::nchw}, diagnostics);
-  diagnostics.throw_if_errors();
-  return std::move(out.graph);
-}
 
 double sqnr_in_litert(const Graph& graph, const TflGraph& tfl) {
   std::vector<Type> types;

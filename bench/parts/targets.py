@@ -1,4 +1,4 @@
-"""All frameworks from one text: what they answer on photographs, and one epoch of training."""
+"""All frameworks from one text: what they answer on photographs, one epoch of training; the ONNX project's own node tests."""
 
 from .common import PYTHON, ROOT, Goal, Part, answer, head, row
 
@@ -48,4 +48,24 @@ def training_goals(found):
     yield Goal(f"training in {len(found)} ways: loss after one epoch ÷ before", "< 1", 1 - 1e-9, worst, f"at most {worst:.2f}")
 
 
-PARTS = {"frameworks": Part(frameworks, framework_tables, framework_goals), "training": Part(training, training_tables, training_goals)}
+def nodes(args):
+    return answer([PYTHON, ROOT / "tests/python/onnx_nodes.py", "--json"])
+
+
+def node_tables(found):
+    rows = head("ONNX's node tests of listed operators", "tests", "pass")
+    rows.append(row("reference evaluator", str(found["listed"]), str(found["evaluator"])))
+    rows.append(row("LiteRT", str(found["listed"]), str(found["litert"])))
+    return [rows]
+
+
+def node_goals(found):
+    for name, where in {"evaluator": "the reference evaluator", "litert": "LiteRT"}.items():
+        share = found[name] / found["listed"]
+        shown = f"{found[name]} of {found['listed']}"
+        yield Goal(f"ONNX's node tests of listed operators, in {where}", "all", 1.0, share, shown, least=True)
+
+
+PARTS = {"frameworks": Part(frameworks, framework_tables, framework_goals), "training": Part(training, training_tables, training_goals)} | {
+    "onnx-nodes": Part(nodes, node_tables, node_goals)
+}

@@ -129,6 +129,7 @@ std::string markdown_card(const OpDef& op) {
 std::string markdown() {
   std::string out =
       "# Operators\n\nWritten by `wherry ops --markdown` from the operator table; do not edit.\n\n"
+      "Tensors hold numbers and truth values, no strings. An operator does what it does when a model is used, not in training.\n\n"
       "| operator | summary | PyTorch | ONNX | reference | TFLite |\n|---|---|---|---|---|---|\n";
   for (const OpDef* op : all_ops().all())
     out += fmt::format("| [`{0}`](#{0}) | {1} | {2} | {3} | {4} | {5} |\n", op->name, first_sentence(op->doc),

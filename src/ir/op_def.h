@@ -145,6 +145,11 @@ struct TflSlot {
   std::string_view options = {};   // "beta=beta axis=dim fused_activation_function=#NONE": option=attribute, or =#literal
   TflFn lower = nullptr;           // where that does not suffice
   std::string_view integers = {};  // "int32 int64": those that its kernels compute, others are cast to the first that holds them
+  enum Uint64 {
+    refused,     // unless `integers` names it
+    same_bits,   // int64's kernel gives the right bits (a sum)
+    same_order,  // it does once the upper bit of each is turned (a comparison)
+  } uint64 = refused;
   explicit operator bool() const { return !builtin.empty() || lower; }
 };
 

@@ -4,6 +4,7 @@
 #include "ir/builder.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace wherry {
 
@@ -20,6 +21,7 @@ bool holds(DType wide, DType narrow) {
 // The type in which the operator computes these integers: theirs, where it is known or no other would do.
 DType integer_for(const OpDef& op, DType dtype) {
   if (!is_integer(dtype) || knows_integers(op.tflite, dtype)) return dtype;
+  if (dtype == DType::uint64) return op.tflite.uint64 == TflSlot::refused ? dtype : DType::int64;
   for (const std::string& word : split(op.tflite.integers, ' '))
     if (const std::optional<DType> known = parse_dtype(word); known && holds(*known, dtype)) return *known;
   return dtype;
@@ -47,11 +49,19 @@ class Retyping {
   }
 
  private:
+  static bool in_order(const Node& node, DType dtype) { return dtype == DType::uint64 && node.op->tflite.uint64 == TflSlot::same_order; }
   static std::size_t at(ValueId value) { return static_cast<std::size_t>(value); }
 
   ValueId cast(ValueId value, DType dtype, const std::string& path) {
     const OpDef* op = rw_.builder().ops().find("cast");
     return rw_.builder().node(*op, {value}, {dtype}, fmt::format("{}.{}", path, name(dtype)))[0];
+  }
+
+  // Between the bits of uint64 and int64 in the same order: the upper one turned.
+  ValueId turned(ValueId value, const Node& node) {
+    const OpDef* sub = rw_.builder().ops().find("sub");
+    const ValueId least = rw_.builder().constant(Tensor::from<std::int64_t>({std::numeric_limits<std::int64_t>::min()}, {}));
+    return rw_.builder().node(*sub, {value, least}, {}, node.path + ".order")[0];
   }
 
   // As the node computes with it.
@@ -62,7 +72,9 @@ class Retyping {
       rw_.map(value, rw_.graph().add_constant(old.constant->cast(DType::float32), old.name));
     const ValueId fresh = rw_[value];
     const DType wanted = integer_for(*node.op, old.type.dtype);
-    return wanted == rw_.graph().type(fresh).dtype || !is_integer(old.type.dtype) ? fresh : cast(fresh, wanted, node.path);
+    if (wanted == rw_.graph().type(fresh).dtype || !is_integer(old.type.dtype)) return fresh;
+    const ValueId known = cast(fresh, wanted, node.path);
+    return in_order(node, old.type.dtype) ? turned(known, node) : known;
   }
 
   void retype(const Node& node) {
@@ -83,6 +95,7 @@ class Retyping {
       const DType wanted = graph_.type(node.outputs[i]).dtype;
       if (!is_integer(wanted) || rw_.graph().type(made[i]).dtype == wanted) continue;
       rw_.graph()[made[i]].name = fmt::format("{}.{}", node.path, node.op->name);  // the cast's result takes the name
+      if (in_order(node, wanted)) made[i] = turned(made[i], node);
       made[i] = cast(made[i], wanted, node.path);
     }
     rw_.replace(node, made);

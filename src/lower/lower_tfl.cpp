@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "ir/bind.h"
 #include "ir/expand.h"
+#include "lower/empty_tensors.h"
 #include "lower/known_types.h"
 #include "lower/lowering.h"
 #include "lower/peepholes.h"
@@ -23,16 +24,14 @@ bool all_static(const Graph& graph, Diagnostics& diagnostics) {
                      .next = fmt::format("give each a size: {}", join(choices, " "))});
     return false;
   }
-  bool known = true;
   for (const std::vector<Port>* ports : {&graph.inputs, &graph.outputs})
-    for (const Port& port : *ports) {
-      if (!(element_count(graph.type(port.value).shape) == Dim(0))) continue;
-      known = false;
-      diagnostics.add({.code = "E202",
-                       .message = fmt::format("'{}' is {}, and LiteRT takes and gives no tensor without elements", port.name,
-                                              text(graph.type(port.value))),
-                       .next = "export the model with sizes above zero"});
-    }
+    for (const Port& port : *ports)
+      if (const DType dtype = graph.type(port.value).dtype, held = tfl_type(dtype); held != dtype)
+        diagnostics.add(
+            {.code = "E205",
+             .message = fmt::format("'{}' is {}, which LiteRT lacks: in the .tflite it is {}", port.name, name(dtype), name(held)),
+             .severity = Severity::warning});
+  bool known = true;
   for (const Node& node : graph.nodes)
     for (const ValueId v : node.outputs) {
       if (is_static(graph.type(v).shape)) continue;
@@ -83,7 +82,7 @@ Order io_order(const Type& type, Io io) {
 Lowered lower_to_tfl(const Graph& source, const OpTable& ops, const TflLowerOptions& options, Diagnostics& diagnostics) {
   if (!all_static(source, diagnostics)) return {};
   const auto has_slot = [](const OpDef& op) { return static_cast<bool>(op.tflite); };
-  const Graph expanded = fold_constants(in_known_types(expand(source, ops, has_slot), ops), ops);
+  const Graph expanded = fold_constants(in_known_types(without_empty_tensors(expand(source, ops, has_slot), ops), ops), ops);
   Lowering lowering(expanded, diagnostics);
   for (const Port& port : expanded.inputs) lowering.input(port, io_order(expanded.type(port.value), options.io));
   for (const Node& node : expanded.nodes) lowering.lower(node);

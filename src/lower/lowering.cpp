@@ -23,7 +23,8 @@ Lowering::Lowering(const Graph& g, Diagnostics& diagnostics) : OrderedValues(g),
 
 void Lowering::input(const Port& port, Order order) {
   const Value& value = graph[port.value];
-  TflTensor tensor{.name = value.name, .dtype = value.type.dtype, .sizes = ordered(sizes(value.type.shape), order), .constant = {}};
+  TflTensor tensor{
+      .name = value.name, .dtype = tfl_type(value.type.dtype), .sizes = ordered(sizes(value.type.shape), order), .constant = {}};
   out_.graph.tensors.push_back(std::move(tensor));
   producers_.push_back(-1), named_.push_back(false);
   const int id = static_cast<int>(out_.graph.tensors.size()) - 1;
@@ -94,6 +95,7 @@ int Lowering::reshaped(int from, const Sizes& to, const std::string& name) {
 
 int Lowering::constant(Tensor values, std::string name) {
   if (name.empty()) name = scratch_name("constant");
+  if (const DType held = tfl_type(values.dtype()); held != values.dtype()) values = values.cast(held);
   TflTensor tensor{.name = std::move(name), .dtype = values.dtype(), .sizes = values.sizes(), .constant = std::move(values)};
   out_.graph.tensors.push_back(std::move(tensor));
   producers_.push_back(-1), named_.push_back(false);
@@ -120,7 +122,7 @@ std::vector<int> Lowering::add_multi(std::string_view builtin, std::vector<int> 
                .source = current_ ? current_->source : Source{}};
   for (const Type& type : outs) {
     node.outputs.push_back(static_cast<int>(out_.graph.tensors.size()));
-    out_.graph.tensors.push_back({.name = scratch_name(what), .dtype = type.dtype, .sizes = sizes(type.shape), .constant = {}});
+    out_.graph.tensors.push_back({.name = scratch_name(what), .dtype = tfl_type(type.dtype), .sizes = sizes(type.shape), .constant = {}});
     producers_.push_back(static_cast<int>(out_.graph.nodes.size())), named_.push_back(false);
   }
   std::vector<int> ids = node.outputs;
@@ -137,7 +139,7 @@ void Lowering::give(ValueId output, int id, Order order) {
   const Value& value = graph[output];
   const Sizes wanted = ordered(sizes(value.type.shape), order);
   TflTensor& given = out_.graph.tensors[at(id)];
-  WHERRY_CHECK(given.sizes == wanted && given.dtype == value.type.dtype, "{} of {} is given a tensor {}, expected {}", value.name,
+  WHERRY_CHECK(given.sizes == wanted && given.dtype == tfl_type(value.type.dtype), "{} of {} is given a tensor {}, expected {}", value.name,
                text(value.type), text(Type{given.dtype, to_shape(given.sizes)}), text(Type{value.type.dtype, to_shape(wanted)}));
   if (!named_[at(id)] && !given.constant) {  // a second value that this tensor stands for is the first in another order
     given.name = value.name, named_[at(id)] = true;

@@ -4,8 +4,10 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/integers_64.h"
 #include "ops/keras_in.h"
 #include "ops/keras_steps.h"
+#include "ops/lowering.h"
 #include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
@@ -42,7 +44,7 @@ T floor_mod(T x, T y) {
     const T r = std::fmod(x, y);
     return r != 0 && (r < 0) != (y < 0) ? r + y : r;
   } else {
-    if (y == 0) return 0;
+    if (y == 0 || (std::is_signed_v<T> && y == static_cast<T>(-1))) return 0;  // the processor traps the least number by -1
     const auto r = static_cast<T>(x % y);
     return static_cast<T>(r != 0 && (r < 0) != (y < 0) ? r + y : r);
   }
@@ -55,6 +57,7 @@ T divide(T x, T y, char mode) {
     return mode == 'f' ? std::floor(q) : mode == 't' ? std::trunc(q) : q;
   } else {
     if (y == 0) return 0;
+    if (std::is_signed_v<T> && y == static_cast<T>(-1)) return static_cast<T>(std::uint64_t{0} - static_cast<std::uint64_t>(x));
     const auto q = static_cast<T>(x / y);
     return static_cast<T>(mode == 'f' && x % y != 0 && (x < 0) != (y < 0) ? q - 1 : q);
   }
@@ -80,6 +83,10 @@ void lower_div(TflLowering& l, const Node& node) {
   const std::vector<int> inputs = l.same_order(node.inputs, order);
   const Type type = ordered(l.graph.type(node.outputs[0]), order);
   const char mode = rounding(node);
+  if (type.dtype == DType::int64) return l.give(node.outputs[0], tfl::divide_64(l, inputs[0], inputs[1], mode == 'f'), order);
+  if (type.dtype == DType::uint64)
+    return l.give(node.outputs[0],
+                  tfl::as_unsigned(l, tfl::divide_unsigned_64(l, tfl::as_signed(l, inputs[0]), tfl::as_signed(l, inputs[1]))), order);
   int out = l.add(mode == 'f' ? "FLOOR_DIV" : "DIV", inputs, type,
                   mode == 'f' ? std::vector<TflOption>{} : std::vector<TflOption>{{"fused_activation_function", std::string("NONE")}});
   if (mode == 't' && is_float(type.dtype)) {  // trunc(q) = sign(q) floor(|q|)
@@ -87,6 +94,17 @@ void lower_div(TflLowering& l, const Node& node) {
     out = l.add("MUL", {l.add("SIGN", {out}, type), size}, type, {{"fused_activation_function", std::string("NONE")}});
   }
   l.give(node.outputs[0], out, order);
+}
+
+// Only of uint64 there is no kernel.
+void lower_remainder(TflLowering& l, const Node& node) {
+  Order order;
+  const std::vector<int> inputs = l.same_order(node.inputs, order);
+  const Type type = ordered(l.graph.type(node.outputs[0]), order), bits{DType::int64, type.shape};
+  if (type.dtype != DType::uint64) return l.give(node.outputs[0], l.add("FLOOR_MOD", inputs, type), order);
+  const int x = tfl::as_signed(l, inputs[0]), y = tfl::as_signed(l, inputs[1]);
+  const int taken = tfl::binary(l, "MUL", tfl::divide_unsigned_64(l, x, y), y, bits);
+  l.give(node.outputs[0], tfl::as_unsigned(l, tfl::binary(l, "SUB", x, taken, bits)), order);
 }
 
 // add and sub: other times alpha.
@@ -123,6 +141,7 @@ void lower_pow(TflLowering& l, const Node& node) {
   Order order;
   std::vector<int> inputs = l.same_order(node.inputs, order);
   const Type type = ordered(l.graph.type(out), order);
+  if (type.dtype == DType::int64) return l.give(out, tfl::power_64(l, inputs[0], inputs[1]), order);
   const bool plain = builtin == "POW" || !is_float(type.dtype) || l.graph.is_constant(x);
   if (!plain) inputs.resize(1);
   l.give(out, l.add(plain ? "POW" : builtin, inputs, type), order);
@@ -292,7 +311,7 @@ OpList binary() {
                 {.target = "Mean", .convert = convert_onnx_mean}},
        .tflite_in = {{"ADD", "x=0 y=1 =pot_scale_int16"}, {"ADD_N", "", 0, convert_tflite_add_n}},
        .keras_in = {{"Add", "", 0, convert_keras_merge}, {"Average", "", 0, convert_keras_merge}},
-       .tflite = {.builtin = "ADD", .options = "fused_activation_function=#NONE", .integers = "int32 int64"},
+       .tflite = {.builtin = "ADD", .options = "fused_activation_function=#NONE", .integers = "int32 int64", .uint64 = TflSlot::same_bits},
        .onnx_out = {.lower = lower_onnx<"Add">},
        .keras = {.layer = "Add"},
        .source = {"{x} + {y}", "keras.ops.add({x}, {y})", "{x} + {y}"},
@@ -314,7 +333,7 @@ OpList binary() {
        .onnx = {{.target = "Sub", .convert = convert_onnx<"sub">}},
        .tflite_in = {{"SUB", "x=0 y=1 =pot_scale_int16"}, {"SQUARED_DIFFERENCE", "", 0, convert_tflite_squared_difference}},
        .keras_in = {{"Subtract", "", 0, convert_keras_merge}},
-       .tflite = {.builtin = "SUB", .options = "fused_activation_function=#NONE", .integers = "int32 int64"},
+       .tflite = {.builtin = "SUB", .options = "fused_activation_function=#NONE", .integers = "int32 int64", .uint64 = TflSlot::same_bits},
        .onnx_out = {.lower = lower_onnx<"Sub">},
        .keras = {.layer = "Subtract"},
        .source = {"{x} - {y}", "keras.ops.subtract({x}, {y})", "{x} - {y}"},
@@ -338,7 +357,7 @@ OpList binary() {
                  {"aten.multiply.Tensor", "", 0, convert_pair<"mul">}},
        .onnx = {{.target = "Mul", .convert = convert_onnx<"mul">}},
        .keras_in = {{"Multiply", "", 0, convert_keras_merge}, {"Rescaling", "", 0, convert_keras_rescaling}},
-       .tflite = {.builtin = "MUL", .options = "fused_activation_function=#NONE", .integers = "int32 int64"},
+       .tflite = {.builtin = "MUL", .options = "fused_activation_function=#NONE", .integers = "int32 int64", .uint64 = TflSlot::same_bits},
        .onnx_out = {.lower = lower_onnx<"Mul">},
        .keras = {.layer = "Multiply"},
        .source = {"{x} * {y}", "keras.ops.multiply({x}, {y})", "{x} * {y}"},
@@ -369,14 +388,15 @@ OpList binary() {
                  {"aten.floor_divide.Scalar", "", 0, convert_div<"floor">}},
        .onnx = {{.target = "Div", .convert = convert_onnx_div}},
        .tflite_in = {{"DIV", "", 0, convert_tflite_div}, {"FLOOR_DIV", "", 0, convert_tflite_floor_div}},
-       .tflite = {.lower = lower_div, .integers = "int32"},
+       .tflite = {.lower = lower_div, .integers = "int32 int64 uint64"},
        .onnx_out = {.lower = lower_onnx_div},
        .keras = {.lower = keras_div},
        .source = {.torch = "{x} / {y}", .keras = "keras.ops.divide({x}, {y})", .jax = "{x} / {y}"},
        .source_for = source_of_div,
        .quant = {QuantRule::own_range},
        .examples = {"div(x: float32[1, 8, 4, 4], y: float32[1, 8, 1, 1] in 0.5..2)", "div(x: float32[2, 3], y: 0.3, rounding_mode: floor)",
-                    "div(x: float32[2, 3], y: 0.3, rounding_mode: trunc)", "div(x: int32[2, 3] in -9..9, y: 2, rounding_mode: floor)"}},
+                    "div(x: float32[2, 3], y: 0.3, rounding_mode: trunc)", "div(x: int32[2, 3] in -9..9, y: 2, rounding_mode: floor)",
+                    "div(x: int64[2, 3] in -99..99, y: int64[3] in 1..9, rounding_mode: floor)"}},
       {.name = "remainder",
        .doc = "What is left of x after division by y, with the sign of y.",
        .inputs = two,
@@ -385,7 +405,8 @@ OpList binary() {
        .layout = any,
        .torch = {{"aten.remainder.Tensor", "", 0, convert_pair<"remainder">}, {"aten.remainder.Scalar", "", 0, convert_pair<"remainder">}},
        .onnx = {{.target = "Mod", .convert = convert_onnx_mod}},
-       .tflite = {.builtin = "FLOOR_MOD", .integers = "int32 int64"},
+       .tflite_in = {{"FLOOR_MOD", "x=0 y=1"}},
+       .tflite = {.builtin = "FLOOR_MOD", .lower = lower_remainder, .integers = "int32 int64 uint64"},
        .onnx_out = {.lower = lower_onnx_remainder},
        .keras = {.layer = "ops.numpy.Mod"},
        .source = {"torch.remainder({x}, {y})", "keras.ops.mod({x}, {y})", "jnp.mod({x}, {y})"},
@@ -399,7 +420,7 @@ OpList binary() {
        .torch = {{"aten.maximum.default", "", 0, convert_pair<"maximum">}, {"aten.max.other", "", 0, convert_pair<"maximum">}},
        .onnx = {{.target = "Max", .convert = onnx::convert_chain<"maximum">}},
        .keras_in = {{"Maximum", "", 0, convert_keras_merge}},
-       .tflite = {.builtin = "MAXIMUM", .integers = "int32 int64"},
+       .tflite = {.builtin = "MAXIMUM", .integers = "int32 int64", .uint64 = TflSlot::same_order},
        .onnx_out = {.lower = lower_onnx<"Max">},
        .keras = {.layer = "Maximum"},
        .source = {.torch = "torch.maximum({x}, {y})", .keras = "keras.ops.maximum({x}, {y})", .jax = "jnp.maximum({x}, {y})"},
@@ -415,7 +436,7 @@ OpList binary() {
        .torch = {{"aten.minimum.default", "", 0, convert_pair<"minimum">}, {"aten.min.other", "", 0, convert_pair<"minimum">}},
        .onnx = {{.target = "Min", .convert = onnx::convert_chain<"minimum">}},
        .keras_in = {{"Minimum", "", 0, convert_keras_merge}},
-       .tflite = {.builtin = "MINIMUM", .integers = "int32 int64"},
+       .tflite = {.builtin = "MINIMUM", .integers = "int32 int64", .uint64 = TflSlot::same_order},
        .onnx_out = {.lower = lower_onnx<"Min">},
        .keras = {.layer = "Minimum"},
        .source = {.torch = "torch.minimum({x}, {y})", .keras = "keras.ops.minimum({x}, {y})", .jax = "jnp.minimum({x}, {y})"},
@@ -434,13 +455,13 @@ OpList binary() {
                  {"aten.pow_.Scalar", "", 0, convert_pow}},
        .onnx = {{.target = "Pow", .convert = convert_onnx_pow}},
        .tflite_in = {{"POW", "x=0 y=1"}},
-       .tflite = {.lower = lower_pow, .integers = "int32"},
+       .tflite = {.lower = lower_pow, .integers = "int32 int64", .uint64 = TflSlot::same_bits},
        .onnx_out = {.lower = lower_onnx<"Pow">},
        .keras = {.layer = "ops.numpy.Power"},
        .source = {"{x}**{y}", "keras.ops.power({x}, {y})", "{x}**{y}"},
        .quant = {QuantRule::own_range},
        .examples = {"pow(x: float32[2, 3], y: 2.0)", "pow(x: float32[2, 3] in 0.1..2, y: float32[3])", "pow(x: 2.0, y: float32[4])",
-                    "pow(x: float32[5] in 0.1..3, y: 0.5)"}},
+                    "pow(x: float32[5] in 0.1..3, y: 0.5)", "pow(x: int64[2, 3] in -9..9, y: int64[3] in 0..9)"}},
   };
   return defs;
 }

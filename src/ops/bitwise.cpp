@@ -4,6 +4,7 @@
 #include "ops/elementwise.h"
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/integers_64.h"
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/onnx.h"
@@ -83,19 +84,43 @@ int both_of_32_bits(TflLowering& l, const std::vector<int>& xy, const Type& type
   return tfl::binary(l, "ADD", upper, tfl::binary(l, "MUL", last[0], last[1], type), type);
 }
 
+// x & y or x | y of int32.
+int and_or(TflLowering& l, bool both, const std::vector<int>& xy, const Type& type) {
+  const int shared = both_of_32_bits(l, xy, type);
+  return both ? shared : tfl::binary(l, "ADD", shared, l.add("BITWISE_XOR", xy, type), type);
+}
+
+// An operator of int32 on both halves of integers of 64 bits.
+template <class Op>
+int on_halves(TflLowering& l, const std::vector<int>& xy, const Type& type, Op op) {
+  Type halves{DType::int32, type.shape};
+  halves.shape.push_back(2);
+  return tfl::from_halves(l, op({tfl::halves(l, xy[0]), tfl::halves(l, xy[1])}, halves));
+}
+
 template <bool both>
 void lower_and_or(TflLowering& l, const Node& node) {
   Order order;
   const std::vector<int> given = l.same_order(node.inputs, order);
   const Type type = ordered(l.graph.type(node.outputs[0]), order), wide{DType::int32, type.shape};
-  if (bits(type.dtype) > 16 && type.dtype != DType::int32)
-    l.refuse(node, fmt::format("TFLite can do so for int32 and integers of at most 16 bits, not {}", name(type.dtype)));
+  if (type.dtype == DType::int64) {
+    const auto op = [&](const std::vector<int>& xy, const Type& halves) { return and_or(l, both, xy, halves); };
+    return l.give(node.outputs[0], on_halves(l, given, type, op), order);
+  }
+  if (type.dtype == DType::int32) return l.give(node.outputs[0], and_or(l, both, given, type), order);
   std::vector<int> xy;
-  for (const int side : given)
-    xy.push_back(type.dtype == DType::int32 ? side : l.add("CAST", {side}, {DType::int32, to_shape(l.tensor(side).sizes)}));
-  int y = type.dtype == DType::int32 ? both_of_32_bits(l, xy, wide) : both_bits(l, xy, wide);
+  for (const int side : given) xy.push_back(l.add("CAST", {side}, {DType::int32, to_shape(l.tensor(side).sizes)}));
+  int y = both_bits(l, xy, wide);
   if (!both) y = tfl::binary(l, "ADD", y, l.add("BITWISE_XOR", xy, wide), wide);
-  l.give(node.outputs[0], type.dtype == DType::int32 ? y : l.add("CAST", {y}, type), order);
+  l.give(node.outputs[0], l.add("CAST", {y}, type), order);
+}
+
+void lower_xor(TflLowering& l, const Node& node) {
+  Order order;
+  const std::vector<int> given = l.same_order(node.inputs, order);
+  const Type type = ordered(l.graph.type(node.outputs[0]), order);
+  const auto op = [&](const std::vector<int>& xy, const Type& halves) { return l.add("BITWISE_XOR", xy, halves); };
+  l.give(node.outputs[0], type.dtype == DType::int64 ? on_halves(l, given, type, op) : op(given, type), order);
 }
 
 // To the left by numbers that are known: times a power of two.
@@ -117,6 +142,11 @@ void lower_right(TflLowering& l, const Node& node) {
   Order order;
   const std::vector<int> xy = l.same_order(node.inputs, order);
   const Type type = ordered(l.graph.type(node.outputs[0]), order), by{DType::int32, to_shape(l.tensor(xy[1]).sizes)};
+  if (type.dtype == DType::int64) return l.give(node.outputs[0], tfl::shift_right_64(l, xy[0], xy[1], true), order);
+  if (type.dtype == DType::uint64) {
+    const int y = tfl::shift_right_64(l, tfl::as_signed(l, xy[0]), tfl::as_signed(l, xy[1]), false);
+    return l.give(node.outputs[0], tfl::as_unsigned(l, y), order);
+  }
   const auto number = [&](double value) { return l.constant(Tensor::scalar(value, DType::int32)); };
   const int last = number(bits(type.dtype) - 1), given = l.add("CAST", {xy[1]}, by);
   const Type truth{DType::boolean, by.shape};
@@ -193,25 +223,29 @@ OpDef pair(std::string_view name, std::string_view doc, EvalFn eval, std::vector
           .examples = std::move(examples)};
 }
 
-constexpr std::string_view in_32 = "int8 uint8 int16 uint16 int32 uint32";
+constexpr std::string_view in_64 = "int8 uint8 int16 uint16 int32 int64";
+constexpr auto same_bits = TflSlot::same_bits;
 
 std::vector<OpDef> rows() {
   std::vector<OpDef> defs = {
       pair("bitwise_and", "The bits that both x and y have, element by element with broadcasting.",
            pairs<([](auto x, auto y) { return x & y; })>, {{"aten.bitwise_and.Scalar", "", 0, convert<"bitwise_and">}},
-           {{"BitwiseAnd", "x=0 y=1", 18}}, {.lower = lower_and_or<true>}, {.lower = lower_onnx<"BitwiseAnd">},
-           {.lower = keras_pair<"ops.numpy.BitwiseAnd">},
+           {{"BitwiseAnd", "x=0 y=1", 18}}, {.lower = lower_and_or<true>, .integers = in_64, .uint64 = same_bits},
+           {.lower = lower_onnx<"BitwiseAnd">}, {.lower = keras_pair<"ops.numpy.BitwiseAnd">},
            {"torch.bitwise_and({x}, {y})", "keras.ops.bitwise_and({x}, {y})", "jnp.bitwise_and({x}, {y})"},
-           {"bitwise_and(x: uint8[2, 5] in 0..255, y: 15)", "bitwise_and(x: int32[2, 5] in -99..99, y: int32[5] in -99..99)"}),
+           {"bitwise_and(x: uint8[2, 5] in 0..255, y: 15)", "bitwise_and(x: int32[2, 5] in -99..99, y: int32[5] in -99..99)",
+            "bitwise_and(x: int64[2, 5] in -99..99, y: int64[5] in -99..99)"}),
       pair("bitwise_or", "The bits that x or y has, element by element with broadcasting.", pairs<([](auto x, auto y) { return x | y; })>,
-           {{"aten.bitwise_or.Scalar", "", 0, convert<"bitwise_or">}}, {{"BitwiseOr", "x=0 y=1", 18}}, {.lower = lower_and_or<false>},
-           {.lower = lower_onnx<"BitwiseOr">}, {.lower = keras_pair<"ops.numpy.BitwiseOr">},
+           {{"aten.bitwise_or.Scalar", "", 0, convert<"bitwise_or">}}, {{"BitwiseOr", "x=0 y=1", 18}},
+           {.lower = lower_and_or<false>, .integers = in_64, .uint64 = same_bits}, {.lower = lower_onnx<"BitwiseOr">},
+           {.lower = keras_pair<"ops.numpy.BitwiseOr">},
            {"torch.bitwise_or({x}, {y})", "keras.ops.bitwise_or({x}, {y})", "jnp.bitwise_or({x}, {y})"},
            {"bitwise_or(x: int16[2, 5] in -99..99, y: int16[5] in -99..99)"}),
       pair("bitwise_xor", "The bits that just one of x and y has, element by element with broadcasting.",
            pairs<([](auto x, auto y) { return x ^ y; })>, {{"aten.bitwise_xor.Scalar", "", 0, convert<"bitwise_xor">}},
-           {{"BitwiseXor", "x=0 y=1", 18}}, {.builtin = "BITWISE_XOR", .integers = in_32}, {.lower = lower_onnx<"BitwiseXor">},
-           {.lower = keras_pair<"ops.numpy.BitwiseXor">},
+           {{"BitwiseXor", "x=0 y=1", 18}},
+           {.builtin = "BITWISE_XOR", .lower = lower_xor, .integers = "int8 uint8 int16 uint16 int32 uint32 int64", .uint64 = same_bits},
+           {.lower = lower_onnx<"BitwiseXor">}, {.lower = keras_pair<"ops.numpy.BitwiseXor">},
            {"torch.bitwise_xor({x}, {y})", "keras.ops.bitwise_xor({x}, {y})", "jnp.bitwise_xor({x}, {y})"},
            {"bitwise_xor(x: int32[2, 5] in -99..99, y: int32[5] in -99..99)"}),
       pair("bitwise_left_shift", "x with its bits moved y places to the left; none are left after as many places as there are bits.",
@@ -220,7 +254,7 @@ std::vector<OpDef> rows() {
             {"aten.bitwise_left_shift.Tensor_Scalar", "", 0, convert<"bitwise_left_shift">},
             {"aten.__lshift__.Scalar", "", 0, convert<"bitwise_left_shift">},
             {"aten.__lshift__.Tensor", "", 0, convert<"bitwise_left_shift">}},
-           {{.target = "BitShift", .convert = convert_onnx_shift}}, {.lower = lower_left, .integers = "int32 int64"},
+           {{.target = "BitShift", .convert = convert_onnx_shift}}, {.lower = lower_left, .integers = "int32 int64", .uint64 = same_bits},
            {.lower = lower_onnx_shift<true>}, {.lower = keras_pair<"ops.numpy.BitwiseLeftShift">},
            {"torch.bitwise_left_shift({x}, {y})", "keras.ops.bitwise_left_shift({x}, {y})", "jnp.left_shift({x}, {y})"},
            {"bitwise_left_shift(x: int32[2, 5] in -99..99, y: 3)"}),
@@ -230,10 +264,11 @@ std::vector<OpDef> rows() {
             {"aten.bitwise_right_shift.Tensor_Scalar", "", 0, convert<"bitwise_right_shift">},
             {"aten.__rshift__.Scalar", "", 0, convert<"bitwise_right_shift">},
             {"aten.__rshift__.Tensor", "", 0, convert<"bitwise_right_shift">}},
-           {}, {.lower = lower_right, .integers = in_32}, {.lower = lower_onnx_shift<false>},
+           {}, {.lower = lower_right, .integers = "int8 uint8 int16 uint16 int32 uint32 int64 uint64"}, {.lower = lower_onnx_shift<false>},
            {.lower = keras_pair<"ops.numpy.BitwiseRightShift">},
            {"torch.bitwise_right_shift({x}, {y})", "keras.ops.bitwise_right_shift({x}, {y})", "jnp.right_shift({x}, {y})"},
-           {"bitwise_right_shift(x: int32[2, 5] in -99..99, y: int32[5] in 0..6)"})};
+           {"bitwise_right_shift(x: int32[2, 5] in -99..99, y: int32[5] in 0..6)",
+            "bitwise_right_shift(x: int64[2, 5] in -99..99, y: int64[5] in 0..6)"})};
   defs[2].tflite_in = {{"BITWISE_XOR", "x=0 y=1"}};
   defs[4].tflite_in = {{"RIGHT_SHIFT", "x=0 y=1"}};
   defs.push_back({.name = "bitwise_not",

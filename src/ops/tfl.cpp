@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "ir/narrow_float.h"
 
 #include <numeric>
 #include <utility>
@@ -37,6 +38,8 @@ std::string listed(const std::vector<int>& ids, Each each) {
 }
 
 }  // namespace
+
+DType tfl_type(DType dtype) { return is_narrow_float(dtype) || dtype == DType::uint2 ? carrier(dtype) : dtype; }
 
 const TflOption* TflNode::find(std::string_view option) const {
   for (const TflOption& o : options)

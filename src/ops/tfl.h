@@ -6,6 +6,9 @@
 
 namespace wherry {
 
+// The type in which a .tflite holds numbers of this one: itself, or one that holds them all where no kernel knows it.
+DType tfl_type(DType dtype);
+
 struct TflOption {
   std::string name;  // a field of the builtin's options table: "stride_w"
   Attr value;        // enum fields by word: "SAME", "RELU6"

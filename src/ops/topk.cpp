@@ -74,10 +74,14 @@ void lower_topk(TflLowering& l, const Node& node) {
   const bool largest = node.flag("largest");
   const Type values = ordered(l.graph.type(node.outputs[0]), order), places{DType::int32, values.shape};
   int x = l.in_order(node.inputs[0], order);
-  if (!largest) x = l.add("NEG", {x}, ordered(in, order));
+  const auto turned = [&](int v, const Type& type) {  // -v; of integers -1 - v, which fits always
+    if (is_float(type.dtype)) return l.add("NEG", {v}, type);
+    return tfl::binary(l, "SUB", l.constant(Tensor::scalar(-1, type.dtype)), v, type);
+  };
+  if (!largest) x = turned(x, ordered(in, order));
   const std::vector<int> made =
       l.add_multi("TOPK_V2", {x, l.constant(Tensor::scalar(static_cast<double>(node.integer("k")), DType::int32))}, {values, places});
-  l.give(node.outputs[0], largest ? made[0] : l.add("NEG", {made[0]}, values), order);
+  l.give(node.outputs[0], largest ? made[0] : turned(made[0], values), order);
   l.give(node.outputs[1], l.add("CAST", {made[1]}, {DType::int64, values.shape}), order);
 }
 
@@ -144,7 +148,7 @@ OpList topk() {
        .torch = {{"aten.topk.default", "", 0, convert}},
        .onnx = {{.target = "TopK", .convert = convert_onnx}},
        .tflite_in = {{"TOPK_V2", "", 0, convert_tflite}},
-       .tflite = {.lower = lower_topk, .integers = "int32 int64"},
+       .tflite = {.lower = lower_topk, .integers = "int32 int64", .uint64 = TflSlot::same_order},
        .onnx_out = {.lower = lower_onnx},
        .keras = {.lower = keras_topk},
        .source = {.torch = "torch.topk({x}, {k}, dim={dim?}, largest={largest?})",

@@ -5,6 +5,7 @@
 #include "ir/packed.h"
 #include "runtime/litert_api.h"
 #include "runtime/quiet_stderr.h"
+#include "runtime/tflite_file.h"
 #include "tflite_schema/tflite_model.h"
 
 #include <dlfcn.h>
@@ -99,7 +100,7 @@ constexpr std::pair<int, DType> elements[] = {
 // One end of the model: a signature's input or output with the buffer that holds it.
 struct Terminal {
   litert::RankedType type;
-  Handle buffer = nullptr;
+  Handle buffer = nullptr;  // none where the tensor has no elements
 };
 
 struct LiteRtModel::State {
@@ -146,6 +147,11 @@ struct LiteRtModel::State {
       fail({.code = "E702",
             .message = fmt::format("'{}' is no .tflite file that LiteRT can read: {}", name, reason),
             .next = "convert the model again"});
+    const std::vector<EmptyPort> empty = empty_ports(file);  // which LiteRT's compiled models neither take nor give
+    if (!empty.empty()) {
+      bytes = without_empty_ports(file);
+      file = std::as_bytes(std::span(bytes));
+    }
     const Silence silence(*this);
     const litert::EnvironmentOption severity = {litert::minimum_severity_tag, {litert::any_int, litert::silent}};
     WHERRY_LITERT_CALL(CreateEnvironment, 1, &severity, &environment);
@@ -153,6 +159,13 @@ struct LiteRtModel::State {
     set_options(threads, profiled);
     WHERRY_LITERT_CALL(CreateCompiledModel, environment, model, options, &compiled);
     read_signature();
+    for (const EmptyPort& port : empty) {
+      const auto place = static_cast<std::ptrdiff_t>(port.place);
+      std::vector<TensorInfo>& infos = port.is_output ? outputs : inputs;
+      std::vector<Terminal>& terminals = port.is_output ? out : in;
+      infos.insert(infos.begin() + place, port.info);
+      terminals.insert(terminals.begin() + place, Terminal{});
+    }
   }
 
   void set_options(int threads, bool profiled) {
@@ -229,6 +242,7 @@ struct LiteRtModel::State {
   }
 
   void look_at(std::size_t i, const std::function<void(std::size_t, const Tensor&)>& look) {
+    if (!out[i].buffer) return look(i, Tensor::allocate(outputs[i].type.dtype, sizes(outputs[i].type.shape)));
     void* host = nullptr;
     WHERRY_LITERT_CALL(LockTensorBuffer, out[i].buffer, &host, litert::lock_to_read);
     const Sizes shape = sizes(outputs[i].type.shape);
@@ -278,11 +292,13 @@ void LiteRtModel::run(std::span<const Tensor> tensors, const std::function<void(
   std::optional<State::Silence> silence;
   if (!s.has_run) silence.emplace(s);
   std::vector<Handle> in, out;
-  for (std::size_t i = 0; i < tensors.size(); ++i) s.put(tensors[i], in.emplace_back(s.in[i].buffer));
-  for (const Terminal& terminal : s.out) out.push_back(terminal.buffer);
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    if (s.in[i].buffer) s.put(tensors[i], in.emplace_back(s.in[i].buffer));
+  for (const Terminal& terminal : s.out)
+    if (terminal.buffer) out.push_back(terminal.buffer);
   s.check(s.api.RunCompiledModel(s.compiled, 0, in.size(), in.data(), out.size(), out.data()), "RunCompiledModel");
   s.has_run = true;
-  for (std::size_t i = 0; i < out.size(); ++i) s.look_at(i, look);
+  for (std::size_t i = 0; i < s.out.size(); ++i) s.look_at(i, look);
 }
 
 std::vector<Tensor> LiteRtModel::run(std::span<const Tensor> tensors) {

@@ -185,6 +185,24 @@ std::string unused_name(const std::string& wanted, const std::vector<Named>& tak
   return name;
 }
 
+// Gives the first signature and its graph these inputs or outputs; false where the file has no field for them.
+bool set_ports(std::string& bytes, const std::vector<Named>& wanted, bool outputs) {
+  Appender appender(bytes);
+  const tflite::Model& model = tflite_model(std::as_bytes(std::span(bytes)));
+  const std::size_t indices_field =
+      field_position(bytes, &graph_of(model), outputs ? tflite::SubGraph::VT_OUTPUTS : tflite::SubGraph::VT_INPUTS);
+  const auto* signatures = model.signature_defs();
+  const bool has_signature = signatures && signatures->size() > 0;
+  const auto maps = outputs ? tflite::SignatureDef::VT_OUTPUTS : tflite::SignatureDef::VT_INPUTS;
+  const std::size_t maps_field = has_signature ? field_position(bytes, signatures->Get(0), maps) : 0;
+  if (indices_field == 0 || (has_signature && maps_field == 0)) return false;
+  appender.point(indices_field, append_indices(appender, wanted));
+  if (has_signature) appender.point(maps_field, append_maps(appender, wanted));
+  return true;
+}
+
+bool is_empty(const Type& type) { return is_static(type.shape) && element_count(sizes(type.shape)) == 0; }
+
 }  // namespace
 
 TfliteSummary summarize_tflite(const std::filesystem::path& file) {
@@ -227,17 +245,33 @@ TappedTflite with_outputs(std::span<const std::byte> file, const std::vector<Por
     if (made.contains(tap.value) && known == outputs.end()) outputs.push_back({unused_name(tap.name, outputs), tap.value});
   }
 
-  Appender appender(out.bytes);
-  const tflite::Model& copy = tflite_model(std::as_bytes(std::span(out.bytes)));
-  const std::size_t indices_field = field_position(out.bytes, &graph_of(copy), tflite::SubGraph::VT_OUTPUTS);
-  const auto* signatures = copy.signature_defs();
-  const bool has_signature = signatures && signatures->size() > 0;
-  const std::size_t maps_field = has_signature ? field_position(out.bytes, signatures->Get(0), tflite::SignatureDef::VT_OUTPUTS) : 0;
-  if (indices_field == 0 || (has_signature && maps_field == 0))
+  if (!set_ports(out.bytes, outputs, true))
     fail({.code = "E702", .message = "a .tflite file without outputs cannot be run layer by layer"});
-  appender.point(indices_field, append_indices(appender, outputs));
-  if (has_signature) appender.point(maps_field, append_maps(appender, outputs));
   return out;
+}
+
+std::vector<EmptyPort> empty_ports(std::span<const std::byte> file) {
+  const tflite::Model& model = tflite_model(file);
+  std::vector<EmptyPort> out;
+  for (const bool outputs : {false, true}) {
+    const std::vector<Named> all = ports(model, outputs);
+    for (std::size_t i = 0; i < all.size(); ++i)
+      if (Type type = type_of(*graph_of(model).tensors()->Get(static_cast<uoffset_t>(all[i].tensor))); is_empty(type))
+        out.push_back({outputs, i, {all[i].name, std::move(type)}});
+  }
+  return out;
+}
+
+std::string without_empty_ports(std::span<const std::byte> file) {
+  std::string bytes(reinterpret_cast<const char*>(file.data()), file.size());
+  const std::vector<EmptyPort> empty = empty_ports(file);
+  for (const bool outputs : {false, true}) {
+    std::vector<Named> kept = ports(tflite_model(file), outputs);
+    for (auto port = empty.rbegin(); port != empty.rend(); ++port)
+      if (port->is_output == outputs) kept.erase(kept.begin() + static_cast<std::ptrdiff_t>(port->place));
+    set_ports(bytes, kept, outputs);
+  }
+  return bytes;
 }
 
 }  // namespace wherry

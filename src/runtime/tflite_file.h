@@ -1,4 +1,4 @@
-// What a .tflite file holds, and the same file with more outputs: for `show`, and for comparing layer by layer.
+// What a .tflite file holds, and the same file with more or fewer ports: for `show`, for comparing layer by layer, for LiteRT.
 #pragma once
 
 #include "ir/graph.h"
@@ -31,5 +31,15 @@ struct TappedTflite {
 // The file with tensors of its first signature's graph as outputs behind its own: Port::value is a tensor's index in the file.
 // Names that are taken get a number. Fails with E702 where the file is damaged.
 TappedTflite with_outputs(std::span<const std::byte> file, const std::vector<Port>& taps);
+
+// A port of the first signature whose tensor has no elements.
+struct EmptyPort {
+  bool is_output = false;
+  std::size_t place = 0;  // among all inputs or outputs
+  TensorInfo info;
+};
+std::vector<EmptyPort> empty_ports(std::span<const std::byte> file);
+// The file with all other ports alone. Needs: a .tflite file that is whole.
+std::string without_empty_ports(std::span<const std::byte> file);
 
 }  // namespace wherry

@@ -6,6 +6,7 @@ namespace wherry {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 std::string lowered(const Graph& graph) {
   Diagnostics diagnostics;
@@ -51,14 +52,36 @@ TEST(KnownTypes, IntegersThatAKernelLacksAreCastAndCastBack) {
             "return z: sum\n");
 }
 
-TEST(KnownTypes, WhatNoKernelHoldsIsRefused) {
+TEST(KnownTypes, UnsignedOf64BitsAreComputedWithAnUpperBitTurned) {
   Net net;
   const ValueId x = net.input("x", "uint64[4]"), y = net.input("y", "uint64[4]");
-  net.output("z", net.node("sum", "add", {x, y}));
+  net.output("sum", net.node("sum", "add", {x, y}));
+  net.output("most", net.node("most", "maximum", {x, y}));
+  const std::string text = lowered(net.graph);
+  EXPECT_THAT(text, HasSubstr("ADD(sum.int64, sum.int64_1)"));
+  EXPECT_THAT(text, HasSubstr("MAXIMUM(most.order, most.order_1)"));
+  EXPECT_THAT(text, HasSubstr("-> uint64[4]\nreturn"));
+}
+
+TEST(KnownTypes, FloatsOf8BitsAreHeldInFloat32AndSaidToBe) {
+  Net net;
+  net.output("y", net.node("y", "cast", {net.input("x", "float8_e5m2[4]")}, {{"dtype", DType::float8_e4m3fn}}));
   Diagnostics diagnostics;
-  lower_to_tfl(net.graph, all_ops(), {}, diagnostics);
-  ASSERT_EQ(diagnostics.all().size(), 1U);
-  EXPECT_EQ(diagnostics.all()[0].message, "'add' cannot become TFLite: TFLite computes int32 int64, not uint64");
+  const Lowered result = lower_to_tfl(net.graph, all_ops(), {}, diagnostics);
+  EXPECT_THAT(text(result.graph), HasSubstr("net(x: float32[4])\n"));
+  ASSERT_EQ(diagnostics.all().size(), 2U);
+  EXPECT_EQ(diagnostics.all()[0].severity, Severity::warning);
+  EXPECT_EQ(diagnostics.all()[0].message, "'x' is float8_e5m2, which LiteRT lacks: in the .tflite it is float32");
+}
+
+TEST(KnownTypes, TensorsWithoutElementsAreNotComputed) {
+  Net net;
+  const ValueId x = net.input("x", "float32[2, 0, 4]");
+  const ValueId sum = net.node("sum", "sum", {x}, {{"dim", Ints{1}}, {"keepdim", false}});
+  net.output("y", net.node("y", "add", {sum, net.input("z", "float32[2, 4]")}));
+  const std::string text = lowered(net.graph);
+  EXPECT_THAT(text, HasSubstr("y = ADD("));
+  EXPECT_THAT(text, Not(HasSubstr("SUM")));
 }
 
 }  // namespace

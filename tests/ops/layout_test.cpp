@@ -118,13 +118,13 @@ TEST_F(Layout, ClampsBecomeActivations) {
   EXPECT_EQ(cost(b("clamp", {x}, {{"min", 0.25}})), "MAXIMUM 1");
 }
 
-TEST_F(Layout, IntegerDivisionIsRefused) {
-  const ValueId i = input("int64[4]");
-  graph.outputs = {{"y", b("div", {i, i}, {{"rounding_mode", "floor"}})}};
+TEST_F(Layout, AnOperatorThatTakesNoSuchIntegersIsRefused) {
+  const ValueId i = input("uint64[4]");
+  graph.outputs = {{"y", b("abs", {i})}};
   Diagnostics diagnostics;
   lower_to_tfl(graph, all_ops(), {}, diagnostics);
   ASSERT_EQ(diagnostics.all().size(), 1U);
-  EXPECT_THAT(render(diagnostics.all()[0]), HasSubstr("E202: 'div' cannot become TFLite: TFLite computes int32, not int64"));
+  EXPECT_THAT(render(diagnostics.all()[0]), HasSubstr("E202: 'abs' cannot become TFLite: TFLite computes int32 int64, not uint64"));
 }
 
 }  // namespace

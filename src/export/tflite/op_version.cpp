@@ -250,7 +250,7 @@ const std::vector<Row>& rows() {
       {"CUMSUM", {{any, 1, "2.4.0"}}},
       {"REDUCE_ALL", {{any, 1, "2.6.0"}}},
       {"ATAN2 RELU_0_TO_1", {{any, 1, "2.10.0"}}},
-      {"BITWISE_XOR RIGHT_SHIFT", {{any, 1, "2.13.0"}}},
+      {"BITCAST BITWISE_XOR RIGHT_SHIFT", {{any, 1, "2.13.0"}}},
       {"DILATE REDUCE_WINDOW", {{any, 1, "2.15.0"}}},
   };
   return all;

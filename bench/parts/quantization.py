@@ -43,7 +43,7 @@ MODELS = {
 # What is scored: Wherry's files by the options that make them, and the peers'.
 OURS = {
     "wherry int8": ["--precision", "int8"],
-    "wherry int8 `--equalize`": ["--precision", "int8", "--equalize"],
+    "wherry int8 `--no-equalize`": ["--precision", "int8", "--no-equalize"],
     "wherry int16x8": ["--precision", "int16x8"],
 }
 LITERT_QUANTIZER, TENSORFLOW = "litert-quantizer int8", "TensorFlow int8"

@@ -134,7 +134,8 @@ void add_precision_options(CLI::App& command, ConvertOptions& options) {
       "--no-centre", [&options] { options.quantize.centre = false; }, "Leave channels where they are in their tensor's range");
   command.add_flag_callback(
       "--no-answer-fit", [&options] { options.quantize.fit_answer = false; }, "Leave the last layer's gain, however strong the noise");
-  command.add_flag("--equalize", options.quantize.equalize, "Scale channels alike where that raises the SQNR");
+  command.add_flag_callback(
+      "--no-equalize", [&options] { options.quantize.equalize = false; }, "Leave channels as weak or strong as they are");
   command.add_flag("--integer-borders", options.quantize.apply.integer_borders, "Take and give integers, not float32");
   command.add_flag("--allow-float", options.quantize.plan.allow_float, "Leave what has no integer kernel in float32");
   command.add_flag_callback(

@@ -18,7 +18,7 @@ TextValue by(const ConvertOptions& options, const QuantizeResult& result, std::s
   put("rounding", std::string(name(options.quantize.rounding)));
   put("samples", static_cast<std::int64_t>(samples));
   put("corrected_on", static_cast<std::int64_t>(result.corrected_on));
-  if (options.quantize.equalize) put("equalized", !result.channels.factors.empty());
+  if (!result.channels.factors.empty()) put("equalized", true);
   if (options.quantize.target) put("accuracy_target", text(*options.quantize.target));
   return out;
 }

@@ -7,11 +7,6 @@ namespace wherry {
 
 namespace {
 
-std::size_t channels(const TflGraph& graph, int id) {
-  const Sizes& sizes = tensor_at(graph, id)->sizes;
-  return sizes.empty() ? 1 : static_cast<std::size_t>(sizes.back());
-}
-
 bool has_activation(const TflNode& node) {
   const TflOption* fused = node.find("fused_activation_function");
   return fused && !(fused->value == Attr(std::string("NONE")));
@@ -32,7 +27,7 @@ bool takes_no_padding(const TflGraph& graph, const TflNode& node) {
 // Offsets of inputs become the same (a mean, a reshape) or their sum (an addition) in the output.
 bool passes_on(const TflGraph& graph, const TflNode& node) {
   if (has_activation(node)) return false;
-  const auto same_channels = [&] { return channels(graph, node.inputs[0]) == channels(graph, node.outputs[0]); };
+  const auto same_channels = [&] { return channels_of(graph, node.inputs[0]) == channels_of(graph, node.outputs[0]); };
   if (node.builtin == "ADD") {
     const TflTensor &a = *tensor_at(graph, node.inputs[0]), &b = *tensor_at(graph, node.inputs[1]);
     return a.sizes == b.sizes && !a.constant && !b.constant;
@@ -53,7 +48,7 @@ TflTensor with_bias(TflTensor tensor, const std::vector<float>& values) {
 
 }  // namespace
 
-std::vector<int> movable_layers(const TflGraph& graph) {
+std::vector<int> movable_tensors(const TflGraph& graph) {
   std::vector<bool> movable(graph.tensors.size(), true);
   for (const auto* ports : {&graph.inputs, &graph.outputs})
     for (const Port& port : *ports) movable[static_cast<std::size_t>(port.value)] = false;
@@ -64,11 +59,9 @@ std::vector<int> movable_layers(const TflGraph& graph) {
       if (id >= 0 && !passes && !absorbs) movable[static_cast<std::size_t>(id)] = false;
   }
   std::vector<int> out;
-  for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
-    const TflNode& node = graph.nodes[n];
+  for (const TflNode& node : graph.nodes)
     if (is_biased_layer(graph, node) && !has_activation(node) && movable[static_cast<std::size_t>(node.outputs[0])])
-      out.push_back(static_cast<int>(n));
-  }
+      out.push_back(node.outputs[0]);
   return out;
 }
 
@@ -87,37 +80,10 @@ Offsets all_offsets(const TflGraph& graph, const Offsets& of_layers) {
   return out;
 }
 
-Offsets centring_offsets(const TflGraph& graph, const Samples& samples, const Loader& load, int threads) {
-  const std::vector<int> layers = movable_layers(graph);
-  if (layers.empty() || samples.count == 0) return {};
-  TflGraph tapped = graph;
-  tapped.outputs.clear();
-  for (const int n : layers)
-    tapped.outputs.push_back({fmt::format("tap{}", tapped.outputs.size()), graph.nodes[static_cast<std::size_t>(n)].outputs[0]});
-
-  std::vector<std::unique_ptr<Program>> programs(static_cast<std::size_t>(threads));
-  std::vector<std::vector<std::vector<float>>> middles(samples.count, std::vector<std::vector<float>>(layers.size()));
-  parallel_for(samples.count, threads, [&](std::size_t i, int worker) {
-    std::unique_ptr<Program>& program = programs[static_cast<std::size_t>(worker)];
-    if (!program) program = load(tapped, 1);
-    program->run(samples.load(i), [&](std::size_t tap, const Tensor& value) {
-      const Tensor dense = value.contiguous();
-      const auto x = dense.as<float>();
-      const std::size_t wide = channels(graph, tapped.outputs[tap].value);
-      std::vector<float> low(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(wide)), high = low;
-      for (std::size_t at = wide; at < x.size(); at += wide)
-        for (std::size_t c = 0; c < wide; ++c) low[c] = std::min(low[c], x[at + c]), high[c] = std::max(high[c], x[at + c]);
-      for (std::size_t c = 0; c < wide; ++c) low[c] = (low[c] + high[c]) / 2;
-      middles[i][tap] = std::move(low);
-    });
-  });
+Offsets centring_offsets(const TflGraph& graph, const std::map<int, ChannelRanges>& ranges) {
   Offsets out;
-  for (std::size_t tap = 0; tap < layers.size(); ++tap) {
-    std::vector<float>& mean = out[tapped.outputs[tap].value];
-    mean.resize(middles[0][tap].size());
-    for (const auto& sample : middles)
-      for (std::size_t c = 0; c < mean.size(); ++c) mean[c] += sample[tap][c] / static_cast<float>(samples.count);
-  }
+  for (const int id : movable_tensors(graph))
+    if (const auto found = ranges.find(id); found != ranges.end()) out[id] = found->second.middle;
   return all_offsets(graph, out);
 }
 

@@ -3,23 +3,21 @@
 // for tensors that no activation cuts, where it is exact.
 #pragma once
 
-#include "quantize/program.h"
-
-#include <map>
+#include "quantize/channel_ranges.h"
 
 namespace wherry {
 
 // Channel c of the tensor holds the original's values minus offsets[c].
 using Offsets = std::map<int, std::vector<float>>;
 
-// The layers whose outputs can be moved: without an activation, and read by layers without padding, through additions and means.
-std::vector<int> movable_layers(const TflGraph& graph);
+// Layers' outputs that can be moved: without an activation, and read by layers without padding, through additions and means.
+std::vector<int> movable_tensors(const TflGraph& graph);
 
 // All offsets that follow from those of layers' outputs.
 Offsets all_offsets(const TflGraph& graph, const Offsets& of_layers);
 
-// The middle of each channel's range over the samples: the mean of each sample's.
-Offsets centring_offsets(const TflGraph& graph, const Samples& samples, const Loader& load, int threads);
+// The middle of each channel's range. Needs: the ranges of movable_tensors().
+Offsets centring_offsets(const TflGraph& graph, const std::map<int, ChannelRanges>& ranges);
 
 // The same function with moved intermediate tensors. Needs: all_offsets().
 TflGraph centred(const TflGraph& graph, const Offsets& offsets);

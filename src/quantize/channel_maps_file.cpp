@@ -29,10 +29,8 @@ class Reader {
           out.factors[id] = *first;
       }
     }
-    for (const int n : movable_layers(graph_)) {
-      const int id = graph_.nodes[static_cast<std::size_t>(n)].outputs[0];
+    for (const int id : movable_tensors(graph_))
       if (auto own = read(id, offsets_suffix, [](float f) { return std::abs(f) <= 1e6F; })) out.offsets[id] = *std::move(own);
-    }
     out.offsets = all_offsets(graph_, out.offsets);
     refuse_unread(factors_suffix, "scales a tensor whose channels cannot be scaled without changing the model");
     refuse_unread(offsets_suffix, "moves a tensor whose channels cannot be moved without changing the model");
@@ -83,10 +81,8 @@ void add_channel_maps(const ChannelMaps& maps, const TflGraph& graph, const std:
     codes[names[static_cast<std::size_t>(id)] + suffix] = Tensor::from(values, {static_cast<std::int64_t>(values.size())});
   };
   for (const auto& [id, factors] : maps.factors) put(id, factors_suffix, factors);
-  for (const int n : movable_layers(graph)) {
-    const int id = graph.nodes[static_cast<std::size_t>(n)].outputs[0];
+  for (const int id : movable_tensors(graph))
     if (const auto found = maps.offsets.find(id); found != maps.offsets.end()) put(id, offsets_suffix, found->second);
-  }
 }
 
 ChannelMaps channel_maps_of(const TflGraph& graph, const std::vector<std::string>& names, const Weights& codes,

@@ -10,11 +10,8 @@ namespace wherry {
 
 namespace {
 
+constexpr double worth_it = 0.5;           // of the noise before: what few samples promise is not exact
 constexpr float least_factor = 1.0F / 64;  // a channel that is nearly always zero would otherwise be scaled to noise
-
-std::int64_t channels(const TflGraph& graph, int id) {
-  return tensor_at(graph, id)->sizes.empty() ? 1 : tensor_at(graph, id)->sizes.back();
-}
 
 bool homogeneous_activation(const TflNode& node) {
   const TflOption* fused = node.find("fused_activation_function");
@@ -25,12 +22,12 @@ bool homogeneous_activation(const TflNode& node) {
 enum class Through { absorbs, ties, stops };
 
 Through through(const TflGraph& graph, const TflNode& node) {
-  const auto same_channels = [&] { return channels(graph, node.inputs[0]) == channels(graph, node.outputs[0]); };
+  const auto same_channels = [&] { return channels_of(graph, node.inputs[0]) == channels_of(graph, node.outputs[0]); };
   if (weighted_rule(graph, node)) {
     if (node.builtin == "TRANSPOSE_CONV") return Through::stops;
     if (node.builtin == "DEPTHWISE_CONV_2D") return same_channels() ? Through::absorbs : Through::stops;
     const std::int64_t depth = tensor_at(graph, node.inputs[1])->sizes.back();
-    return depth == channels(graph, node.inputs[0]) ? Through::absorbs : Through::stops;  // no groups
+    return depth == static_cast<std::int64_t>(channels_of(graph, node.inputs[0])) ? Through::absorbs : Through::stops;  // no groups
   }
   if (!homogeneous_activation(node)) return Through::stops;
   if (node.builtin == "ADD") {
@@ -64,13 +61,99 @@ class Sets {
   std::vector<int> parent_;
 };
 
-// Largest magnitude by channel.
-void add_magnitudes(const Tensor& values, std::vector<float>& largest) {
-  const Tensor dense = values.contiguous();
-  const auto x = dense.as<float>();
-  for (std::size_t at = 0; at < x.size(); at += largest.size())
-    for (std::size_t c = 0; c < largest.size(); ++c) largest[c] = std::max(largest[c], std::abs(x[at + c]));
-}
+// The half of a channel's range that its tensor must hold, by channel.
+struct Reach {
+  std::vector<float> low, high;  // once moved
+  float most(std::size_t c) const { return std::max(std::abs(low[c]), std::abs(high[c])); }
+};
+
+// A layer that reads a tensor of a set, by the tensor's channels.
+struct Reader {
+  std::vector<double> response;  // the sum of its squared weights
+  std::vector<double> variance;  // of what it reads
+  std::vector<float> weights;    // [rows, places, channels]; none of a depthwise layer, whose rows have a scale each
+  std::size_t per_row = 0;
+};
+
+class NoiseOfSet {
+ public:
+  NoiseOfSet(const TflGraph& graph, const std::vector<int>& set, const std::map<int, ChannelRanges>& ranges, const Offsets& offsets) {
+    for (const int id : set) {
+      const ChannelRanges& seen = ranges.at(id);
+      Reach reach{seen.low, seen.high};
+      if (const auto moved = offsets.find(id); moved != offsets.end())
+        for (std::size_t c = 0; c < reach.low.size(); ++c) reach.low[c] -= moved->second[c], reach.high[c] -= moved->second[c];
+      reaches_.push_back(std::move(reach));
+    }
+    for (const TflNode& node : graph.nodes) {
+      if (!weighted_rule(graph, node) || std::ranges::find(set, node.inputs[0]) == set.end()) continue;
+      readers_.push_back(reader(graph, node, ranges.at(node.inputs[0])));
+    }
+  }
+
+  // By channel, the most that any of the tensors needs of its range.
+  std::vector<float> shares() const {
+    std::vector<float> out(reaches_[0].low.size());
+    for (const Reach& reach : reaches_) {
+      float top = 1e-30F;
+      for (std::size_t c = 0; c < out.size(); ++c) top = std::max(top, reach.most(c));
+      for (std::size_t c = 0; c < out.size(); ++c) out[c] = std::max(out[c], reach.most(c) / top);
+    }
+    return out;
+  }
+
+  // Against the signal, summed over the readers: each rounding is uniform, and all are independent.
+  double of(const std::vector<float>& factors) const {
+    double activations = 0;  // variance, before it is scaled back by channel
+    for (const Reach& reach : reaches_) {
+      float low = 0, high = 0;
+      for (std::size_t c = 0; c < factors.size(); ++c)
+        low = std::min(low, reach.low[c] / factors[c]), high = std::max(high, reach.high[c] / factors[c]);
+      activations += std::pow((high - low) / 255.0, 2) / 12;
+    }
+    double sum = 0;
+    for (const Reader& reader : readers_) {
+      double noise = 0, signal = 1e-30, read = 0;
+      for (std::size_t c = 0; c < factors.size(); ++c) {
+        const double factor = factors[c];
+        noise += activations * reader.response[c] * factor * factor;
+        signal += reader.response[c] * reader.variance[c];
+        read += reader.variance[c] / (factor * factor);
+      }
+      sum += (noise + weight_noise(reader, factors) * read) / signal;
+    }
+    return sum;
+  }
+
+ private:
+  static Reader reader(const TflGraph& graph, const TflNode& node, const ChannelRanges& seen) {
+    const Tensor weight = tensor_at(graph, node.inputs[1])->constant->contiguous();
+    const std::vector<float> values = weight.to_floats();
+    Reader out{std::vector<double>(seen.variance.size()), {seen.variance.begin(), seen.variance.end()}, {}, 0};
+    for (std::size_t i = 0; i < values.size(); ++i)
+      out.response[i % out.response.size()] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+    if (node.builtin == "DEPTHWISE_CONV_2D") return out;
+    out.per_row = values.size() / static_cast<std::size_t>(weight.sizes()[0]);
+    out.weights = values;
+    return out;
+  }
+
+  // The variance that rounding gives one weight, summed over rows and a window's places.
+  static double weight_noise(const Reader& reader, const std::vector<float>& factors) {
+    double sum = 0;
+    for (std::size_t row = 0; row < reader.weights.size(); row += reader.per_row) {
+      float most = 0;
+      for (std::size_t at = 0; at < reader.per_row; at += factors.size())
+        for (std::size_t c = 0; c < factors.size(); ++c) most = std::max(most, std::abs(reader.weights[row + at + c]) * factors[c]);
+      sum += std::pow(static_cast<double>(most) / 127, 2) / 12;
+    }
+    return reconstructed * sum * static_cast<double>(reader.per_row) / static_cast<double>(factors.size());
+  }
+
+  static constexpr double reconstructed = 0.5;  // what is left of it behind GPTQ (docs/benchmarks.md, rounding)
+  std::vector<Reach> reaches_;
+  std::vector<Reader> readers_;
+};
 
 }  // namespace
 
@@ -113,38 +196,20 @@ std::vector<std::vector<int>> scalable_sets(const TflGraph& graph) {
   return out;
 }
 
-Factors equalizing_factors(const TflGraph& graph, const Samples& samples, const Loader& load, int threads, float strength) {
-  const auto sets = scalable_sets(graph);
-  TflGraph tapped = graph;
-  tapped.outputs.clear();
-  for (const auto& set : sets)
-    for (const int id : set) tapped.outputs.push_back({fmt::format("tap{}", tapped.outputs.size()), id});
-  if (tapped.outputs.empty()) return {};
-
-  const auto workers = static_cast<std::size_t>(threads);
-  std::vector<std::unique_ptr<Program>> programs(workers);
-  std::vector<std::vector<std::vector<float>>> largest(workers, std::vector<std::vector<float>>(tapped.outputs.size()));
-  for (auto& part : largest)
-    for (std::size_t t = 0; t < part.size(); ++t) part[t].assign(static_cast<std::size_t>(channels(graph, tapped.outputs[t].value)), 0);
-  parallel_for(samples.count, threads, [&](std::size_t i, int worker) {
-    const auto w = static_cast<std::size_t>(worker);
-    if (!programs[w]) programs[w] = load(tapped, 1);
-    programs[w]->run(samples.load(i), [&](std::size_t t, const Tensor& value) { add_magnitudes(value, largest[w][t]); });
-  });
-
+Factors equalizing_factors(const TflGraph& graph, const std::map<int, ChannelRanges>& ranges, const Offsets& offsets) {
   Factors factors;
-  std::size_t tap = 0;
-  for (const auto& set : sets) {
-    std::vector<float> relative(static_cast<std::size_t>(channels(graph, set[0])), 0);  // the most that any of them needs
-    for (std::size_t member = 0; member < set.size(); ++member, ++tap) {
-      std::vector<float> all = largest[0][tap];
-      for (std::size_t w = 1; w < workers; ++w)
-        for (std::size_t c = 0; c < all.size(); ++c) all[c] = std::max(all[c], largest[w][tap][c]);
-      const float top = std::max(*std::ranges::max_element(all), 1e-30F);
-      for (std::size_t c = 0; c < all.size(); ++c) relative[c] = std::max(relative[c], all[c] / top);
+  for (const std::vector<int>& set : scalable_sets(graph)) {
+    const NoiseOfSet noise(graph, set, ranges, offsets);
+    const std::vector<float> shares = noise.shares();
+    std::vector<float> best(shares.size(), 1.0F);
+    double least = worth_it * noise.of(best);
+    for (const float strength : {0.3F, 0.5F, 0.7F}) {
+      std::vector<float> tried(shares.size());
+      for (std::size_t c = 0; c < tried.size(); ++c) tried[c] = std::max(std::pow(shares[c], strength), least_factor);
+      if (const double expected = noise.of(tried); expected < least) best = std::move(tried), least = expected;
     }
-    for (float& r : relative) r = std::max(std::pow(r, strength), least_factor);
-    for (const int id : set) factors[id] = relative;
+    if (std::ranges::any_of(best, [](float f) { return f != 1; }))
+      for (const int id : set) factors[id] = best;
   }
   return factors;
 }

@@ -10,11 +10,24 @@ namespace wherry {
 
 namespace {
 
-constexpr std::size_t enough_to_centre = 16, enough_to_tell_noise = 16, enough_to_fit_answers = 64;
+constexpr std::size_t enough_to_tell_channels = 16, enough_to_tell_noise = 16, enough_to_fit_answers = 64;
 constexpr double memory = 3e8;  // bytes, for the samples that go through a graph side by side
 
 Samples chosen_of(const Samples& samples, const std::vector<std::size_t>& chosen) {
   return {.count = chosen.size(), .load = [load = samples.load, chosen](std::size_t i) { return load(chosen[i]); }};
+}
+
+ChannelMaps chosen_maps(const TflGraph& graph, const Samples& few, const QuantizeOptions& options, const Loader& load) {
+  std::set<int> looked_at;
+  if (options.centre)
+    for (const int id : movable_tensors(graph)) looked_at.insert(id);
+  if (options.equalize)
+    for (const std::vector<int>& set : scalable_sets(graph)) looked_at.insert(set.begin(), set.end());
+  const auto ranges = channel_ranges(graph, looked_at, few, load, options.threads);
+  ChannelMaps maps;
+  if (options.centre) maps.offsets = centring_offsets(graph, ranges);
+  if (options.equalize && !ranges.empty()) maps.factors = equalizing_factors(graph, ranges, maps.offsets);
+  return maps;
 }
 
 void tell_answers(const TflGraph& graph, const Plan& plan, Diagnostics& diagnostics) {
@@ -36,16 +49,17 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
   const bool careful = options.plan.activations == DType::int16;
   const std::size_t early = careful ? 2 * options.early_samples : options.early_samples;
   const std::size_t late = careful ? 5 * options.late_samples / 2 : options.late_samples;
-  const auto measure = [&](const TflGraph& graph, bool centre) {
-    const std::string how = centre ? "centred" : "";
-    if (std::optional<Statistics> known = options.cache ? options.cache->find(graph, how) : std::nullopt) return *std::move(known);
-    Statistics out{.order = order_by_content(samples, options.threads, progress), .offsets = {}, .tensors = {}, .answers = {}};
-    if (centre) out.offsets = centring_offsets(graph, first_of(chosen_of(samples, out.order), enough_to_centre), load, options.threads);
-    out.tensors = calibrate(centred(graph, out.offsets), samples, load, options.threads, progress, diagnostics, &out.answers);
-    if (options.cache && !diagnostics.has_errors()) options.cache->keep(graph, how, out);
+  // Channels are moved and scaled for 8 bits.
+  const bool narrow = options.plan.activations == DType::int8;
+  const std::string how = fmt::format("{}{}", narrow && options.centre ? "centred" : "", narrow && options.equalize ? " equalized" : "");
+  Statistics statistics = [&] {
+    if (std::optional<Statistics> known = options.cache ? options.cache->find(source, how) : std::nullopt) return *std::move(known);
+    Statistics out{.order = order_by_content(samples, options.threads, progress), .channels = {}, .tensors = {}, .answers = {}};
+    if (narrow) out.channels = chosen_maps(source, first_of(chosen_of(samples, out.order), enough_to_tell_channels), options, load);
+    out.tensors = calibrate(remapped(source, out.channels), samples, load, options.threads, progress, diagnostics, &out.answers);
+    if (options.cache && !diagnostics.has_errors()) options.cache->keep(source, how, out);
     return out;
-  };
-  Statistics statistics = measure(source, options.centre && options.plan.activations == DType::int8);
+  }();
   diagnostics.throw_if_errors();
   // Of many samples a quarter is left out: the answer is fitted on what no weight has seen.
   const std::size_t most = std::min({late, std::max(early, 3 * samples.count / 4), samples.count});
@@ -53,25 +67,8 @@ QuantizeResult quantize(const TflGraph& source, const Samples& samples, const Qu
   const Samples typical = first_of(chosen_of(samples, order), most);
   const Samples few = first_of(typical, std::min(early, samples_within(source, memory)));
   QuantizeResult result;
-  result.channels.offsets = std::move(statistics.offsets);
-  TflGraph graph = centred(source, result.channels.offsets);
-  if (options.equalize) {
-    Factors factors = equalizing_factors(graph, few, load, options.threads, 0.5F);
-    TflGraph tried = equalized(graph, factors);
-    Statistics after = measure(tried, false);
-    const Judge judge(source, few, {}, load, options.threads);
-    const auto sqnr = [&](const TflGraph& candidate, const Statistics& measured) {
-      Plan plan = make_plan(candidate, measured.tensors, options.plan, diagnostics);
-      diagnostics.throw_if_errors();
-      quantize_weights(candidate, plan);
-      return judge.score(apply_plan(candidate, plan, {}).graph).sqnr_db;
-    };
-    if (sqnr(tried, after) > sqnr(graph, statistics)) {
-      graph = std::move(tried);
-      result.channels.factors = std::move(factors);
-      statistics = std::move(after);
-    }
-  }
+  result.channels = std::move(statistics.channels);
+  const TflGraph graph = remapped(source, result.channels);
   result.plan = make_plan(graph, statistics.tensors, options.plan, diagnostics);
   diagnostics.throw_if_errors();
   std::vector<std::size_t> others(order.begin() + static_cast<std::ptrdiff_t>(most), order.end());

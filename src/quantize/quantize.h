@@ -22,7 +22,7 @@ struct QuantizeOptions {
   bool refit = true;
   bool fit_answer = true;          // where the integers' noise is as strong as the answer
   bool centre = true;              // move channels to the middle, for 8-bit activations
-  bool equalize = false;           // scale channels, where the SQNR on the typical samples rises by it
+  bool equalize = true;            // and scale them, where less noise is to be expected by it
   std::size_t early_samples = 32;  // that weights and biases are adjusted with, where tensors are large
   std::size_t late_samples = 64;   // and where so many fit into memory
   int threads = 2;

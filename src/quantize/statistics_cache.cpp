@@ -14,7 +14,7 @@ using Json = nlohmann::json;
 
 namespace {
 
-constexpr int format = 4;  // changes with what is counted and how
+constexpr int format = 5;  // changes with what is counted and how
 constexpr const char* suffix = ".statistics";
 
 std::string hash_of(std::string_view bytes) { return fmt::format("{:016x}", XXH3_64bits(bytes.data(), bytes.size())); }
@@ -40,9 +40,10 @@ Json to_json(const Histogram& histogram) {
 }
 
 Statistics from_json(const Json& value) {
-  Statistics out{.order = value.at("order").get<std::vector<std::size_t>>(), .offsets = {}, .tensors = {}, .answers = {}};
+  Statistics out{.order = value.at("order").get<std::vector<std::size_t>>(), .channels = {}, .tensors = {}, .answers = {}};
   for (const Json& row : value.at("answers")) out.answers[row.at(0)] = row.at(1).get<std::vector<std::vector<float>>>();
-  for (const Json& row : value.at("offsets")) out.offsets[row.at(0)] = row.at(1).get<std::vector<float>>();
+  for (const Json& row : value.at("offsets")) out.channels.offsets[row.at(0)] = row.at(1).get<std::vector<float>>();
+  for (const Json& row : value.at("factors")) out.channels.factors[row.at(0)] = row.at(1).get<std::vector<float>>();
   for (const Json& row : value.at("tensors"))
     out.tensors.push_back(Histogram::of({.exponent = row.at(0),
                                          .first = row.at(1),
@@ -109,10 +110,11 @@ std::optional<Statistics> StatisticsCache::find(const TflGraph& graph, const std
 }
 
 void StatisticsCache::keep(const TflGraph& graph, const std::string& how, const Statistics& statistics) const {
-  Json value = {
-      {"format", format}, {"order", statistics.order}, {"offsets", Json::array()}, {"tensors", Json::array()}, {"answers", Json::array()}};
+  Json value = {{"format", format}, {"order", statistics.order}};
+  for (const char* table : {"offsets", "factors", "tensors", "answers"}) value[table] = Json::array();
   for (const auto& [tensor, answers] : statistics.answers) value["answers"].push_back({tensor, answers});
-  for (const auto& [tensor, offsets] : statistics.offsets) value["offsets"].push_back({tensor, offsets});
+  for (const auto& [tensor, offsets] : statistics.channels.offsets) value["offsets"].push_back({tensor, offsets});
+  for (const auto& [tensor, factors] : statistics.channels.factors) value["factors"].push_back({tensor, factors});
   for (const Histogram& histogram : statistics.tensors) value["tensors"].push_back(to_json(histogram));
   std::error_code error;
   fs::create_directories(folder_, error);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "quantize/calibrate.h"
-#include "quantize/centre.h"
+#include "quantize/channel_maps.h"
 
 #include <filesystem>
 
@@ -11,8 +11,8 @@ namespace wherry {
 
 struct Statistics {
   std::vector<std::size_t> order;  // of the samples, by their content: any few of the first are typical
-  Offsets offsets;                 // that the graph's tensors were moved by
-  std::vector<Histogram> tensors;  // by tensor of the moved graph
+  ChannelMaps channels;            // that the graph's tensors were changed by
+  std::vector<Histogram> tensors;  // by tensor of the changed graph
   Answers answers;                 // of it in float, of every sample
 };
 

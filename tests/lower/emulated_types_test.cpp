@@ -112,6 +112,21 @@ TEST(Integers64, ShiftByAKnownNumber) {
     }
 }
 
+TEST(Integers64, UnsignedBecomeFloatsAndComeBack) {
+  const std::vector<std::int64_t> all = {
+      0, 1, 1000, 1LL << 40, std::numeric_limits<std::int64_t>::max(), -1, -(1LL << 40), 3 - (1LL << 62)};
+  const Tensor x = Tensor::from(all, {static_cast<std::int64_t>(all.size())}).cast(DType::uint64);
+  Net net;
+  const ValueId real = net.node("real", "cast", {net.input("x", "uint64[8]")}, {{"dtype", DType::float32}});
+  net.output("real", real);
+  net.output("half", net.node("back", "cast", {net.node("half", "mul", {real, net.graph.add_constant(Tensor::scalar(0.5), "")})},
+                              {{"dtype", DType::uint64}}));
+  const std::vector<Tensor> expected = Evaluator(net.graph, all_ops()).run({x}), found = in_litert(net.graph, {x});
+  for (std::size_t output = 0; output < 2; ++output)
+    for (std::int64_t i = 0; i < 8; ++i)
+      EXPECT_LE(std::abs(found[output].item(i) - expected[output].item(i)), 1e-7 * expected[output].item(i)) << output << " " << i;
+}
+
 // ---- floats of 8 bits and less
 
 class NarrowFloats : public testing::TestWithParam<DType> {};

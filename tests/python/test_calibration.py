@@ -56,7 +56,7 @@ OPTIONS = {
     "gptq": (),
     "adaround": ("--rounding", "adaround"),
     "bias correction": ("--rounding", "nearest"),
-    "equalized": ("--equalize",),
+    "not equalized": ("--no-equalize",),
     "int16x8": ("--precision", "int16x8"),
     "islands": ("--accuracy-target", "sqnr >= 34 dB"),
 }

@@ -57,9 +57,9 @@ def without_source(file):
 
 @pytest.mark.parametrize(
     "options",
-    [(), ("--precision", "int16x8"), ("--integer-borders",), ("--equalize",), ("--io", "nchw"), ("--rounding", "nearest"),
+    [(), ("--precision", "int16x8"), ("--integer-borders",), ("--no-equalize",), ("--io", "nchw"), ("--rounding", "nearest"),
      ("--accuracy-target", "sqnr >= 52 dB"), ("--accuracy-target", "sqnr >= 52 dB", "--islands", "int16")],
-    ids=["int8", "int16x8", "integer-borders", "equalized", "nchw", "nearest", "islands", "int16-islands"],
+    ids=["int8", "int16x8", "integer-borders", "not-equalized", "nchw", "nearest", "islands", "int16-islands"],
 )  # fmt: skip
 def test_text_and_data_give_the_same_file(run, made, tmp_path, options):
     for name in ("m.yaml", "data.npy"):

@@ -32,19 +32,25 @@ TEST_F(Adjust, MovedChannelsComputeTheSame) {
   n.output("y", n.conv("e", n.node("mean", "mean", {padded}, {{"dim", Ints{2, 3}}, {"keepdim", true}}), 4, 1));
   const TflGraph graph = lowered(n.graph);
   std::set<std::string> moved;
-  for (const int node : movable_layers(graph)) moved.insert(graph.nodes[static_cast<std::size_t>(node)].path);
+  for (const TflNode& node : graph.nodes)
+    if (std::ranges::count(movable_tensors(graph), node.outputs[0])) moved.insert(node.path);
   // Not b (cut by its activation), d (its reader pads) or e (the output).
   EXPECT_EQ(moved, (std::set<std::string>{"a", "c", "padded"}));
 
   const std::vector<Tensor> inputs = seeded_tensors({n.graph.type(x)}, 3);
-  const Offsets offsets = centring_offsets(graph, samples_like(inputs), litert(), 1);
+  const std::vector<int> movable = movable_tensors(graph);
+  const auto ranges = channel_ranges(graph, {movable.begin(), movable.end()}, samples_like(inputs), litert(), 1);
+  const Offsets offsets = centring_offsets(graph, ranges);
   ASSERT_EQ(offsets.size(), 5U) << "three layers, their sum, the mean";
   float most = 0;
   for (const auto& [id, channels] : offsets)
     for (const float o : channels) most = std::max(most, std::abs(o));
   EXPECT_GT(most, 0.01F) << "nothing was moved";
   EXPECT_LE(difference(in_litert(graph, inputs), in_litert(centred(graph, offsets), inputs)), 1e-5);
-  const Factors factors = equalizing_factors(graph, samples_like(inputs), litert(), 1, 1);
+  Factors factors;
+  for (const std::vector<int>& set : scalable_sets(graph))
+    for (const int id : set) factors[id] = std::vector<float>{1, 0.5F, 0.25F, 2, 1, 0.1F, 1, 4};
+  ASSERT_FALSE(factors.empty());
   EXPECT_LE(difference(in_litert(graph, inputs), in_litert(remapped(graph, {offsets, factors}), inputs)), 1e-5);
 }
 

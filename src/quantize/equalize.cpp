@@ -130,8 +130,9 @@ class NoiseOfSet {
     const Tensor weight = tensor_at(graph, node.inputs[1])->constant->contiguous();
     const std::vector<float> values = weight.to_floats();
     Reader out{std::vector<double>(seen.variance.size()), {seen.variance.begin(), seen.variance.end()}, {}, 0};
-    for (std::size_t i = 0; i < values.size(); ++i)
-      out.response[i % out.response.size()] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+    for (std::size_t at = 0; at < values.size(); at += out.response.size())
+      for (std::size_t c = 0; c < out.response.size(); ++c)
+        out.response[c] += static_cast<double>(values[at + c]) * static_cast<double>(values[at + c]);
     if (node.builtin == "DEPTHWISE_CONV_2D") return out;
     out.per_row = values.size() / static_cast<std::size_t>(weight.sizes()[0]);
     out.weights = values;
@@ -196,21 +197,23 @@ std::vector<std::vector<int>> scalable_sets(const TflGraph& graph) {
   return out;
 }
 
-Factors equalizing_factors(const TflGraph& graph, const std::map<int, ChannelRanges>& ranges, const Offsets& offsets) {
-  Factors factors;
-  for (const std::vector<int>& set : scalable_sets(graph)) {
-    const NoiseOfSet noise(graph, set, ranges, offsets);
+Factors equalizing_factors(const TflGraph& graph, const std::map<int, ChannelRanges>& ranges, const Offsets& offsets, int threads) {
+  const std::vector<std::vector<int>> sets = scalable_sets(graph);
+  std::vector<std::vector<float>> chosen(sets.size());
+  parallel_for(sets.size(), threads, [&](std::size_t set, int) {
+    const NoiseOfSet noise(graph, sets[set], ranges, offsets);
     const std::vector<float> shares = noise.shares();
-    std::vector<float> best(shares.size(), 1.0F);
-    double least = worth_it * noise.of(best);
+    double least = worth_it * noise.of(std::vector<float>(shares.size(), 1.0F));
     for (const float strength : {0.3F, 0.5F, 0.7F}) {
       std::vector<float> tried(shares.size());
       for (std::size_t c = 0; c < tried.size(); ++c) tried[c] = std::max(std::pow(shares[c], strength), least_factor);
-      if (const double expected = noise.of(tried); expected < least) best = std::move(tried), least = expected;
+      if (const double expected = noise.of(tried); expected < least) chosen[set] = std::move(tried), least = expected;
     }
-    if (std::ranges::any_of(best, [](float f) { return f != 1; }))
-      for (const int id : set) factors[id] = best;
-  }
+  });
+  Factors factors;
+  for (std::size_t set = 0; set < sets.size(); ++set)
+    if (!chosen[set].empty())
+      for (const int id : sets[set]) factors[id] = chosen[set];
   return factors;
 }
 

@@ -17,7 +17,7 @@ std::vector<std::vector<int>> scalable_sets(const TflGraph& graph);
 // layers that read it the least noise, of rounded activations (which every s above 0 lowers) and of rounded weights (which it raises,
 // as weak channels meet larger weights). With s of 1 (as in the paper) every channel that goes beyond what few samples show would widen
 // its tensor's range. Needs: the ranges of the sets' tensors, 8 bits for both.
-Factors equalizing_factors(const TflGraph& graph, const std::map<int, ChannelRanges>& ranges, const Offsets& offsets);
+Factors equalizing_factors(const TflGraph& graph, const std::map<int, ChannelRanges>& ranges, const Offsets& offsets, int threads);
 
 // The same function with scaled intermediate tensors.
 TflGraph equalized(const TflGraph& graph, const Factors& factors);

@@ -26,7 +26,7 @@ ChannelMaps chosen_maps(const TflGraph& graph, const Samples& few, const Quantiz
   const auto ranges = channel_ranges(graph, looked_at, few, load, options.threads);
   ChannelMaps maps;
   if (options.centre) maps.offsets = centring_offsets(graph, ranges);
-  if (options.equalize && !ranges.empty()) maps.factors = equalizing_factors(graph, ranges, maps.offsets);
+  if (options.equalize && !ranges.empty()) maps.factors = equalizing_factors(graph, ranges, maps.offsets, options.threads);
   return maps;
 }
 

@@ -123,7 +123,7 @@ TEST(Equalize, BringsBackWeakChannelsAndComputesTheSame) {
     }
   graph = equalized(graph, weak);
   EXPECT_LE(difference(expected, in_litert(graph, inputs)), 1e-5);
-  const Factors factors = equalizing_factors(graph, channel_ranges(graph, all, samples_like(inputs), litert(), 1), {});
+  const Factors factors = equalizing_factors(graph, channel_ranges(graph, all, samples_like(inputs), litert(), 1), {}, 2);
   ASSERT_FALSE(factors.empty());
   for (const auto& [id, channels] : factors) {
     double strong = 0, scaled = 0;

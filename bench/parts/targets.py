@@ -66,6 +66,8 @@ def node_goals(found):
         yield Goal(f"ONNX's node tests of listed operators, in {where}", "all", 1.0, share, shown, least=True)
 
 
-PARTS = {"frameworks": Part(frameworks, framework_tables, framework_goals), "training": Part(training, training_tables, training_goals)} | {
-    "onnx-nodes": Part(nodes, node_tables, node_goals)
+PARTS = {
+    "frameworks": Part(frameworks, framework_tables, framework_goals),
+    "training": Part(training, training_tables, training_goals),
+    "onnx-nodes": Part(nodes, node_tables, node_goals),
 }

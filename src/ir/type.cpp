@@ -104,6 +104,10 @@ std::string text(const Shape& shape) {
   return out + "]";
 }
 
+bool is_empty(const Shape& shape) {
+  return std::any_of(shape.begin(), shape.end(), [](const Dim& d) { return d.known() && d.size() == 0; });
+}
+
 bool is_static(const Shape& shape) {
   for (const Dim& d : shape)
     if (!d.known()) return false;

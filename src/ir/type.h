@@ -37,7 +37,8 @@ using Sizes = std::vector<std::int64_t>;
 
 std::string text(const Shape& shape);  // "[1, 3, 224, 224]"
 bool is_static(const Shape& shape);
-Sizes sizes(const Shape& shape);  // Needs: is_static
+bool is_empty(const Shape& shape);  // whether one of its sizes is known to be zero
+Sizes sizes(const Shape& shape);    // Needs: is_static
 Shape to_shape(const Sizes& sizes);
 Dim element_count(const Shape& shape);
 std::int64_t element_count(const Sizes& sizes);

@@ -7,14 +7,8 @@
 
 namespace wherry {
 
-namespace {
-
-bool is_empty(const Type& type) { return element_count(sizes(type.shape)) == 0; }
-
-}  // namespace
-
 Graph without_empty_tensors(const Graph& graph, const OpTable& ops) {
-  if (std::none_of(graph.values.begin(), graph.values.end(), [](const Value& v) { return is_empty(v.type); })) return graph;
+  if (std::none_of(graph.values.begin(), graph.values.end(), [](const Value& v) { return is_empty(v.type.shape); })) return graph;
   Rewriter rw(graph, ops);
   std::vector<bool> settled(graph.values.size());
   const auto settle = [&](ValueId value, Tensor tensor) {
@@ -26,20 +20,19 @@ Graph without_empty_tensors(const Graph& graph, const OpTable& ops) {
     settle(value, Tensor::allocate(type.dtype, sizes(type.shape)));
   };
   for (const Port& port : graph.inputs)
-    if (is_empty(graph.type(port.value))) settle_empty(port.value);
+    if (is_empty(graph.type(port.value).shape)) settle_empty(port.value);
   for (const Node& node : graph.nodes) {
-    const auto& [inputs, outputs] = std::pair(node.inputs, node.outputs);
-    if (std::all_of(outputs.begin(), outputs.end(), [&](ValueId v) { return is_empty(graph.type(v)); })) {
-      for (const ValueId v : outputs) settle_empty(v);
+    if (std::all_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return is_empty(graph.type(v).shape); })) {
+      for (const ValueId v : node.outputs) settle_empty(v);
       continue;
     }
     Node fresh = node;
     for (ValueId& v : fresh.inputs) v = rw[v];
     std::vector<Tensor> made;
-    if (std::any_of(inputs.begin(), inputs.end(), [&](ValueId v) { return v != absent && settled[static_cast<std::size_t>(v)]; }))
+    if (std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return v != absent && settled[static_cast<std::size_t>(v)]; }))
       made = fold_node(rw.graph(), ops, fresh, [](const Graph&, const Node&, const std::vector<Type>&) { return true; });
     if (made.empty()) rw.copy(node);
-    for (std::size_t i = 0; i < made.size(); ++i) settle(outputs[i], std::move(made[i]));
+    for (std::size_t i = 0; i < made.size(); ++i) settle(node.outputs[i], std::move(made[i]));
   }
   return rw.finish();
 }

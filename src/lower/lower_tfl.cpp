@@ -24,13 +24,6 @@ bool all_static(const Graph& graph, Diagnostics& diagnostics) {
                      .next = fmt::format("give each a size: {}", join(choices, " "))});
     return false;
   }
-  for (const std::vector<Port>* ports : {&graph.inputs, &graph.outputs})
-    for (const Port& port : *ports)
-      if (const DType dtype = graph.type(port.value).dtype, held = tfl_type(dtype); held != dtype)
-        diagnostics.add(
-            {.code = "E205",
-             .message = fmt::format("'{}' is {}, which LiteRT lacks: in the .tflite it is {}", port.name, name(dtype), name(held)),
-             .severity = Severity::warning});
   bool known = true;
   for (const Node& node : graph.nodes)
     for (const ValueId v : node.outputs) {
@@ -43,6 +36,16 @@ bool all_static(const Graph& graph, Diagnostics& diagnostics) {
                        .next = "leave this operator out of the exported model, or bound its result to a fixed shape"});
     }
   return known;
+}
+
+void tell_held_types(const Graph& graph, Diagnostics& diagnostics) {
+  for (const std::vector<Port>* ports : {&graph.inputs, &graph.outputs})
+    for (const Port& port : *ports)
+      if (const DType dtype = graph.type(port.value).dtype, held = tfl_type(dtype); held != dtype)
+        diagnostics.add(
+            {.code = "E205",
+             .message = fmt::format("'{}' is {}, which LiteRT lacks: in the .tflite it is {}", port.name, name(dtype), name(held)),
+             .severity = Severity::warning});
 }
 
 // Taps name values of the graph that the caller knows; a value that only an expansion made has none there. A tensor has one
@@ -81,6 +84,7 @@ Order io_order(const Type& type, Io io) {
 
 Lowered lower_to_tfl(const Graph& source, const OpTable& ops, const TflLowerOptions& options, Diagnostics& diagnostics) {
   if (!all_static(source, diagnostics)) return {};
+  tell_held_types(source, diagnostics);
   const auto has_slot = [](const OpDef& op) { return static_cast<bool>(op.tflite); };
   const Graph expanded = fold_constants(in_known_types(without_empty_tensors(expand(source, ops, has_slot), ops), ops), ops);
   Lowering lowering(expanded, diagnostics);

@@ -84,9 +84,9 @@ int both_of_32_bits(TflLowering& l, const std::vector<int>& xy, const Type& type
   return tfl::binary(l, "ADD", upper, tfl::binary(l, "MUL", last[0], last[1], type), type);
 }
 
-// x & y or x | y of int32.
-int and_or(TflLowering& l, bool both, const std::vector<int>& xy, const Type& type) {
-  const int shared = both_of_32_bits(l, xy, type);
+// x & y or x | y of int32; narrow: of numbers that 16 bits hold.
+int and_or(TflLowering& l, bool both, bool narrow, const std::vector<int>& xy, const Type& type) {
+  const int shared = narrow ? both_bits(l, xy, type) : both_of_32_bits(l, xy, type);
   return both ? shared : tfl::binary(l, "ADD", shared, l.add("BITWISE_XOR", xy, type), type);
 }
 
@@ -104,15 +104,13 @@ void lower_and_or(TflLowering& l, const Node& node) {
   const std::vector<int> given = l.same_order(node.inputs, order);
   const Type type = ordered(l.graph.type(node.outputs[0]), order), wide{DType::int32, type.shape};
   if (type.dtype == DType::int64) {
-    const auto op = [&](const std::vector<int>& xy, const Type& halves) { return and_or(l, both, xy, halves); };
+    const auto op = [&](const std::vector<int>& xy, const Type& halves) { return and_or(l, both, false, xy, halves); };
     return l.give(node.outputs[0], on_halves(l, given, type, op), order);
   }
-  if (type.dtype == DType::int32) return l.give(node.outputs[0], and_or(l, both, given, type), order);
+  if (type.dtype == DType::int32) return l.give(node.outputs[0], and_or(l, both, false, given, type), order);
   std::vector<int> xy;
   for (const int side : given) xy.push_back(l.add("CAST", {side}, {DType::int32, to_shape(l.tensor(side).sizes)}));
-  int y = both_bits(l, xy, wide);
-  if (!both) y = tfl::binary(l, "ADD", y, l.add("BITWISE_XOR", xy, wide), wide);
-  l.give(node.outputs[0], l.add("CAST", {y}, type), order);
+  l.give(node.outputs[0], l.add("CAST", {and_or(l, both, true, xy, wide)}, type), order);
 }
 
 void lower_xor(TflLowering& l, const Node& node) {

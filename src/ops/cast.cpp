@@ -135,17 +135,18 @@ void lower_cast(TflLowering& l, const Node& node) {
   const Order order = l.order(x);
   const DType from = l.graph.type(x).dtype, to = l.graph.type(out).dtype;
   int y = l.as_is(x);
+  if (from == to) return l.give(out, y, order);
   const auto cast_to = [&](DType type) {
     if (l.tensor(y).dtype != type) y = l.add("CAST", {y}, {type, to_shape(l.tensor(y).sizes)});
   };
-  if (from != to && from == DType::uint64) y = from_uint64(l, y, bits(to) < 8 ? DType::int32 : is_narrow_float(to) ? DType::float32 : to);
-  if (from != to && bits(l.tensor(y).dtype) < 8) cast_to(DType::float32);  // all that it knows
-  if (from != to && is_narrow_float(to)) {
+  if (from == DType::uint64) y = from_uint64(l, y, bits(to) < 8 ? DType::int32 : is_narrow_float(to) ? DType::float32 : to);
+  if (bits(l.tensor(y).dtype) < 8) cast_to(DType::float32);  // all that it knows
+  if (is_narrow_float(to)) {
     cast_to(DType::float32);
     y = to == DType::float8_e8m0fnu ? Narrowing(l, y).nearest_power() : Narrowing(l, y).nearest(to);
-  } else if (from != to && to == DType::uint64) {
+  } else if (to == DType::uint64) {
     y = to_uint64(l, y);
-  } else if (from != to && bits(to) < 8) {
+  } else if (bits(to) < 8) {
     y = wrapped(l, y, to);
   }
   cast_to(tfl_type(to));

@@ -46,10 +46,23 @@ class Steps {
 int bitcast(TflLowering& t, int x, DType dtype, Sizes sizes) { return t.add("BITCAST", {x}, {dtype, to_shape(sizes)}); }
 
 // 2^n for n below 63, then any divisor, whose quotient nobody takes.
-Tensor divisors() {
+std::vector<std::int64_t> divisors() {
   std::vector<std::int64_t> table(65, 1);
   for (std::size_t n = 0; n < 63; ++n) table[n] = std::int64_t{1} << n;
-  return Tensor::from(table, {65});
+  return table;
+}
+
+// An entry of an int64 table for each place, which must lie within it.
+int looked_up(TflLowering& t, const std::vector<std::int64_t>& table, int places) {
+  const Sizes sizes = t.tensor(places).sizes;
+  if (const std::optional<Tensor>& known = t.tensor(places).constant) {
+    std::vector<std::int64_t> found;
+    for (const std::int64_t place : known->contiguous().to_ints()) found.push_back(table[static_cast<std::size_t>(place)]);
+    return t.constant(Tensor::from(found, sizes));
+  }
+  const int row = t.add("CAST", {places}, {DType::int32, to_shape(sizes)});
+  const int entries = t.constant(Tensor::from(table, {static_cast<std::int64_t>(table.size())}));
+  return t.add("GATHER", {entries, row}, {DType::int64, to_shape(sizes)}, {{"axis", std::int64_t{0}}});
 }
 
 }  // namespace
@@ -67,18 +80,6 @@ int from_halves(TflLowering& t, int x) {
   Sizes sizes = t.tensor(x).sizes;
   sizes.pop_back();
   return bitcast(t, x, DType::int64, std::move(sizes));
-}
-
-int looked_up(TflLowering& t, const Tensor& table, int places) {
-  if (const std::optional<Tensor>& known = t.tensor(places).constant) {
-    std::vector<std::int64_t> found;
-    for (const std::int64_t place : known->contiguous().to_ints()) found.push_back(table.integer(place));
-    const Sizes sizes = known->sizes();
-    return t.constant(Tensor::from(found, sizes).cast(table.dtype()));
-  }
-  const Shape shape = to_shape(t.tensor(places).sizes);
-  const int row = t.add("CAST", {places}, {DType::int32, shape});
-  return t.add("GATHER", {t.constant(table), row}, {table.dtype(), shape}, {{"axis", std::int64_t{0}}});
 }
 
 // Three times what is left is divided as float32, which leaves 2^-22 of it and less than one y: then it is below 2 y. The rest of
@@ -155,7 +156,7 @@ int shift_right_64(TflLowering& t, int x, int by, bool with_sign) {
   if (with_sign) return y;
   std::vector<std::int64_t> fill = {0};  // what makes zeros of the sign's copies: 2^(64 - n)
   for (int n = 1; n <= 64; ++n) fill.push_back(n == 1 ? least : std::int64_t{1} << (64 - n));
-  return s.where(is_negative, s.add(y, looked_up(t, Tensor::from(fill, {65}), at)), y);
+  return s.where(is_negative, s.add(y, looked_up(t, fill, at)), y);
 }
 
 }  // namespace wherry::tfl

@@ -17,7 +17,4 @@ int as_unsigned(TflLowering& t, int x);  // and back
 int halves(TflLowering& t, int x);       // int64 [...] → int32 [..., 2]: the lower bits and the upper ones
 int from_halves(TflLowering& t, int x);  // and back
 
-// An entry of a constant table for each place in an int64 tensor, which must lie within it.
-int looked_up(TflLowering& t, const Tensor& table, int places);
-
 }  // namespace wherry::tfl

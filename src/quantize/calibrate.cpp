@@ -13,16 +13,12 @@ namespace {
 constexpr float least_nothing = 1e30F;
 constexpr std::size_t most_answers = std::size_t{1} << 22;  // values that are kept of one tensor
 
-// The activations that nodes make, as outputs of a copy of the graph.
-TflGraph tapped(const TflGraph& graph, std::vector<int>& taps) {
-  TflGraph out = graph;
-  out.outputs.clear();
+// The activations that nodes make.
+std::vector<int> activations(const TflGraph& graph) {
+  std::vector<int> out;
   for (const TflNode& node : graph.nodes)
     for (const int id : node.outputs)
-      if (is_real_tensor(graph, id)) {
-        out.outputs.push_back({fmt::format("tap{}", taps.size()), id});
-        taps.push_back(id);
-      }
+      if (is_real_tensor(graph, id)) out.push_back(id);
   return out;
 }
 
@@ -97,7 +93,7 @@ std::vector<std::size_t> order_by_content(const Samples& samples, int threads, c
 
 std::vector<Histogram> calibrate(const TflGraph& graph, const Samples& samples, const Loader& load, int threads,
                                  const QuantizeProgress& progress, Diagnostics& diagnostics, Answers* answers) {
-  std::vector<int> taps;
+  const std::vector<int> taps = activations(graph);
   const TflGraph graph_with_taps = tapped(graph, taps);
   Answers kept;
   for (const int id : answers ? deciding_tensors(graph) : std::set<int>{}) {

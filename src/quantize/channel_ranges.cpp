@@ -41,15 +41,13 @@ std::size_t channels_of(const TflGraph& graph, int tensor) {
 std::map<int, ChannelRanges> channel_ranges(const TflGraph& graph, const std::set<int>& tensors, const Samples& samples, const Loader& load,
                                             int threads) {
   if (tensors.empty() || samples.count == 0) return {};
-  TflGraph tapped = graph;
-  tapped.outputs.clear();
-  for (const int id : tensors) tapped.outputs.push_back({fmt::format("tap{}", tapped.outputs.size()), id});
   const std::vector<int> taps(tensors.begin(), tensors.end());
+  const TflGraph graph_with_taps = tapped(graph, taps);
   std::vector<std::unique_ptr<Program>> programs(static_cast<std::size_t>(threads));
   std::vector<std::vector<Sums>> sums(samples.count, std::vector<Sums>(tensors.size()));
   parallel_for(samples.count, threads, [&](std::size_t i, int worker) {
     std::unique_ptr<Program>& program = programs[static_cast<std::size_t>(worker)];
-    if (!program) program = load(tapped, 1);
+    if (!program) program = load(graph_with_taps, 1);
     program->run(samples.load(i),
                  [&](std::size_t tap, const Tensor& value) { sums[i][tap] = sums_of(value, channels_of(graph, taps[tap])); });
   });

@@ -54,13 +54,11 @@ std::vector<Target> targets_of(const TflGraph& graph, const Plan& plan) {
 // Mean windows of the float model, by target.
 std::vector<std::vector<double>> float_means(const TflGraph& graph, const std::vector<Target>& targets, const Samples& samples,
                                              const Loader& load, int threads, const QuantizeProgress& progress) {
-  TflGraph tapped = graph;
-  tapped.outputs.clear();
-  std::set<int> taken;
+  std::vector<int> taps;
   const auto is_input = [&](int id) { return std::ranges::any_of(graph.inputs, [&](const Port& p) { return p.value == id; }); };
   for (const Target& t : targets)
-    if (!is_input(t.input) && taken.insert(t.input).second)
-      tapped.outputs.push_back({fmt::format("tap{}", tapped.outputs.size()), t.input});
+    if (!is_input(t.input) && std::ranges::find(taps, t.input) == taps.end()) taps.push_back(t.input);
+  const TflGraph graph_with_taps = tapped(graph, taps);
 
   const auto workers = static_cast<std::size_t>(threads);
   std::vector<std::unique_ptr<Program>> programs(workers);
@@ -76,9 +74,9 @@ std::vector<std::vector<double>> float_means(const TflGraph& graph, const std::v
         if (targets[t].input == id) sums[w][t].add(patch_means(value, {}, targets[t].windows), targets[t].unit);
     };
     for (std::size_t p = 0; p < inputs.size(); ++p) add(graph.inputs[p].value, inputs[p]);
-    if (!tapped.outputs.empty()) {
-      if (!programs[w]) programs[w] = load(tapped, 1);
-      programs[w]->run(inputs, [&](std::size_t k, const Tensor& value) { add(tapped.outputs[k].value, value); });
+    if (!taps.empty()) {
+      if (!programs[w]) programs[w] = load(graph_with_taps, 1);
+      programs[w]->run(inputs, [&](std::size_t k, const Tensor& value) { add(taps[k], value); });
     }
     if (const std::size_t at = ++done; worker == 0 && progress)
       progress("correct", static_cast<double>(at), 2 * static_cast<double>(samples.count));

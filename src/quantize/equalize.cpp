@@ -61,7 +61,7 @@ class Sets {
   std::vector<int> parent_;
 };
 
-// The half of a channel's range that its tensor must hold, by channel.
+// What a tensor must hold, by channel.
 struct Reach {
   std::vector<float> low, high;  // once moved
   float most(std::size_t c) const { return std::max(std::abs(low[c]), std::abs(high[c])); }
@@ -128,14 +128,14 @@ class NoiseOfSet {
  private:
   static Reader reader(const TflGraph& graph, const TflNode& node, const ChannelRanges& seen) {
     const Tensor weight = tensor_at(graph, node.inputs[1])->constant->contiguous();
-    const std::vector<float> values = weight.to_floats();
+    std::vector<float> values = weight.to_floats();
     Reader out{std::vector<double>(seen.variance.size()), {seen.variance.begin(), seen.variance.end()}, {}, 0};
     for (std::size_t at = 0; at < values.size(); at += out.response.size())
       for (std::size_t c = 0; c < out.response.size(); ++c)
         out.response[c] += static_cast<double>(values[at + c]) * static_cast<double>(values[at + c]);
     if (node.builtin == "DEPTHWISE_CONV_2D") return out;
     out.per_row = values.size() / static_cast<std::size_t>(weight.sizes()[0]);
-    out.weights = values;
+    out.weights = std::move(values);
     return out;
   }
 

@@ -7,6 +7,12 @@
 
 namespace wherry {
 
+TflGraph tapped(TflGraph graph, const std::vector<int>& tensors) {
+  graph.outputs.clear();
+  for (const int id : tensors) graph.outputs.push_back({fmt::format("tap{}", graph.outputs.size()), id});
+  return graph;
+}
+
 void parallel_for(std::size_t count, int threads, const std::function<void(std::size_t, int)>& each) {
   std::atomic<std::size_t> next = 0;
   std::exception_ptr first;

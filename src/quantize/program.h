@@ -30,6 +30,9 @@ inline Samples first_of(Samples samples, std::size_t count) {
   return samples;
 }
 
+// The graph with these tensors as outputs in place of its own.
+TflGraph tapped(TflGraph graph, const std::vector<int>& tensors);
+
 using QuantizeProgress = std::function<void(std::string_view stage, double done, double total)>;
 
 // Calls each(i, worker) for i in [0, count) from `threads` threads; worker < threads. The first exception ends it and is thrown on.

@@ -149,7 +149,7 @@ struct LiteRtModel::State {
             .next = "convert the model again"});
     const std::vector<EmptyPort> empty = empty_ports(file);  // which LiteRT's compiled models neither take nor give
     if (!empty.empty()) {
-      bytes = without_empty_ports(file);
+      bytes = without_ports(file, empty);
       file = std::as_bytes(std::span(bytes));
     }
     const Silence silence(*this);

@@ -201,8 +201,6 @@ bool set_ports(std::string& bytes, const std::vector<Named>& wanted, bool output
   return true;
 }
 
-bool is_empty(const Type& type) { return is_static(type.shape) && element_count(sizes(type.shape)) == 0; }
-
 }  // namespace
 
 TfliteSummary summarize_tflite(const std::filesystem::path& file) {
@@ -256,15 +254,15 @@ std::vector<EmptyPort> empty_ports(std::span<const std::byte> file) {
   for (const bool outputs : {false, true}) {
     const std::vector<Named> all = ports(model, outputs);
     for (std::size_t i = 0; i < all.size(); ++i)
-      if (Type type = type_of(*graph_of(model).tensors()->Get(static_cast<uoffset_t>(all[i].tensor))); is_empty(type))
+      if (Type type = type_of(*graph_of(model).tensors()->Get(static_cast<uoffset_t>(all[i].tensor)));
+          is_static(type.shape) && is_empty(type.shape))
         out.push_back({outputs, i, {all[i].name, std::move(type)}});
   }
   return out;
 }
 
-std::string without_empty_ports(std::span<const std::byte> file) {
+std::string without_ports(std::span<const std::byte> file, const std::vector<EmptyPort>& empty) {
   std::string bytes(reinterpret_cast<const char*>(file.data()), file.size());
-  const std::vector<EmptyPort> empty = empty_ports(file);
   for (const bool outputs : {false, true}) {
     std::vector<Named> kept = ports(tflite_model(file), outputs);
     for (auto port = empty.rbegin(); port != empty.rend(); ++port)

@@ -38,8 +38,9 @@ struct EmptyPort {
   std::size_t place = 0;  // among all inputs or outputs
   TensorInfo info;
 };
+// Needs: a .tflite file that is whole.
 std::vector<EmptyPort> empty_ports(std::span<const std::byte> file);
-// The file with all other ports alone. Needs: a .tflite file that is whole.
-std::string without_empty_ports(std::span<const std::byte> file);
+// The file with all other ports alone.
+std::string without_ports(std::span<const std::byte> file, const std::vector<EmptyPort>& empty);
 
 }  // namespace wherry

@@ -13,19 +13,11 @@
 namespace wherry {
 namespace {
 
-namespace fs = std::filesystem;
-
 std::vector<Tensor> in_litert(const Graph& graph, const std::vector<Tensor>& inputs) {
   Diagnostics diagnostics;
   const Lowered lowered = lower_to_tfl(graph, all_ops(), {.io = Io::nchw}, diagnostics);
   diagnostics.throw_if_errors();
-  const fs::path file = fs::path(testing::TempDir()) / fmt::format("wherry_{}_emulated.tflite", getpid());
-  AtomicFile out(file);
-  write_tflite(lowered.graph, {}, out);
-  out.commit();
-  std::vector<Tensor> results = LiteRtModel::from_file(file)->run(inputs);
-  fs::remove(file);
-  return results;
+  return LiteRtModel::from_bytes(tflite_bytes(lowered.graph), "emulated")->run(inputs);
 }
 
 // ---- integers of 64 bits

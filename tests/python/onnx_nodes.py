@@ -194,7 +194,7 @@ def in_float32(model, inputs):
     return ReferenceEvaluator(copy).run(None, given)
 
 
-def compare(arrays, expected, rtol, atol, exact=None):
+def compare(arrays, expected, rtol, atol, exact):
     """Raises where arrays differ from those expected; bfloat16 may instead be the nearest to `exact()`."""
     if len(arrays) != len(expected):
         raise AssertionError(f"{len(arrays)} outputs, expected {len(expected)}")
@@ -206,7 +206,7 @@ def compare(arrays, expected, rtol, atol, exact=None):
         found, wanted = ours.astype(np.float64), theirs.astype(np.float64)
         if np.allclose(found, wanted, rtol, max(atol, 1e-6), equal_nan=True):
             continue
-        if theirs.dtype.name == "bfloat16" and exact and np.allclose(found, exact()[i].astype(np.float64), 2**-8 + 1e-6, 1e-7):
+        if theirs.dtype.name == "bfloat16" and np.allclose(found, exact()[i].astype(np.float64), 2**-8 + 1e-6, 1e-7):
             continue
         raise AssertionError("numbers differ")
 

@@ -93,7 +93,7 @@ LoadOptions load_options(const std::filesystem::path& weights, std::optional<std
 std::string convert_json(const std::filesystem::path& source, const std::filesystem::path& out, const std::string& precision,
                          const std::string& to, const std::string& io, bool verify, std::optional<double> tolerance, int threads,
                          const std::filesystem::path& weights, std::optional<std::uint64_t> seed, std::map<std::string, std::int64_t> dims,
-                         bool nested) {
+                         bool nested, std::optional<int> l1_cache) {
   ConvertOptions options{.source = source, .out = out, .load = load_options(weights, seed, std::move(dims))};
   std::map<std::string, Precision> precisions;
   for (const Precision p : {Precision::float32, Precision::float16, Precision::dynamic, Precision::int8_weights, Precision::int4})
@@ -107,6 +107,7 @@ std::string convert_json(const std::filesystem::path& source, const std::filesys
   };
   options.to = to;
   options.nested = nested;
+  options.l1_cache = l1_cache;
   options.precision = word(precisions, precision, "precision");
   if (!io.empty()) options.io = word(layouts, io, "io");
   options.verify = verify;
@@ -215,7 +216,7 @@ NB_MODULE(_wherry, m) {
       },
       nullptr);
   m.def("convert", &convert_json, "source"_a, "out"_a, "precision"_a, "to"_a, "io"_a, "verify"_a, "tolerance"_a, "threads"_a, "weights"_a,
-        "seed"_a, "dims"_a, "nested"_a);
+        "seed"_a, "dims"_a, "nested"_a, "l1_cache"_a);
   m.def("write_weights", &write_weights, "file"_a, "arrays"_a);
   m.def("carrier", &carrier_of, "dtype"_a);
   m.def("operators", [] {

@@ -53,6 +53,7 @@ def convert(
     seed: int | None = None,
     dims: Mapping[str, int] | None = None,
     nested: bool = False,
+    l1_cache: int | None = None,
 ) -> Conversion:
     """Converts a model and verifies the result.
 
@@ -61,6 +62,8 @@ def convert(
     to: the framework of a .py: torch, keras, jax or nnx. nested: in a .keras each block is a model within the model.
     precision: float32, float16, dynamic, int8-weights or int4. io: nhwc or nchw, the layout of image inputs and outputs (.tflite: nhwc).
     tolerance: the largest error allowed, as a part of max|output| (float32: 1e-4, float16: 2e-2).
+    l1_cache: kilobytes of the CPU's first data cache, which wide depthwise convolutions of a float .tflite are split to fit: faster on
+    one thread, slower on more.
     weights, seed: for a text. dims: sizes for symbolic dimensions, {"batch": 1}.
 
     Raises WherryError with all messages, or Mismatch when the result differs from its source (nothing is left under `out`).
@@ -70,6 +73,7 @@ def convert(
     options = {
         "precision": precision, "to": to, "io": io or "", "verify": verify, "tolerance": tolerance, "threads": threads,
         "weights": str(weights or ""), "seed": seed, "dims": dict(dims or {}), "nested": nested,
+        "l1_cache": l1_cache,
     }  # fmt: skip
     if isinstance(source, str | PathLike):
         return _convert_file(Path(source), Path(out), options)

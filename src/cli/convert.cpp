@@ -35,6 +35,18 @@ const Target& target_of(const fs::path& out) {
         .next = fmt::format("end the output's name in {}", join(suffixes, ", "))});
 }
 
+void check_l1_cache(const Target& target, const ConvertOptions& options) {
+  if (!options.l1_cache) return;
+  if (*options.l1_cache < 1)
+    fail({.code = "E901", .message = fmt::format("--l1-cache {}: it is in kilobytes, 1 or more", *options.l1_cache)});
+  const bool is_tflite = target.suffix == ".tflite";
+  if (is_tflite && (options.precision == Precision::float32 || options.precision == Precision::float16)) return;
+  fail({.code = "E604",
+        .message = is_tflite ? fmt::format("--l1-cache is for float32 and float16, and not needed for {}", name(*options.precision))
+                             : fmt::format("--l1-cache is for a .tflite, not for '{}'", options.out.string()),
+        .next = "leave --l1-cache out"});
+}
+
 }  // namespace
 
 std::string_view name(Precision precision) {
@@ -50,7 +62,9 @@ ConvertResult convert(const ConvertOptions& options) {
   stages.begin("import");
   LoadedSource source = load_source(options.source, options.load);
   result.warnings = source.warnings;
-  target.convert(source, with_section(source, options), result, stages);
+  const ConvertOptions decided = with_section(source, options);
+  check_l1_cache(target, decided);
+  target.convert(source, decided, result, stages);
   std::error_code error;
   result.bytes = fs::file_size(options.out, error);
   if (error) result.bytes = 0;

@@ -22,6 +22,7 @@ struct ConvertOptions {
   LoadOptions load;
   std::optional<Precision> precision;  // without: the text's quantization's, else float32
   std::optional<Io> io;                // without: the target's convention (.tflite: nhwc)
+  std::optional<int> l1_cache;         // kilobytes: depthwise convolutions of a float .tflite are made to fit it
   QuantizeOptions quantize;
   std::filesystem::path calibrate;            // data: a folder of images, a list, .npy or .npz
   std::size_t calibration_count = 0;          // at most so many of it, evenly spread; 0: all

@@ -163,6 +163,11 @@ void add_convert(CLI::App& app, Session& session) {
           "Layout of images: nhwc (TFLite's, default) or nchw")
       ->check(CLI::IsMember({"nhwc", "nchw"}).description(""))
       ->type_name("NAME");
+  command
+      ->add_option("--l1-cache", options->l1_cache,
+                   "Split depthwise convolutions to fit a CPU's first cache\n(32, 48 or 64): faster on one thread, slower on more")
+      ->check(CLI::Range(1, 65536).description(""))
+      ->type_name("KB");
   command->add_option("--to", options->to, "Framework of a .py: torch, keras, jax or nnx")->type_name("NAME");
   command->add_flag("--nested", options->nested, "Of a .keras: each block is a model in the model");
   command->add_option("--opset", options->opset, "Opset of an .onnx: 13 to 28 (26)")->type_name("N");

@@ -9,6 +9,7 @@
 #include "export/tflite/write_tflite.h"
 #include "ir/outline.h"
 #include "ir/text/write_model.h"
+#include "lower/fit_cache.h"
 #include "ops/all_ops.h"
 #include "quantize/weight_only.h"
 #include "verify/provenance.h"
@@ -182,6 +183,7 @@ void convert_to_tflite(LoadedSource& source, const ConvertOptions& options, Conv
   const Io io = options.io.value_or(Io::nhwc);
   Lowered lowered = lower_to_tfl(graph, all_ops(), {.io = io}, diagnostics);
   diagnostics.throw_if_errors();
+  if (options.l1_cache) fit_cache(lowered, *options.l1_cache);
   if (options.precision == Precision::float16) to_float16(lowered.graph, diagnostics);
   if (options.precision == Precision::dynamic) to_dynamic_range(lowered.graph);
   if (options.precision == Precision::int8_weights) to_int8_weights(lowered.graph);

@@ -318,6 +318,17 @@ Tensor Tensor::permuted(const std::vector<int>& axes) const {
   return view;
 }
 
+Tensor Tensor::narrowed(int axis, std::int64_t begin, std::int64_t count) const {
+  const auto a = static_cast<std::size_t>(axis);
+  WHERRY_CHECK(axis >= 0 && axis < rank() && begin >= 0 && count >= 0 && begin + count <= sizes_[a], "axis {}: {} from {} on", axis, count,
+               begin);
+  Tensor view = *this;
+  view.writable_ = nullptr;
+  view.sizes_[a] = count;
+  view.base_ += begin * strides_[a] * static_cast<std::int64_t>(byte_size(dtype_));
+  return view;
+}
+
 Tensor Tensor::reshaped(Sizes sizes) const {
   WHERRY_CHECK(element_count(sizes) == count(), "reshape of {} elements to {}", count(), element_count(sizes));
   Tensor view = contiguous();

@@ -38,14 +38,15 @@ class Tensor {
   std::span<std::byte> mutable_bytes();  // the same, whatever the data type
   std::byte* mutable_data();             // the same for any type
 
-  Tensor permuted(const std::vector<int>& axes) const;           // a view; result axis i is this axis axes[i]
-  Tensor reshaped(Sizes sizes) const;                            // a view where contiguous, else a copy
-  Tensor contiguous() const;                                     // itself, or a copy in row-major order
-  Tensor cast(DType dtype) const;                                // contiguous; narrower floats round to nearest even
-  void copy_to(std::byte* out) const;                            // row-major order; the fast path of every exporter
-  double item(std::int64_t row_major_index = 0) const;           // one element as a double
-  std::int64_t integer(std::int64_t row_major_index = 0) const;  // the same of an integer or bool dtype, exactly
-  std::vector<std::int64_t> to_ints() const;                     // all elements; Needs: integer or bool dtype
+  Tensor permuted(const std::vector<int>& axes) const;                      // a view; result axis i is this axis axes[i]
+  Tensor narrowed(int axis, std::int64_t begin, std::int64_t count) const;  // a view of `count` indices of an axis, as torch.narrow
+  Tensor reshaped(Sizes sizes) const;                                       // a view where contiguous, else a copy
+  Tensor contiguous() const;                                                // itself, or a copy in row-major order
+  Tensor cast(DType dtype) const;                                           // contiguous; narrower floats round to nearest even
+  void copy_to(std::byte* out) const;                                       // row-major order; the fast path of every exporter
+  double item(std::int64_t row_major_index = 0) const;                      // one element as a double
+  std::int64_t integer(std::int64_t row_major_index = 0) const;             // the same of an integer or bool dtype, exactly
+  std::vector<std::int64_t> to_ints() const;                                // all elements; Needs: integer or bool dtype
   std::vector<float> to_floats() const;
   bool same_bits(const Tensor& other) const;  // dtype, sizes and every bit
   const void* storage() const { return base_; }

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "lower/axes.h"
+#include "lower/links.h"
 
 #include <algorithm>
 #include <array>
@@ -12,29 +13,6 @@
 namespace wherry {
 
 namespace {
-
-std::size_t at(int i) { return static_cast<std::size_t>(i); }
-
-// Who makes and who takes each tensor, as the graph stood when this was built.
-struct Links {
-  std::vector<int> producer, users;
-  std::vector<bool> is_input, is_output;
-
-  explicit Links(const TflGraph& graph)
-      : producer(graph.tensors.size(), -1), users(graph.tensors.size()), is_input(graph.tensors.size()), is_output(graph.tensors.size()) {
-    for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
-      for (const int t : graph.nodes[n].outputs) producer[at(t)] = static_cast<int>(n);
-      for (const int t : graph.nodes[n].inputs)
-        if (t >= 0) ++users[at(t)];
-    }
-    for (const Port& port : graph.inputs) is_input[at(port.value)] = true;
-    for (const Port& port : graph.outputs) is_output[at(port.value)] = true;
-  }
-  bool single(int t) const { return users[at(t)] == 1 && !is_output[at(t)]; }
-  TflNode* maker(TflGraph& graph, int t) const {
-    return t < 0 || at(t) >= producer.size() || producer[at(t)] < 0 ? nullptr : &graph.nodes[at(producer[at(t)])];
-  }
-};
 
 // Says that one tensor stands for another, and in the end tells everybody.
 class Forward {

@@ -63,5 +63,13 @@ TEST(Numbers, PackedElementsComeBack) {
   }
 }
 
+TEST(Numbers, ARangeOfAnAxisIsAView) {
+  const Tensor whole = Tensor::from<float>({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, {3, 4});
+  const Tensor part = whole.narrowed(1, 1, 2).narrowed(0, 2, 1);
+  EXPECT_EQ(part.sizes(), (Sizes{1, 2}));
+  EXPECT_EQ(part.to_floats(), (std::vector<float>{9, 10}));
+  EXPECT_EQ(whole.permuted({1, 0}).narrowed(0, 3, 1).to_floats(), (std::vector<float>{3, 7, 11}));
+}
+
 }  // namespace
 }  // namespace wherry

@@ -1,7 +1,7 @@
 // Lowered graphs in LiteRT against the reference evaluator, and FBNet-A's count of operators.
 #include "export/tflite/write_tflite.h"
 #include "import/pt2/read_pt2.h"
-#include "lower/lower_tfl.h"
+#include "lower/fit_cache.h"
 #include "passes/pipeline.h"
 #include "runtime/litert.h"
 
@@ -20,11 +20,12 @@ std::vector<int> inverse(const std::vector<int>& order) {
   return result;
 }
 
-double error_in_litert(const Graph& graph, Io io, const std::string& name) {
+double error_in_litert(const Graph& graph, Io io, const std::string& name, const std::function<void(Lowered&)>& change = {}) {
   Diagnostics diagnostics;
   std::vector<PassRecord> records;
-  const Lowered lowered = lower_to_tfl(run_passes(graph, all_ops(), {}, records), all_ops(), {.io = io}, diagnostics);
+  Lowered lowered = lower_to_tfl(run_passes(graph, all_ops(), {}, records), all_ops(), {.io = io}, diagnostics);
   diagnostics.throw_if_errors();
+  if (change) change(lowered);
   const fs::path file = fs::path(testing::TempDir()) / fmt::format("wherry_{}_{}.tflite", getpid(), name);
   AtomicFile out(file);
   write_tflite(lowered.graph, {}, out);
@@ -119,6 +120,21 @@ TEST_P(LoweredRuns, AsTheSourceDoes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, LoweredRuns, testing::ValuesIn(cases), [](const auto& at) { return at.param.name; });
+
+TEST(LoweredRuns, AsTheSourceDoesInPartsThatFitACache) {
+  if (!find_litert()) GTEST_SKIP() << "ai-edge-litert is not installed";
+  Net n;
+  const ValueId x = n.input("x", "float32[2, 5, 9, 7]");
+  ValueId y = n.node("swish", "hardswish", {n.conv("expand", x, 44, 1)});
+  y = n.conv("depthwise", y, 44, 3, {{"groups", std::int64_t{44}}, {"stride", Ints{2, 2}}, {"padding", Ints{1, 1}}});
+  y = n.node("sum", "add", {n.conv("project", n.node("relu", "relu", {y}), 6, 1), n.weight("w", {6, 1, 1})});
+  n.output("y", n.node("relu6", "relu6", {n.conv("next", y, 6, 1)}));
+  const auto split = [](Lowered& lowered) {
+    EXPECT_EQ(fit_cache(lowered, 2), 1);
+    EXPECT_EQ(count_builtins(lowered.graph)["DEPTHWISE_CONV_2D"], 3);
+  };
+  EXPECT_LE(error_in_litert(n.graph, Io::nhwc, "parts", split), 1e-5);
+}
 
 TEST(FbnetA, HasNoOperatorTooMany) {
   const char* folder = std::getenv("WHERRY_DATA");

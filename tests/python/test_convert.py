@@ -56,6 +56,14 @@ def test_real_networks_match_pytorch(data, tmp_path, name):
     assert np.abs(by_evaluator - output).max() <= 2e-5 * np.abs(output).max()
 
 
+def test_parts_that_fit_a_cache_match_pytorch(data, tmp_path):
+    done = wherry.convert(data / "fbnet_a.pt2", out=tmp_path / "a.tflite", l1_cache=48)
+    assert done.verified and done.ops["DEPTHWISE_CONV_2D"] == 37
+    expected = np.load(data / "fbnet_a.expected.npz")
+    found = wherry.TfliteModel(done.output).run([expected["input"].transpose(0, 2, 3, 1)])[0]
+    assert np.abs(found - expected["output"]).max() <= 2e-5 * np.abs(expected["output"]).max()
+
+
 def test_fbnet_a_is_small_and_has_no_transpose(data, tmp_path):
     done = wherry.convert(data / "fbnet_a.pt2", out=tmp_path / "fbnet_a.tflite")
     assert sum(done.ops.values()) <= 75 and "TRANSPOSE" not in done.ops

@@ -254,6 +254,13 @@ def test_output_without_a_format(run, tmp_path):
     assert done.code == 1 and "E602" in done.err and ".tflite" in done.err
 
 
+def test_an_option_for_another_output(run, refused, tmp_path):
+    model = text(tmp_path, SMALL)
+    done = run("convert", model, "--seed", 0, "--l1-cache", 48, "-o", tmp_path / "out.onnx")
+    assert done.code == 1 and "E604" in done.err and "--l1-cache is for a .tflite" in done.err
+    refused(model, "--seed", 0, "--l1-cache", 48, "--precision", "dynamic", code="E604", says=["not needed", "dynamic"])
+
+
 def test_no_litert(refused, tmp_path):
     refused(text(tmp_path, SMALL), "--seed", 0, code="E701", says=["ai-edge-litert"], env={"WHERRY_LITERT": "/nowhere"})
 

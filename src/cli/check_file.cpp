@@ -4,7 +4,7 @@
 #include "cli/observe_integers.h"
 #include "cli/progress.h"
 #include "export/tflite/op_version.h"
-#include "quantize/audit.h"
+#include "quantize/audit/audit.h"
 #include "tflite_schema/read_tfl_graph.h"
 
 #include <fmt/format.h>

@@ -4,7 +4,7 @@
 #include "cli/load.h"
 #include "lower/lower_tfl.h"
 #include "passes/pipeline.h"
-#include "quantize/audit.h"
+#include "quantize/audit/audit.h"
 #include "quantize/quantize.h"
 #include "verify/verify.h"
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "data/preprocess.h"
-#include "quantize/audit.h"
+#include "quantize/audit/audit.h"
 #include "tflite_schema/read_tfl_graph.h"
 
 namespace wherry {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cli/stages.h"
-#include "quantize/plan_text.h"
+#include "quantize/text/plan_text.h"
 
 namespace wherry {
 

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "base/diagnostics.h"
-#include "quantize/calibrate.h"
-#include "quantize/ranges.h"
+#include "quantize/calibrate/calibrate.h"
+#include "quantize/calibrate/ranges.h"
 
 #include <map>
 #include <set>

@@ -1,8 +1,8 @@
 #include "quantize/quantize.h"
 
-#include "quantize/correct_bias.h"
-#include "quantize/equalize.h"
-#include "quantize/fit_answer.h"
+#include "quantize/adjust/correct_bias.h"
+#include "quantize/adjust/equalize.h"
+#include "quantize/adjust/fit_answer.h"
 #include "quantize/live_bytes.h"
 #include "quantize/weights.h"
 

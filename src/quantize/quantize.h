@@ -1,13 +1,13 @@
 // Float graph and calibration data → integer graph: the stages of quantization in their order.
 #pragma once
 
+#include "quantize/adjust/channel_maps.h"
+#include "quantize/adjust/fit_answer.h"
 #include "quantize/apply.h"
-#include "quantize/channel_maps.h"
-#include "quantize/fit_answer.h"
-#include "quantize/mixed.h"
+#include "quantize/calibrate/statistics_cache.h"
 #include "quantize/plan.h"
-#include "quantize/reconstruct.h"
-#include "quantize/statistics_cache.h"
+#include "quantize/rounding/reconstruct.h"
+#include "quantize/target/mixed.h"
 
 namespace wherry {
 

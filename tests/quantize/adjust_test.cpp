@@ -1,8 +1,8 @@
 // What is done to weights and biases around rounding: channels moved, samples that join late, the answer fitted. In LiteRT.
+#include "quantize/adjust/channel_maps.h"
+#include "quantize/adjust/fit_answer.h"
 #include "quantize/apply.h"
-#include "quantize/calibrate.h"
-#include "quantize/channel_maps.h"
-#include "quantize/fit_answer.h"
+#include "quantize/calibrate/calibrate.h"
 #include "quantize/step_run.h"
 #include "quantize/weights.h"
 

@@ -1,5 +1,5 @@
 // One fault planted in a sound graph, and the audit names that rule and no other.
-#include "quantize/audit.h"
+#include "quantize/audit/audit.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -4,8 +4,8 @@
 // the images make the moments that the methods see ("held_in"); the last fifth is judged too ("held_out").
 #include "cli/calibration.h"
 #include "ops/all_ops.h"
-#include "quantize/patches.h"
-#include "quantize/round_weights.h"
+#include "quantize/rounding/patches.h"
+#include "quantize/rounding/round_weights.h"
 #include "quantize/step_run.h"
 #include "quantize/weights.h"
 
@@ -106,7 +106,7 @@ ordered_json report(const std::vector<Layer>& layers, const std::vector<Method>&
   return j;
 }
 
-// As src/quantize/reconstruct.cpp does it.
+// As src/quantize/rounding/reconstruct.cpp does it.
 std::vector<Method> all_methods() {
   return {{"nearest", [](const Matrix& w, const Vector& s, const Matrix&, float l) { return round_nearest(w, s, l); }},
           {"gptq",

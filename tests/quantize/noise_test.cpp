@@ -1,9 +1,9 @@
 // What each rounding adds alone, against what all add together in LiteRT, and what islands chosen by it leave.
-#include "quantize/noise.h"
+#include "quantize/target/noise.h"
 
 #include "quantize/apply.h"
-#include "quantize/mixed.h"
-#include "quantize/reconstruct.h"
+#include "quantize/rounding/reconstruct.h"
+#include "quantize/target/mixed.h"
 #include "quantize/weights.h"
 
 #include "../net.h"

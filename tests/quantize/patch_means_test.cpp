@@ -1,5 +1,5 @@
 // A convolution's mean output by its mean window, against LiteRT's convolution itself.
-#include "quantize/patch_means.h"
+#include "quantize/adjust/patch_means.h"
 
 #include "../hand_graph.h"
 #include "../net.h"

@@ -1,5 +1,5 @@
 // Grids, histograms and the ranges chosen from them, on values whose answers are known.
-#include "quantize/ranges.h"
+#include "quantize/calibrate/ranges.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // Rounding that looks at the data against rounding that does not; equalization in LiteRT.
-#include "quantize/round_weights.h"
+#include "quantize/rounding/round_weights.h"
 
-#include "quantize/equalize.h"
+#include "quantize/adjust/equalize.h"
 
 #include "../net.h"
 #include "litert_program.h"

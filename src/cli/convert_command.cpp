@@ -165,7 +165,7 @@ void add_convert(CLI::App& app, Session& session) {
       ->type_name("NAME");
   command
       ->add_option("--l1-cache", options->l1_cache,
-                   "Split depthwise convolutions to fit a CPU's first cache\n(32, 48 or 64): faster on one thread, slower on more")
+                   "Split depthwise convolutions to fit a CPU's L1 cache\n(32, 48, 64): faster on one thread, slower on more")
       ->check(CLI::Range(1, 65536).description(""))
       ->type_name("KB");
   command->add_option("--to", options->to, "Framework of a .py: torch, keras, jax or nnx")->type_name("NAME");

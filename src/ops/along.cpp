@@ -106,8 +106,8 @@ void eval_lines(OpValues& v, F line) {
 
 void eval_cumsum(OpValues& v) {
   eval_lines(v, []<class T>(const T* from, T* to, std::int64_t step, std::int64_t n) {
-    std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t> sum = 0;
-    for (std::int64_t i = 0; i < n; ++i) to[i * step] = static_cast<T>(sum += from[i * step]);
+    std::conditional_t<std::is_floating_point_v<T>, double, std::uint64_t> sum = 0;
+    for (std::int64_t i = 0; i < n; ++i) to[i * step] = static_cast<T>(sum += modular(from[i * step]));
   });
 }
 

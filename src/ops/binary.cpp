@@ -152,10 +152,11 @@ T power(T x, T y) {
   if constexpr (std::is_floating_point_v<T>) {
     return y == T(2) ? x * x : std::pow(x, y);
   } else {
-    T out = 1;
     if (y < 0) return static_cast<T>(x == 1 ? 1 : x == static_cast<T>(-1) ? (y % 2 ? x : 1) : 0);
-    for (; y > 0; --y) out = static_cast<T>(out * x);
-    return out;
+    std::uint64_t out = 1;
+    for (std::uint64_t base = modular(x), e = modular(y); e > 0; e /= 2, base *= base)
+      if (e % 2) out *= base;
+    return static_cast<T>(out);
   }
 }
 
@@ -300,7 +301,7 @@ OpList binary() {
        .doc = "x + y, element by element with broadcasting.",
        .inputs = two,
        .infer = numbers,
-       .eval = pairs<([](auto x, auto y) { return x + y; })>,
+       .eval = pairs<([](auto x, auto y) { return modular(x) + modular(y); })>,
        .layout = any,
        .torch = {{"aten.add.Tensor", "", 0, convert_sum<"add", false>},
                  {"aten.add.Scalar", "", 0, convert_sum<"add", false>},
@@ -322,7 +323,7 @@ OpList binary() {
        .doc = "x - y, element by element with broadcasting.",
        .inputs = two,
        .infer = numbers,
-       .eval = pairs<([](auto x, auto y) { return x - y; })>,
+       .eval = pairs<([](auto x, auto y) { return modular(x) - modular(y); })>,
        .layout = any,
        .torch = {{"aten.sub.Tensor", "", 0, convert_sum<"sub", false>},
                  {"aten.sub.Scalar", "", 0, convert_sum<"sub", false>},
@@ -343,7 +344,7 @@ OpList binary() {
        .doc = "x * y, element by element with broadcasting.",
        .inputs = two,
        .infer = numbers,
-       .eval = pairs<([](auto x, auto y) { return x * y; })>,
+       .eval = pairs<([](auto x, auto y) { return modular(x) * modular(y); })>,
        .flops =
            [](const Graph& g, const Node& n) {
              const Dim count = element_count(g.type(n.outputs[0]).shape);

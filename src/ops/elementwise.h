@@ -98,6 +98,15 @@ void walk_rows(Sizes sizes, std::vector<Sizes> strides, Row row) {
   }
 }
 
+// A number to compute with: integers as what wraps around at the ends of their type, which is what all frameworks do.
+template <class T>
+auto modular(T x) {
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<std::uint64_t>(x);
+  else
+    return x;
+}
+
 // out = f(x, y) with broadcasting; both operands are read as X (a scalar constant of another type is cast), results stored as Y.
 template <class X, class Y, class F>
 void map_pairs(OpValues& v, DType operand, F f) {

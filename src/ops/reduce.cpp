@@ -86,7 +86,7 @@ template <bool mean>
 void eval_sum(OpValues& v) {
   with_type(v.node, v["x"].dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const auto acc = fold<T>(v["x"], v.node, Wide<T>{0}, [](auto a, T b) { return a + b; });
+    const auto acc = fold<T>(v["x"], v.node, Wide<T>{0}, [](Wide<T> a, T b) { return static_cast<Wide<T>>(modular(a) + modular(b)); });
     const auto out = v.out().mutable_as<T>();
     const double n = acc.empty() ? 1 : static_cast<double>(v["x"].count()) / static_cast<double>(acc.size());
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = mean ? static_cast<T>(static_cast<double>(acc[i]) / n) : static_cast<T>(acc[i]);
@@ -447,7 +447,7 @@ OpList reduce() {
        .inputs = one,
        .attrs = dim_keepdim,
        .infer = infer_reduce,
-       .eval = eval_pick<([](auto a, auto b) { return a * b; })>,
+       .eval = eval_pick<([](auto a, auto b) { return modular(a) * modular(b); })>,
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.prod.default", "", 0, convert<"prod", true>}, {"aten.prod.dim_int", "", 0, convert<"prod", true>}},
        .onnx = {{.target = "ReduceProd", .convert = convert_onnx<"prod">}},

@@ -168,5 +168,37 @@ TEST(EmptyTensors, GoInAndOut) {
   EXPECT_LE(difference({expected[1]}, {found[1]}), 1e-6);
 }
 
+// ---- the evaluator itself
+
+TEST(Integers, WrapAroundAtTheEndsOfTheirType) {
+  constexpr std::int64_t least = std::numeric_limits<std::int64_t>::min(), most = std::numeric_limits<std::int64_t>::max();
+  const auto pairs = [](std::string_view op, std::int64_t x, std::int64_t y) {
+    Net n;
+    const ValueId a = n.input("a", "int64[1]"), b = n.input("b", "int64[1]");
+    n.output("y", n.node("y", op, {a, b}));
+    const std::vector<Tensor> inputs = {Tensor::from<std::int64_t>({x}, {1}), Tensor::from<std::int64_t>({y}, {1})};
+    return Evaluator(n.graph, all_ops()).run(inputs)[0].integer();
+  };
+  EXPECT_EQ(pairs("add", most, 1), least);
+  EXPECT_EQ(pairs("sub", least, 1), most);
+  EXPECT_EQ(pairs("mul", most, 2), -2);
+  EXPECT_EQ(pairs("pow", 3, most), -6148914691236517205);  // the inverse of 3, since 3 to the 2^63 is 1
+  EXPECT_EQ(pairs("pow", -1, most), -1);
+  for (const std::string_view op : {"neg", "abs"}) {
+    Net n;
+    n.output("y", n.node("y", op, {n.input("x", "int64[1]")}));
+    EXPECT_EQ(Evaluator(n.graph, all_ops()).run(std::vector{Tensor::from<std::int64_t>({least}, {1})})[0].integer(), least);
+  }
+  Net n;
+  const ValueId x = n.input("x", "int64[2]");
+  n.output("sum", n.node("sum", "sum", {x}));
+  n.output("prod", n.node("prod", "prod", {x}));
+  n.output("cumsum", n.node("cumsum", "cumsum", {x}, {{"dim", std::int64_t{0}}}));
+  const std::vector<Tensor> results = Evaluator(n.graph, all_ops()).run(std::vector{Tensor::from<std::int64_t>({most, most}, {2})});
+  EXPECT_EQ(results[0].integer(), -2);
+  EXPECT_EQ(results[1].integer(), 1);
+  EXPECT_EQ(results[2].integer(1), -2);
+}
+
 }  // namespace
 }  // namespace wherry

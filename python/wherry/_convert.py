@@ -72,8 +72,7 @@ def convert(
         raise WherryError("say where to write: wherry.convert(source, out='model.tflite')")
     options = {
         "precision": precision, "to": to, "io": io or "", "verify": verify, "tolerance": tolerance, "threads": threads,
-        "weights": str(weights or ""), "seed": seed, "dims": dict(dims or {}), "nested": nested,
-        "l1_cache": l1_cache,
+        "weights": str(weights or ""), "seed": seed, "dims": dict(dims or {}), "nested": nested, "l1_cache": l1_cache,
     }  # fmt: skip
     if isinstance(source, str | PathLike):
         return _convert_file(Path(source), Path(out), options)

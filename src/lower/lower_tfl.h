@@ -18,8 +18,8 @@ struct TflTap {
   std::string name;
   int tensor;
   std::vector<int> order;
-  std::vector<float> factors = {},
-                     offsets = {};  // by channel: the value is factors · the tensor + offsets (quantize/adjust/channel_maps.h)
+  // By channel: the value is factors · the tensor + offsets (quantize/adjust/channel_maps.h).
+  std::vector<float> factors = {}, offsets = {};
 };
 
 struct Lowered {

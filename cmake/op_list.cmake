@@ -13,6 +13,7 @@ endforeach()
 file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/all_ops.cpp @ONLY CONTENT
 "// Written by cmake/op_list.cmake from the files in src/ops/.
 #include \"ops/all_ops.h\"
+#include \"ops/compositions.h\"
 
 namespace wherry {
 namespace ops {
@@ -22,7 +23,8 @@ const OpTable& all_ops() {
   static const OpTable built_in = [] {
     OpTable table;
     using namespace ops;
-@calls@    return table;
+@calls@    table.compose(compositions());
+    return table;
   }();
   return built_in;
 }

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "ops/formula.h"
 
 #include <fmt/format.h>
 
@@ -186,7 +187,7 @@ std::string describe_inputs(const Graph& graph, const ForeignNode& node) {
 }
 
 std::vector<ValueId> convert_foreign(Builder& builder, const ForeignNode& node, const OpTable::Foreign& meaning) {
-  if (!meaning.map->convert) return Conversion(builder, node, meaning).run();
+  if (!meaning.map->convert && meaning.map->formula.empty()) return Conversion(builder, node, meaning).run();
   const auto refuse = [&](const char* reason) {
     fail({.code = "E203",
           .message = fmt::format("the arguments of '{}' are not what Wherry knows of it ({})", node.target, reason),
@@ -194,7 +195,7 @@ std::vector<ValueId> convert_foreign(Builder& builder, const ForeignNode& node, 
           .in = describe_inputs(builder.graph(), node)});
   };
   try {
-    return meaning.map->convert(builder, node);
+    return meaning.map->convert ? meaning.map->convert(builder, node) : ops::convert_formula(builder, node, *meaning.map);
   } catch (const TypeFault& fault) {
     fail({.code = fault.code, .message = fault.message, .at = where(node), .in = describe_inputs(builder.graph(), node)});
   } catch (const std::bad_variant_access&) {

@@ -105,6 +105,18 @@ void OpTable::add(std::span<const OpDef> defs) {
   }
 }
 
+void OpTable::compose(std::span<const ForeignMap> torch) {
+  compositions_ = torch;
+  for (const ForeignMap& map : torch)
+    WHERRY_CHECK(torch_.emplace(map.target, Foreign{nullptr, &map}).second, "an operator claims {} too", map.target);
+}
+
+std::vector<std::string> OpTable::torch_targets() const {
+  std::vector<std::string> targets;
+  for (const auto& [target, meaning] : torch_) targets.push_back(target);
+  return targets;
+}
+
 const OpDef* OpTable::find(std::string_view name) const {
   const auto it = by_name_.find(name);
   return it == by_name_.end() ? nullptr : it->second;

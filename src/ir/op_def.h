@@ -121,12 +121,14 @@ struct ForeignMap;
 using ConvertFn = std::vector<ValueId> (*)(Builder&, const ForeignNode&);
 // A foreign operator that means this one. `pairs` says "ours=theirs" for each input and attribute whose names differ;
 // same names need no pair; "=theirs" names an argument that changes no result and is dropped ("=cudnn_enabled");
-// "=theirs:false" one that must have that value (anything else is E203). Or `convert`, where pairs do not suffice.
+// "=theirs:false" one that must have that value (anything else is E203). Or `convert`, where pairs do not suffice, or a `formula`
+// (ops/formula.h), with the pairs for what it does not name.
 struct ForeignMap {
   std::string_view target;
   std::string_view pairs = {};
   int since = 0;
   ConvertFn convert = nullptr;
+  std::string_view formula = {};
 };
 
 // What a change of layout (NCHW to NHWC) may do with the operator.
@@ -218,22 +220,26 @@ struct OpDef {
 class OpTable {
  public:
   void add(std::span<const OpDef> defs);
+  void compose(std::span<const ForeignMap> torch);  // functions of PyTorch that several operators stand for
   const OpDef* find(std::string_view name) const;
   const std::vector<const OpDef*>& all() const { return all_; }  // by name
   std::vector<std::string> names() const;
   // What a foreign target means ("aten.relu.default", "Relu", "CONV_2D", "ReLU"), or nullptr. The foreign name alone decides, but
   // for ONNX, whose operators change with the opset: the meaning of the highest `since` that is not above `version`.
   struct Foreign {
-    const OpDef* op;
+    const OpDef* op;  // nullptr: a composition
     const ForeignMap* map;
   };
   const Foreign* torch(std::string_view target) const;
+  std::vector<std::string> torch_targets() const;
+  std::span<const ForeignMap> compositions() const { return compositions_; }
   const Foreign* onnx(std::string_view target, int version) const;
   const Foreign* tflite(std::string_view target) const;
   const Foreign* keras(std::string_view target) const;
 
  private:
   std::vector<const OpDef*> all_;
+  std::span<const ForeignMap> compositions_;
   std::map<std::string, const OpDef*, std::less<>> by_name_;
   using Meanings = std::map<std::string, Foreign, std::less<>>;
   Meanings torch_, tflite_, keras_;

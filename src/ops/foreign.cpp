@@ -88,36 +88,43 @@ std::optional<DType> dtype(const ForeignNode& node, std::string_view name) {
 ValueId cast(Builder& b, ValueId value, DType to) { return b.type(value).dtype == to ? value : b("cast", {value}, {{"dtype", to}}); }
 
 std::vector<ValueId> promoted(Builder& b, const ForeignNode& node, std::initializer_list<std::string_view> names) {
+  std::vector<ForeignArg> args;
+  for (const std::string_view name : names) {
+    const ForeignArg* arg = node.find(name);
+    args.push_back(arg ? *arg : ForeignArg{std::string(name), Attr(None{})});
+  }
+  return promoted(b, node, args);
+}
+
+std::vector<ValueId> promoted(Builder& b, const ForeignNode& node, std::span<const ForeignArg> args) {
   std::optional<DType> tensors, zero_dims;  // a rank-0 tensor or a number changes the type only by a higher category
   int number_category = 0;
   const auto merge = [](std::optional<DType>& into, DType with) { into = into ? promote(*into, with) : with; };
-  const auto number_of = [&](std::string_view name) {
-    const ForeignArg* arg = node.find(name);
-    return arg ? std::get_if<Attr>(&arg->value) : nullptr;
-  };
-  for (const std::string_view name : names) {
-    if (const Attr* attr = number_of(name)) {
+  for (const ForeignArg& arg : args) {
+    const Attr* attr = std::get_if<Attr>(&arg.value);
+    if (attr && !std::holds_alternative<None>(*attr)) {
       number_category = std::max(number_category, std::holds_alternative<double>(*attr) ? 2 : std::holds_alternative<bool>(*attr) ? 0 : 1);
       continue;
     }
-    const ValueId value = node.value(name);
-    if (value == absent) refuse(node, fmt::format("'{}' lacks its argument '{}'", node.target, name));
-    merge(b.type(value).shape.empty() ? zero_dims : tensors, b.type(value).dtype);
+    if (attr || std::get<ValueId>(arg.value) == absent) refuse(node, fmt::format("'{}' lacks its argument '{}'", node.target, arg.name));
+    const Type& type = b.type(std::get<ValueId>(arg.value));
+    merge(type.shape.empty() ? zero_dims : tensors, type.dtype);
   }
   if (zero_dims && (!tensors || category(*zero_dims) > category(*tensors))) tensors = tensors ? promote(*tensors, *zero_dims) : zero_dims;
   DType type = tensors.value_or(DType::float32);
   if (number_category > category(type)) type = number_category == 2 ? DType::float32 : DType::int64;
 
   std::vector<ValueId> values;
-  for (const std::string_view name : names) {
-    const Attr* attr = number_of(name);
+  for (const ForeignArg& arg : args) {
+    const Attr* attr = std::get_if<Attr>(&arg.value);
     if (!attr) {
-      values.push_back(cast(b, node.value(name), type));
-    } else if (const bool* truth = std::get_if<bool>(attr)) {
-      values.push_back(b.scalar(*truth ? 1 : 0, type));
-    } else {
-      values.push_back(b.scalar(number(node, name), type));
+      values.push_back(cast(b, std::get<ValueId>(arg.value), type));
+      continue;
     }
+    const std::optional<Attr> number = coerce(*attr, AttrKind::number);
+    const bool* truth = std::get_if<bool>(attr);
+    if (!number && !truth) refuse(node, fmt::format("argument '{}' of '{}' is {}, expected a number", arg.name, node.target, text(*attr)));
+    values.push_back(b.scalar(truth ? (*truth ? 1 : 0) : std::get<double>(*number), type));
   }
   return values;
 }

@@ -22,6 +22,7 @@ std::optional<DType> dtype(const ForeignNode& node, std::string_view name);
 
 // The tensors and numbers behind `names` as values of one data type. Numbers become scalar constants.
 std::vector<ValueId> promoted(Builder& b, const ForeignNode& node, std::initializer_list<std::string_view> names);
+std::vector<ValueId> promoted(Builder& b, const ForeignNode& node, std::span<const ForeignArg> args);
 ValueId cast(Builder& b, ValueId value, DType dtype);  // itself where it is of that type
 // The target's shape as `reshape` wants it: what the foreign file says of its result, with -1 for the one symbolic size.
 Ints shape_of_result(const ForeignNode& node, std::string_view argument);

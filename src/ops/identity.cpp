@@ -20,7 +20,8 @@ std::vector<ValueId> nothing(Builder&, const Node& node) { return {node.inputs[0
 
 std::vector<ValueId> convert_dropout(Builder& b, const ForeignNode& node) {
   if (flag(node, "train", false)) refuse(node, fmt::format("'{}' drops at random: export the model in eval mode", node.target));
-  return {b("dropout", {node.value("input")}, {{"p", number(node, "p", 0.5)}})};
+  const char* x = node.find("input") ? "input" : "self";  // the latter when it is written in place
+  return {b("dropout", {node.value(x)}, {{"p", number(node, "p", 0.5)}})};
 }
 
 // ---- ONNX ----
@@ -68,9 +69,7 @@ OpList identity() {
        .expand = nothing,
        .layout = {LayoutRule::any},
        .torch = {{"aten.dropout.default", "", 0, convert_dropout},
-                 {"aten.dropout_.default", "", 0, convert_dropout},
                  {"aten.feature_dropout.default", "", 0, convert_dropout},
-                 {"aten.feature_dropout_.default", "", 0, convert_dropout},
                  {"aten.alpha_dropout.default", "", 0, convert_dropout},
                  {"aten.feature_alpha_dropout.default", "", 0, convert_dropout}},
        .onnx = {{.target = "Dropout", .convert = convert_onnx_dropout}},

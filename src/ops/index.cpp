@@ -181,26 +181,192 @@ ValueId from_start(Builder& b, const ForeignNode& node, ValueId index, const Dim
   return b("where", {b("lt", {index, b.scalar(0, type)}), b("add", {index, b.scalar(static_cast<double>(size.size()), type)}), index});
 }
 
-// x[:, index]: one tensor of positions; more of them, or a mask, have no meaning here.
-std::vector<ValueId> convert_index(Builder& b, const ForeignNode& node) {
-  ValueId y = node.value("self"), index = absent;
-  std::size_t axis = 0;
-  const std::vector<ValueId> indices = node.values("indices");
-  for (std::size_t i = 0; i < indices.size(); ++i) {
-    if (indices[i] == absent) continue;
-    if (index != absent) refuse(node, "indexing by more than one tensor is not known");
-    index = indices[i], axis = i;
-  }
-  if (index == absent) return {y};
-  if (!is_integer(b.type(index).dtype)) refuse(node, "indexing by a mask gives a size that depends on the data");
-  const Shape shape = b.type(y).shape, picked = b.type(index).shape;
-  index = cast(b, from_start(b, node, index, shape[axis]), DType::int64);
+// Positions of any shape along an axis, whose place in the result their own axes take.
+ValueId taken(Builder& b, const ForeignNode& node, ValueId x, std::size_t axis, ValueId index) {
+  const auto dim = static_cast<std::int64_t>(axis);
+  const Shape picked = b.type(index).shape;
   if (picked.size() != 1) index = b("reshape", {index}, {{"shape", Ints{-1}}});
-  y = b("index_select", {y, index}, {{"dim", static_cast<std::int64_t>(axis)}});
-  if (picked.size() == 1) return {y};
-  if (picked.empty()) return {b("squeeze", {y}, {{"dim", static_cast<std::int64_t>(axis)}})};
+  const ValueId y = b("index_select", {x, index}, {{"dim", dim}});
+  if (picked.size() == 1) return y;
+  if (picked.empty()) return b("squeeze", {y}, {{"dim", dim}});
   if (!is_static(picked)) refuse(node, "indexing by a tensor of rank 2 or more without fixed sizes");
-  return {b("unflatten", {y}, {{"dim", static_cast<std::int64_t>(axis)}, {"sizes", sizes(picked)}})};
+  return b("unflatten", {y}, {{"dim", dim}, {"sizes", sizes(picked)}});
+}
+
+// x[:, index] and x[:, rows, columns]: several tensors name positions along their axes counted as one.
+struct Places {
+  ValueId x;         // with these axes as one
+  ValueId index;     // its shape stands in the result for that axis
+  std::size_t axis;  // of x
+  Ints order;        // how the axes were moved; empty: not
+  Sizes lengths;     // of the axes that became one; empty: there was one
+};
+
+// What lies between the axes moves behind them, which is then where PyTorch has the result's first axis.
+Places places(Builder& b, const ForeignNode& node, ValueId x, const std::vector<ValueId>& indices) {
+  const Shape shape = b.type(x).shape;
+  std::vector<std::size_t> axes, others;
+  for (std::size_t i = 0; i < shape.size(); ++i) (i < indices.size() && indices[i] != absent ? axes : others).push_back(i);
+  for (const std::size_t axis : axes)
+    if (!is_integer(b.type(indices[axis]).dtype)) refuse(node, "indexing by a mask gives a size that depends on the data");
+  const auto from = [&](std::size_t axis) { return cast(b, from_start(b, node, indices[axis], shape[axis]), DType::int64); };
+  Places out{.x = x, .index = from(axes.at(0)), .axis = axes[0]};
+  if (axes.size() == 1) return out;
+  if (axes.back() - axes[0] >= axes.size()) {
+    out.axis = 0;
+    out.order.assign(axes.begin(), axes.end());
+    out.order.insert(out.order.end(), others.begin(), others.end());
+    out.x = b("permute", {x}, {{"dims", out.order}});
+  }
+  for (const std::size_t axis : axes) {
+    if (!shape[axis].known()) refuse(node, "indexing by several tensors needs fixed sizes of their axes");
+    out.lengths.push_back(shape[axis].size());
+  }
+  for (std::size_t i = 1; i < axes.size(); ++i) {
+    const ValueId rows = b("mul", {out.index, b.scalar(static_cast<double>(out.lengths[i]), DType::int64)});
+    out.index = b("add", {rows, from(axes[i])});
+  }
+  const auto begin = static_cast<std::int64_t>(out.axis), end = static_cast<std::int64_t>(out.axis + axes.size() - 1);
+  out.x = b("flatten", {out.x}, {{"start_dim", begin}, {"end_dim", end}});
+  return out;
+}
+
+bool has_index(const std::vector<ValueId>& indices) {
+  return std::any_of(indices.begin(), indices.end(), [](ValueId v) { return v != absent; });
+}
+
+std::vector<ValueId> convert_index(Builder& b, const ForeignNode& node) {
+  const ValueId x = node.value("self");
+  const std::vector<ValueId> indices = node.values("indices");
+  if (!has_index(indices)) return {x};
+  const Places at = places(b, node, x, indices);
+  return {taken(b, node, at.x, at.axis, at.index)};
+}
+
+Sizes fixed_sizes(const ForeignNode& node, const Shape& shape) {
+  if (!is_static(shape)) refuse(node, fmt::format("'{}' needs fixed sizes, not {}", node.target, text(shape)));
+  return sizes(shape);
+}
+
+// x with one number where a mask over its first axes says.
+ValueId put_by_mask(Builder& b, const ForeignNode& node, ValueId x, ValueId mask, ValueId number) {
+  const Shape& values = b.type(number).shape;
+  if (!(element_count(values) == Dim(1)))
+    refuse(node, fmt::format("'{}' puts {} where a mask says; only one number for all places is known", node.target, text(b.type(number))));
+  if (!values.empty()) number = b("reshape", {number}, {{"shape", Ints{}}});
+  for (std::size_t i = b.type(mask).shape.size(); i < b.type(x).shape.size(); ++i) mask = b("unsqueeze", {mask}, {{"dim", std::int64_t{-1}}});
+  return b("where", {mask, cast(b, number, b.type(x).dtype), x});
+}
+
+// x[indices] = values, or += with `accumulate`.
+std::vector<ValueId> convert_index_put(Builder& b, const ForeignNode& node) {
+  const ValueId x = node.value("self"), values = node.value("values");
+  const std::vector<ValueId> indices = node.values("indices");
+  const bool adds = flag(node, "accumulate", false);
+  if (!has_index(indices)) refuse(node, fmt::format("'{}' without positions", node.target));
+  if (indices[0] != absent && b.type(indices[0]).dtype == DType::boolean && indices.size() == 1 && !adds)
+    return {put_by_mask(b, node, x, indices[0], values)};
+  const Places at = places(b, node, x, indices);
+  const Sizes whole = fixed_sizes(node, b.type(at.x).shape), picked = fixed_sizes(node, b.type(at.index).shape);
+  const auto axis = static_cast<std::ptrdiff_t>(at.axis);
+  Sizes broadcast(whole.begin(), whole.begin() + axis), flat = broadcast, line(whole.size(), 1);
+  broadcast.insert(broadcast.end(), picked.begin(), picked.end());
+  flat.push_back(element_count(picked)), line[at.axis] = flat.back();
+  for (Sizes* s : {&broadcast, &flat}) s->insert(s->end(), whole.begin() + axis + 1, whole.end());
+  const ValueId source = b("expand", {cast(b, values, b.type(x).dtype)}, {{"size", Ints(broadcast)}});
+  const ValueId index = b("expand", {b("reshape", {at.index}, {{"shape", Ints(line)}})}, {{"size", Ints(flat)}});
+  const ValueId src = b("reshape", {source}, {{"shape", Ints(flat)}});
+  ValueId y = b("scatter", {at.x, index, src}, {{"dim", std::int64_t{axis}}, {"reduce", adds ? Attr(std::string("sum")) : Attr(None{})}});
+  if (!at.lengths.empty()) y = b("unflatten", {y}, {{"dim", std::int64_t{axis}}, {"sizes", Ints(at.lengths)}});
+  if (at.order.empty()) return {y};
+  Ints back(at.order.size());
+  for (std::size_t i = 0; i < back.size(); ++i) back[static_cast<std::size_t>(at.order[i])] = static_cast<std::int64_t>(i);
+  return {b("permute", {y}, {{"dims", back}})};
+}
+
+std::vector<ValueId> convert_take(Builder& b, const ForeignNode& node) {
+  const ValueId x = b("reshape", {node.value("self")}, {{"shape", Ints{-1}}});
+  const ValueId index = from_start(b, node, node.value("index"), b.type(x).shape[0]);
+  return {taken(b, node, x, 0, cast(b, index, DType::int64))};
+}
+
+// gather, with all axes but one broadcast.
+std::vector<ValueId> convert_take_along(Builder& b, const ForeignNode& node) {
+  ValueId x = node.value("self"), index = node.value("indices");
+  std::size_t axis = 0;
+  if (given(node, "dim")) {
+    axis = static_cast<std::size_t>(infer::axis(integer(node, "dim"), static_cast<int>(b.type(x).shape.size())));
+    Shape wide = b.type(x).shape, places = b.type(index).shape;
+    if (wide.size() != places.size()) refuse(node, fmt::format("'{}' of {} and {}", node.target, text(b.type(x)), text(b.type(index))));
+    bool equal = true;
+    for (std::size_t i = 0; i < wide.size(); ++i) {
+      if (i == axis || wide[i] == places[i]) continue;
+      equal = false;
+      (wide[i] == Dim(1) ? wide : places)[i] = wide[i] == Dim(1) ? places[i] : wide[i];
+    }
+    if (!equal) {
+      x = b("expand", {x}, {{"size", Ints(fixed_sizes(node, wide))}});
+      index = b("expand", {index}, {{"size", Ints(fixed_sizes(node, places))}});
+    }
+  } else {
+    for (ValueId* v : {&x, &index}) *v = b("reshape", {*v}, {{"shape", Ints{-1}}});
+  }
+  const ValueId from = cast(b, from_start(b, node, index, b.type(x).shape[axis]), DType::int64);
+  return {b("gather", {x, from}, {{"dim", static_cast<std::int64_t>(axis)}})};
+}
+
+// Windows along an axis, as two axes: those of `places` windows (outer) and of what lies in one, or the other way round.
+struct Windows {
+  std::int64_t size, step, dilation = 1;
+  bool places_outer = true;
+};
+ValueId windows(Builder& b, const ForeignNode& node, ValueId x, std::size_t axis, const Windows& w) {
+  const Dim length = b.type(x).shape[axis];
+  if (!length.known()) refuse(node, fmt::format("'{}' needs a fixed size of axis {}", node.target, axis));
+  const std::int64_t span = (w.size - 1) * w.dilation + 1;
+  if (w.size < 1 || w.step < 1 || w.dilation < 1 || span > length.size())
+    refuse(node, fmt::format("windows of {} do not fit into axis {} of {}", span, axis, length.size()));
+  const std::int64_t places = (length.size() - span) / w.step + 1;
+  std::vector<std::int64_t> positions;
+  const Ints sizes = w.places_outer ? Ints{places, w.size} : Ints{w.size, places};
+  const Ints strides = w.places_outer ? Ints{w.step, w.dilation} : Ints{w.dilation, w.step};
+  for (std::int64_t i = 0; i < sizes[0]; ++i)
+    for (std::int64_t j = 0; j < sizes[1]; ++j) positions.push_back(i * strides[0] + j * strides[1]);
+  const auto dim = static_cast<std::int64_t>(axis);
+  return b("unflatten", {b("index_select", {x, b.ints(positions)}, {{"dim", dim}})}, {{"dim", dim}, {"sizes", sizes}});
+}
+
+// x.unfold(): what lies in a window becomes the last axis.
+std::vector<ValueId> convert_unfold(Builder& b, const ForeignNode& node) {
+  const ValueId x = node.value("self");
+  const std::size_t rank = b.type(x).shape.size();
+  const auto axis = static_cast<std::size_t>(infer::axis(integer(node, "dimension"), static_cast<int>(rank)));
+  const ValueId y = windows(b, node, x, axis, {.size = integer(node, "size"), .step = integer(node, "step")});
+  Ints order;
+  for (std::size_t i = 0; i <= rank; ++i)
+    if (i != axis + 1) order.push_back(static_cast<std::int64_t>(i));
+  order.push_back(static_cast<std::int64_t>(axis + 1));
+  return {b("permute", {y}, {{"dims", order}})};
+}
+
+// functional.unfold(): [N, C, H, W] → [N, C · taps, places].
+std::vector<ValueId> convert_im2col(Builder& b, const ForeignNode& node) {
+  ValueId x = node.value("self");
+  const auto pair = [&](const char* name, std::int64_t fallback) {
+    Ints out = ints(node, name, Ints{fallback});
+    if (out.size() == 1) out.push_back(out[0]);
+    return out;
+  };
+  const Ints size = pair("kernel_size", 1), dilation = pair("dilation", 1), padding = pair("padding", 0), step = pair("stride", 1);
+  if (padding != Ints{0, 0}) x = b("pad", {x}, {{"pad", Ints{padding[1], padding[1], padding[0], padding[0]}}});
+  const std::size_t channels = b.type(x).shape.size() - 3;  // 0 without a batch
+  for (std::size_t i : {1U, 0U})                            // columns first: rows stay where they are
+    x = windows(b, node, x, channels + 1 + i, {.size = size[i], .step = step[i], .dilation = dilation[i], .places_outer = false});
+  const auto c = static_cast<std::int64_t>(channels);  // now C, kernel rows, rows, kernel columns, columns
+  Ints order = {c, c + 1, c + 3, c + 2, c + 4};
+  if (channels == 1) order.insert(order.begin(), 0);
+  x = b("flatten", {b("permute", {x}, {{"dims", order}})}, {{"start_dim", c}, {"end_dim", c + 2}});
+  return {b("flatten", {x}, {{"start_dim", c + 1}, {"end_dim", c + 2}})};
 }
 
 const AttrDef dim_attr{"dim", AttrKind::integer, std::int64_t{0}, "the axis"};
@@ -370,7 +536,12 @@ OpList index() {
        .infer = infer_index_select,
        .eval = eval_index_select,
        .layout = {LayoutRule::axis, "dim"},
-       .torch = {{"aten.index_select.default", "x=self"}, {"aten.index.Tensor", "", 0, convert_index}},
+       .torch = {{"aten.index_select.default", "x=self"},
+                 {"aten.index.Tensor", "", 0, convert_index},
+                 {"aten.index_put.default", "", 0, convert_index_put},
+                 {"aten.unfold.default", "", 0, convert_unfold},
+                 {"aten.im2col.default", "", 0, convert_im2col},
+                 {"aten.take.default", "", 0, convert_take}},
        .onnx = {{.target = "Gather", .convert = convert_onnx_gather},
                 {.target = "GatherND", .since = 11, .convert = convert_onnx_nd},
                 {.target = "Compress", .since = 9, .convert = convert_onnx_compress}},
@@ -390,7 +561,7 @@ OpList index() {
        .attrs = {{"dim", AttrKind::integer, {}, "the axis"}},
        .infer = infer_gather,
        .eval = eval_gather,
-       .torch = {{"aten.gather.default", "x=self =sparse_grad"}},
+       .torch = {{"aten.gather.default", "x=self =sparse_grad"}, {"aten.take_along_dim.default", "", 0, convert_take_along}},
        .onnx = {{.target = "GatherElements", .since = 11, .convert = convert_onnx_elements}},
        .tflite = {.lower = lower_gather},
        .onnx_out = {.op = "GatherElements", .attributes = "axis=dim"},

@@ -85,14 +85,24 @@ std::vector<ValueId> convert_cat(Builder& b, const ForeignNode& node) {
   return {b("cat", parts, {{"dim", integer(node, "dim", 0)}})};
 }
 
-// hstack and vstack join along the second or first axis; vectors along their only one, or as rows.
+// hstack, vstack and dstack join along the second, first or third axis; vectors along their only one, or as rows.
 template <int axis>
 std::vector<ValueId> convert_xstack(Builder& b, const ForeignNode& node) {
   std::vector<ValueId> parts = node.values("tensors");
-  for (ValueId& v : parts)
-    for (std::size_t rank = b.type(v).shape.size(); rank < (axis == 0 ? 2 : 1); ++rank) v = b("unsqueeze", {v}, {{"dim", std::int64_t{0}}});
+  for (ValueId& v : parts) {
+    for (std::size_t rank = b.type(v).shape.size(); rank < (axis == 1 ? 1 : 2); ++rank) v = b("unsqueeze", {v}, {{"dim", std::int64_t{0}}});
+    if (axis == 2 && b.type(v).shape.size() == 2) v = b("unsqueeze", {v}, {{"dim", std::int64_t{2}}});
+  }
   const bool vectors = b.type(parts.at(0)).shape.size() == 1;
   return {b("cat", parts, {{"dim", std::int64_t{vectors ? 0 : axis}}})};
+}
+
+// Vectors as columns.
+std::vector<ValueId> convert_column_stack(Builder& b, const ForeignNode& node) {
+  std::vector<ValueId> parts = node.values("tensors");
+  for (ValueId& v : parts)
+    while (b.type(v).shape.size() < 2) v = b("unsqueeze", {v}, {{"dim", static_cast<std::int64_t>(b.type(v).shape.size())}});
+  return {b("cat", parts, {{"dim", std::int64_t{1}}})};
 }
 
 int stack_axis(const OpTypes& t) { return infer::axis(t.node.integer("dim"), static_cast<int>(t.inputs[0]->shape.size()) + 1); }
@@ -184,7 +194,9 @@ OpList join() {
                  {"aten.concat.default", "", 0, convert_cat},
                  {"aten.concatenate.default", "", 0, convert_cat},
                  {"aten.hstack.default", "", 0, convert_xstack<1>},
-                 {"aten.vstack.default", "", 0, convert_xstack<0>}},
+                 {"aten.vstack.default", "", 0, convert_xstack<0>},
+                 {"aten.dstack.default", "", 0, convert_xstack<2>},
+                 {"aten.column_stack.default", "", 0, convert_column_stack}},
        .onnx = {{.target = "Concat", .convert = convert_onnx_cat}},
        .tflite_in = {{"CONCATENATION", "", 0, convert_tflite<"cat">}},
        .keras_in = {{"Concatenate", "", 0, convert_keras_cat}},

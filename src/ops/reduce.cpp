@@ -215,15 +215,27 @@ std::vector<ValueId> convert_var(Builder& b, const ForeignNode& node) {
   return {b(op, {node.value("self")}, {{"dim", axes(node)}, {"correction", correction}, {"keepdim", flag(node, "keepdim", false)}})};
 }
 
-// The Euclidean norm, or the sum of sizes (ord 1).
+template <Word op>
+std::vector<ValueId> convert_var_mean(Builder& b, const ForeignNode& node) {
+  return {convert_var<op>(b, node)[0], convert<"mean", false>(b, node)[0]};
+}
+
+// (sum |x|^ord)^(1 / ord); in the limits the greatest or the least |x|, or how many are not zero.
 template <Word order>
 std::vector<ValueId> convert_norm(Builder& b, const ForeignNode& node) {
   const double ord = number(node, order, 2);
   ValueId x = node.value("self");
   if (const std::optional<DType> type = dtype(node, "dtype")) x = cast(b, x, *type);
-  if (ord != 1 && ord != 2) refuse(node, fmt::format("'{}' of order {} is not known, only 1 and 2", node.target, ord));
-  const ValueId sum = b("sum", {b(ord == 1 ? "abs" : "square", {x})}, {{"dim", axes(node)}, {"keepdim", flag(node, "keepdim", false)}});
-  return {ord == 1 ? sum : b("sqrt", {sum})};
+  const auto reduced = [&](std::string_view op, ValueId of) {
+    return b(op, {of}, {{"dim", axes(node)}, {"keepdim", flag(node, "keepdim", false)}});
+  };
+  const DType type = b.type(x).dtype;
+  if (ord == 2) return {b("sqrt", {reduced("sum", b("square", {x}))})};
+  if (ord == 0) return {reduced("sum", cast(b, cast(b, x, DType::boolean), type))};
+  const ValueId sizes = b("abs", {x});
+  if (std::isinf(ord)) return {reduced(ord > 0 ? "amax" : "amin", sizes)};
+  if (ord == 1) return {reduced("sum", sizes)};
+  return {b("pow", {reduced("sum", b("pow", {sizes, b.scalar(ord, type)})), b.scalar(1 / ord, type)})};
 }
 
 const std::vector<AttrDef> var_attrs = {
@@ -382,7 +394,9 @@ OpList reduce() {
        .torch = {{"aten.sum.dim_IntList", "", 0, convert<"sum", true>},
                  {"aten.sum.default", "", 0, convert<"sum", true>},
                  {"aten.linalg_vector_norm.default", "", 0, convert_norm<"ord">},
-                 {"aten.norm.ScalarOpt_dim", "", 0, convert_norm<"p">}},
+                 {"aten.norm.Scalar", "", 0, convert_norm<"p">},
+                 {"aten.norm.ScalarOpt_dim", "", 0, convert_norm<"p">},
+                 {"aten.norm.ScalarOpt_dim_dtype", "", 0, convert_norm<"p">}},
        .onnx = {{.target = "ReduceSum", .convert = convert_onnx<"sum">},
                 {.target = "ReduceL1", .convert = convert_onnx_sum<"abs", "">},
                 {.target = "ReduceL2", .convert = convert_onnx_sum<"square", "sqrt">},
@@ -472,7 +486,10 @@ OpList reduce() {
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.var.correction", "", 0, convert_var<"var">},
                  {"aten.var.dim", "", 0, convert_var<"var">},
-                 {"aten.var.default", "", 0, convert_var<"var">}},
+                 {"aten.var.default", "", 0, convert_var<"var">},
+                 {"aten.var_mean.correction", "", 0, convert_var_mean<"var">},
+                 {"aten.var_mean.dim", "", 0, convert_var_mean<"var">},
+                 {"aten.var_mean.default", "", 0, convert_var_mean<"var">}},
        .source = {.torch = "torch.var({x}, dim={dim!}, correction={correction?}, keepdim={keepdim?})",
                   .keras = "keras.ops.var({x}, axis={dim}, keepdims={keepdim})",
                   .jax = "jnp.var({x}, axis={dim!}, ddof={correction}, keepdims={keepdim?})"},
@@ -489,7 +506,10 @@ OpList reduce() {
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.std.correction", "", 0, convert_var<"std">},
                  {"aten.std.dim", "", 0, convert_var<"std">},
-                 {"aten.std.default", "", 0, convert_var<"std">}},
+                 {"aten.std.default", "", 0, convert_var<"std">},
+                 {"aten.std_mean.correction", "", 0, convert_var_mean<"std">},
+                 {"aten.std_mean.dim", "", 0, convert_var_mean<"std">},
+                 {"aten.std_mean.default", "", 0, convert_var_mean<"std">}},
        .source = {.torch = "torch.std({x}, dim={dim!}, correction={correction?}, keepdim={keepdim?})",
                   .keras = "keras.ops.std({x}, axis={dim}, keepdims={keepdim})",
                   .jax = "jnp.std({x}, axis={dim!}, ddof={correction}, keepdims={keepdim?})"},

@@ -107,6 +107,29 @@ std::vector<ValueId> convert_split(Builder& b, const ForeignNode& node) {
   return b.multi("split", {node.value("self")}, {{"split_size_or_sections", ints(node, sizes)}, {"dim", integer(node, "dim", 0)}});
 }
 
+// Into parts as equal as can be, or at positions. `fixed`: the axis of hsplit (of a vector the only one), vsplit and dsplit.
+template <int fixed>
+std::vector<ValueId> convert_tensor_split(Builder& b, const ForeignNode& node) {
+  const ValueId x = node.value("self");
+  const Shape& shape = b.type(x).shape;
+  const std::int64_t wanted = fixed < 0 ? integer(node, "dim", 0) : fixed == 1 && shape.size() == 1 ? 0 : fixed;
+  const auto axis = static_cast<std::size_t>(infer::axis(wanted, static_cast<int>(shape.size())));
+  if (!shape[axis].known()) refuse(node, fmt::format("'{}' needs a fixed size of axis {}", node.target, axis));
+  const std::int64_t length = shape[axis].size();
+  Ints ends;
+  if (given(node, "sections")) {
+    const std::int64_t count = integer(node, "sections");
+    if (count < 1 || count > most_parts) refuse(node, fmt::format("'{}' into {} parts", node.target, count));
+    for (std::int64_t i = 0, end = 0; i < count; ++i) ends.push_back(end += length / count + (i < length % count));
+  } else {
+    for (const std::int64_t at : ints(node, "indices")) ends.push_back(std::clamp<std::int64_t>(at < 0 ? at + length : at, 0, length));
+    ends.push_back(length);
+  }
+  Ints sizes;
+  for (std::size_t i = 0; i < ends.size(); ++i) sizes.push_back(std::max<std::int64_t>(ends[i] - (i > 0 ? ends[i - 1] : 0), 0));
+  return b.multi("split", {x}, {{"split_size_or_sections", sizes}, {"dim", static_cast<std::int64_t>(axis)}});
+}
+
 std::vector<Type> infer_unbind(const OpTypes& t) {
   const std::size_t axis = axis_of(t.node, t["x"].shape.size());
   Type part = t["x"];
@@ -304,7 +327,17 @@ OpList split() {
        .layout = {LayoutRule::axis, "dim"},
        .torch = {{"aten.split.Tensor", "", 0, convert_split<"split_size">},
                  {"aten.split.sizes", "", 0, convert_split<"split_size">},
-                 {"aten.split_with_sizes.default", "", 0, convert_split<"split_sizes">}},
+                 {"aten.split_with_sizes.default", "", 0, convert_split<"split_sizes">},
+                 {"aten.unsafe_split.Tensor", "", 0, convert_split<"split_size">},
+                 {"aten.unsafe_split_with_sizes.default", "", 0, convert_split<"split_sizes">},
+                 {"aten.tensor_split.sections", "", 0, convert_tensor_split<-1>},
+                 {"aten.tensor_split.indices", "", 0, convert_tensor_split<-1>},
+                 {"aten.hsplit.int", "", 0, convert_tensor_split<1>},
+                 {"aten.hsplit.array", "", 0, convert_tensor_split<1>},
+                 {"aten.vsplit.int", "", 0, convert_tensor_split<0>},
+                 {"aten.vsplit.array", "", 0, convert_tensor_split<0>},
+                 {"aten.dsplit.int", "", 0, convert_tensor_split<2>},
+                 {"aten.dsplit.array", "", 0, convert_tensor_split<2>}},
        .onnx = {{.target = "Split", .convert = convert_onnx}},
        .tflite_in = {{"SPLIT", "", 0, convert_tflite_split}, {"SPLIT_V", "", 0, convert_tflite_split}},
        .tflite = {.lower = lower_split},
@@ -326,7 +359,7 @@ OpList split() {
        .eval = eval_split,
        .expand = expand_chunk,
        .layout = {LayoutRule::axis, "dim"},
-       .torch = {{"aten.chunk.default", "x=self"}},
+       .torch = {{"aten.chunk.default", "x=self"}, {"aten.unsafe_chunk.default", "x=self"}},
        .onnx_out = {.lower = lower_onnx},
        .source = {.torch = "torch.chunk({x}, {chunks}, dim={dim?})",
                   .keras = "keras.ops.split({x}, {chunks}, {dim})",

@@ -150,6 +150,18 @@ bool Aliases::may_overlap(Id a, Id b) const {
   return !p || !q || p->axis != q->axis || (p->start < q->start + q->length && q->start < p->start + p->length);
 }
 
+bool Aliases::same_window(Id a, Id b) const {
+  const std::vector<Id> left = windows(a), right = windows(b);
+  const auto same = [&](Id p, Id q) {
+    if (p == q) return true;
+    const Tensor &x = tensors_[index(p)], &y = tensors_[index(q)];
+    if (x.parent < 0 || y.parent < 0 || x.maybe || y.maybe || x.output != y.output || x.how.target != y.how.target) return false;
+    const auto equal = [](const ForeignArg& r, const ForeignArg& s) { return r.name == s.name && r.value == s.value; };
+    return std::equal(x.how.args.begin() + 1, x.how.args.end(), y.how.args.begin() + 1, y.how.args.end(), equal);
+  };
+  return std::equal(left.begin(), left.end(), right.begin(), right.end(), same);
+}
+
 ValueId Aliases::read(Id id) {
   const Storage& storage = storages_[tensors_[index(id)].storage];
   const auto refuse = [&](const ForeignNode& how) {
@@ -228,6 +240,12 @@ ValueId Aliases::scatter(ValueId parent, const Tensor& window, ValueId value, co
   if (op == "permute")
     if (const auto inverse = inverse_permutation(how, type.shape.size()))
       return call("aten.permute.default", {{"self", value}, {"dims", Attr(*inverse)}});
+  if (op == "slice" && integer(how, "step").value_or(1) > 1) {
+    std::vector<ForeignArg> args = how.args;
+    args[0].value = parent;
+    args.push_back({"src", value});
+    return call("aten.slice_scatter.default", std::move(args));
+  }
   if (const auto range = range_of(how, window.output, type.shape)) {
     const Attr dim = static_cast<std::int64_t>(range->axis);
     const std::int64_t size = type.shape[range->axis].size(), end = range->start + range->length;

@@ -23,6 +23,8 @@ class Aliases {
   void set(Id id, ValueId value) { tensors_[index(id)].value = value; }  // of a weight that is read late
   // Whether a write into one may change what the other shows: false only where the windows are seen to be apart.
   bool may_overlap(Id a, Id b) const;
+  // Whether both are the same window, reached by the same steps: x[1:] and x[1:] again.
+  bool same_window(Id a, Id b) const;
   // What the tensor holds now. Adds nodes where a write has passed through another window. May fail with E204.
   ValueId read(Id id);
   // `node` writes `value` into the tensor. Fails with E204 where no operators can say what the other windows see then.

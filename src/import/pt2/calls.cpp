@@ -14,7 +14,7 @@ ForeignNode Importer::foreign(Scope& scope, const NodeDef& def, std::string_view
   for (const std::string_view name : outputs_) node.output_types.push_back(stated(scope, name).value_or(Type{}));
   const OpTable::Foreign* meaning = ops_.torch(target);
   const std::string_view op = base_name(target);
-  node.path = modules_.path(def, meaning ? meaning->op->name : op.ends_with('_') ? op.substr(0, op.size() - 1) : op);
+  node.path = modules_.path(def, meaning && meaning->op ? meaning->op->name : op.ends_with('_') ? op.substr(0, op.size() - 1) : op);
   node.args.reserve(def.inputs.size());
   for (const auto& [name, input] : def.inputs) node.args.push_back(argument(scope, name, input, def, node));
   return node;

@@ -72,10 +72,7 @@ Graph Importer::run(std::string name) {
   Scope scope{program_.graph};
   add_inputs(scope);
   run_nodes(scope);
-  std::vector<std::string> targets;
-  for (const OpDef* op : ops_.all())
-    for (const ForeignMap& map : op->torch) targets.emplace_back(map.target);
-  unknown_.report(targets, diagnostics_);
+  unknown_.report(ops_.torch_targets(), diagnostics_);
   if (!diagnostics_.has_errors()) add_outputs(scope);
   graph_.modules = modules_.modules();
   return diagnostics_.has_errors() ? std::move(graph_) : join_padding(without_dead_code(graph_), ops_);

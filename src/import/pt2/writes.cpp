@@ -36,7 +36,7 @@ void Importer::run_in_place(Scope& scope, const NodeDef& def, ForeignNode& node,
   for (const auto& [name, input] : def.inputs) {
     if (input.kind != Argument::tensor) continue;
     const Aliases::Id operand = lookup(scope, input.name);
-    if (operand != self && aliases_.may_overlap(self, operand))
+    if (!aliases_.same_window(self, operand) && aliases_.may_overlap(self, operand))
       fail({.code = "E204",
             .message = fmt::format("'{}' writes into what its own argument '{}' shows", node.target, name),
             .at = where(node),

@@ -280,7 +280,7 @@ OpList adaptive_pool() {
        .eval = eval_average,
        .flops = flops,
        .layout = {LayoutRule::spatial},
-       .torch = {{"aten.adaptive_avg_pool2d.default", "x=self"}},
+       .torch = {{"aten.adaptive_avg_pool2d.default", "x=self"}, {"aten._adaptive_avg_pool2d.default", "x=self"}},
        .onnx = {{.target = "GlobalAveragePool", .convert = convert_onnx<true>}},
        .keras_in = {{"GlobalAveragePooling2D", "", 0, convert_keras}, {"AdaptiveAveragePooling2D", "", 0, convert_keras}},
        .tflite = {.lower = lower_average},

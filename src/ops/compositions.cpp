@@ -353,6 +353,24 @@ std::vector<ValueId> convert_searchsorted(Builder& b, const ForeignNode& node) {
   return {place_between(b, node, node.value("self"), node.value("sorted_sequence"))};
 }
 
+// x[n:] - x[:-n] along an axis, between what is put before and behind it; as often as `n` says.
+std::vector<ValueId> convert_diff(Builder& b, const ForeignNode& node) {
+  ValueId x = node.value("self");
+  const std::int64_t dim = axis(b, node, "dim", x, -1);
+  std::vector<ValueId> parts;
+  for (const char* name : {"prepend", "self", "append"})
+    if (const ValueId part = node.value(name); part != absent) parts.push_back(part);
+  if (parts.size() > 1) x = b("cat", parts, {{"dim", dim}});
+  if (b.type(x).dtype == DType::boolean) refuse(node, fmt::format("'{}' of truth values", node.target));
+  const auto part = [&](std::int64_t from, std::int64_t to) { return b("slice", {x}, {{"dim", dim}, {"start", from}, {"end", to}}); };
+  for (std::int64_t n = integer(node, "n", 1); n > 0; --n) {
+    const std::int64_t length = size(b, node, x, dim);
+    if (length < 1) break;
+    x = b("sub", {part(1, length), part(0, length - 1)});
+  }
+  return {x};
+}
+
 // ---- parts that are replaced ----
 
 // The same tensor with `source` at fixed positions along an axis: picked from both, side by side.
@@ -419,6 +437,100 @@ std::vector<ValueId> convert_index_add(Builder& b, const ForeignNode& node) {
   if (const double by = number(node, "alpha", 1); by != 1) source = b("mul", {source, b.scalar(by, b.type(source).dtype)});
   const ValueId index = b("expand", {b("reshape", {node.value("index")}, {{"shape", line}})}, {{"size", whole}});
   return {b("scatter", {x, index, source}, {{"dim", dim}, {"reduce", std::string("sum")}})};
+}
+
+// ---- the operators that run_decompositions() leaves ----
+
+std::vector<ValueId> convert_convolution(Builder& b, const ForeignNode& node) {
+  const ValueId x = node.value("input");
+  const std::int64_t axes = rank(b, node.value("weight")) - 2;
+  const bool transposed = flag(node, "transposed", false);
+  if (axes < 1 || axes > 3) refuse(node, fmt::format("'{}' along {} axes", node.target, axes));
+  const auto each = [&](const char* name, std::int64_t fallback) {
+    Ints list = ints(node, name, Ints{fallback});
+    if (list.size() == 1) list.resize(static_cast<std::size_t>(axes), list[0]);
+    return list;
+  };
+  std::vector<NamedAttr> attrs = {{"stride", each("stride", 1)},
+                                  {"padding", each("padding", 0)},
+                                  {"dilation", each("dilation", 1)},
+                                  {"groups", integer(node, "groups", 1)}};
+  if (transposed) attrs.push_back({"output_padding", each("output_padding", 0)});
+  return {b(fmt::format("{}{}d", transposed ? "conv_transpose" : "conv", axes), {x, node.value("weight"), node.value("bias")}, attrs)};
+}
+
+// Statistics of each channel over the batch and all places, as instance_norm asks for with the batch among the channels.
+std::vector<ValueId> convert_norm_no_stats(Builder& b, const ForeignNode& node) {
+  const ValueId x = node.value("input");
+  Ints others, along(static_cast<std::size_t>(rank(b, x)), 1);
+  for (std::int64_t i = 0; i < rank(b, x); ++i)
+    if (i != 1) others.push_back(i);
+  along[1] = -1;
+  const DType type = b.type(x).dtype;
+  const ValueId centred = b("sub", {x, b("mean", {x}, {{"dim", others}, {"keepdim", true}})});
+  const ValueId variance = b("var", {x}, {{"dim", others}, {"correction", 0.0}, {"keepdim", true}});
+  ValueId y = b("mul", {centred, b("rsqrt", {b("add", {variance, b.scalar(number(node, "eps"), type)})})});
+  if (const ValueId weight = node.value("weight"); weight != absent) y = b("mul", {y, b("reshape", {weight}, {{"shape", along}})});
+  if (const ValueId bias = node.value("bias"); bias != absent) y = b("add", {y, b("reshape", {bias}, {{"shape", along}})});
+  return {y};
+}
+
+std::vector<ValueId> convert_copy(Builder& b, const ForeignNode& node) {
+  const Type& to = b.type(node.value("self"));
+  const ValueId source = cast(b, node.value("src"), to.dtype);
+  if (b.type(source).shape == to.shape) return {source};
+  return {b("expand", {source}, {{"size", shape_of_result(node, "self")}})};
+}
+
+std::vector<ValueId> convert_native_dropout(Builder& b, const ForeignNode& node) {
+  if (flag(node, "train", false)) refuse(node, fmt::format("'{}' drops at random: export the model in eval mode", node.target));
+  return {b("dropout", {node.value("input")}, {{"p", number(node, "p", 0.5)}})};
+}
+
+// Memory that something else fills: zeros.
+std::vector<ValueId> convert_empty(Builder& b, const ForeignNode& node) {
+  return {b("full", {}, {{"size", ints(node, "size")}, {"fill_value", 0.0}, {"dtype", stated(node, DType::float32)}})};
+}
+
+std::vector<ValueId> convert_fill(Builder& b, const ForeignNode& node) {
+  const ValueId x = node.value("self");
+  const ForeignArg* value = node.find("value");
+  const bool computed = value && std::holds_alternative<ValueId>(value->value);
+  const ValueId fill = computed ? cast(b, node.value("value"), b.type(x).dtype) : b.scalar(number(node, "value"), b.type(x).dtype);
+  return {b("expand", {fill}, {{"size", shape_of_result(node, "self")}})};
+}
+
+// Elements by their distance in memory. The importer adds how self lies there: "self_strides" (and a storage offset of its own).
+std::vector<ValueId> convert_as_strided(Builder& b, const ForeignNode& node) {
+  const ValueId x = node.value("self");
+  const auto unknown = [&](std::string_view what) { refuse(node, fmt::format("'{}' of a tensor whose {}", node.target, what)); };
+  if (!given(node, "self_strides") || !is_static(shape(b, x))) unknown("place in memory is not fixed");
+  const Sizes from = sizes(shape(b, x));
+  const Ints memory = ints(node, "self_strides"), size = ints(node, "size"), stride = ints(node, "stride");
+  if (size.size() != stride.size()) refuse(node, fmt::format("'{}' has {} sizes and {} strides", node.target, size.size(), stride.size()));
+  Ints order(from.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto at = [](const auto& list, std::int64_t i) { return list[static_cast<std::size_t>(i)]; };
+  std::stable_sort(order.begin(), order.end(), [&](auto i, auto j) { return at(memory, i) > at(memory, j); });
+  std::int64_t count = 1;
+  for (auto i = order.rbegin(); i != order.rend(); ++i) {
+    if (at(from, *i) != 1 && at(memory, *i) != count) unknown("elements do not lie side by side");
+    count *= at(from, *i);
+  }
+  std::vector<std::int64_t> places = {integer(node, "storage_offset", integer(node, "self_offset", 0)) - integer(node, "self_offset", 0)};
+  for (std::size_t i = 0; i < size.size(); ++i) {
+    std::vector<std::int64_t> wider;
+    for (const std::int64_t place : places)
+      for (std::int64_t k = 0; k < size[i]; ++k) wider.push_back(place + k * stride[i]);
+    places = std::move(wider);
+  }
+  for (const std::int64_t place : places)
+    if (place < 0 || place >= count) unknown("storage is larger than itself");
+  ValueId line = flat(b, std::is_sorted(order.begin(), order.end()) ? x : permute(b, x, order));
+  bool as_it_lies = static_cast<std::int64_t>(places.size()) == count;
+  for (std::size_t i = 0; as_it_lies && i < places.size(); ++i) as_it_lies = places[i] == static_cast<std::int64_t>(i);
+  if (!as_it_lies) line = index_select(b, line, 0, places);
+  return {b("reshape", {line}, {{"shape", size}})};
 }
 
 // ---- the table ----
@@ -549,11 +661,24 @@ const std::vector<ForeignMap>& table() {
       {.target = "aten.sort.stable", .convert = convert_sort<false>},
       {.target = "aten.argsort.default", .convert = convert_sort<true>},
       {.target = "aten.argsort.stable", .convert = convert_sort<true>},
+      {.target = "aten.diff.default", .convert = convert_diff},
       {.target = "aten.bucketize.Tensor", .convert = convert_bucketize},
       {.target = "aten.searchsorted.Tensor", .convert = convert_searchsorted},
       {.target = "aten.kthvalue.default", .convert = convert_kthvalue},
       {.target = "aten.median.default", .convert = convert_median},
       {.target = "aten.median.dim", .convert = convert_median},
+      // What run_decompositions() leaves.
+      {.target = "aten.convolution.default", .convert = convert_convolution},
+      {.target = "aten._native_batch_norm_legit.no_stats", .convert = convert_norm_no_stats},
+      {.target = "aten.native_dropout.default", .convert = convert_native_dropout},
+      {.target = "aten.copy.default", .convert = convert_copy},
+      {.target = "aten.empty.memory_format", .convert = convert_empty},
+      {.target = "aten.fill.Scalar", .convert = convert_fill},
+      {.target = "aten.fill.Tensor", .convert = convert_fill},
+      {.target = "aten.as_strided.default", .convert = convert_as_strided},
+      {.target = "aten._cdist_forward.default",
+       .pairs = "=p:2.0 =compute_mode",
+       .formula = "sqrt(sum(square(unsqueeze(x1, dim: -2) - unsqueeze(x2, dim: -3)), dim: -1))"},
       // Parts that are replaced.
       {.target = "aten.select_scatter.default", .convert = convert_select_scatter},
       {.target = "aten.slice_scatter.default", .convert = convert_slice_scatter},

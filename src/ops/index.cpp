@@ -254,7 +254,8 @@ ValueId put_by_mask(Builder& b, const ForeignNode& node, ValueId x, ValueId mask
   if (!(element_count(values) == Dim(1)))
     refuse(node, fmt::format("'{}' puts {} where a mask says; only one number for all places is known", node.target, text(b.type(number))));
   if (!values.empty()) number = b("reshape", {number}, {{"shape", Ints{}}});
-  for (std::size_t i = b.type(mask).shape.size(); i < b.type(x).shape.size(); ++i) mask = b("unsqueeze", {mask}, {{"dim", std::int64_t{-1}}});
+  for (std::size_t i = b.type(mask).shape.size(); i < b.type(x).shape.size(); ++i)
+    mask = b("unsqueeze", {mask}, {{"dim", std::int64_t{-1}}});
   return b("where", {mask, cast(b, number, b.type(x).dtype), x});
 }
 

@@ -572,6 +572,7 @@ std::vector<OpDef> pools() {
                              max_pool(max3, 3, {.target = "aten.max_pool3d.default", .convert = convert<max3>}, max),
                              avg_pool(avg3, 3, {.target = "aten.avg_pool3d.default", .convert = convert<avg3>}, average)};
   defs[1].torch.push_back({.target = "aten.max_pool2d_with_indices.default", .convert = convert<max2>});
+  defs[4].torch.push_back({.target = "aten.max_pool3d_with_indices.default", .convert = convert<max3>});
   defs[1].tflite_in = {{"MAX_POOL_2D", "", 0, convert_tflite}};
   defs[3].tflite_in = {{"AVERAGE_POOL_2D", "", 0, convert_tflite}};
   defs[1].onnx = {onnx_pool::max_map()};

@@ -17,7 +17,16 @@ ForeignNode Importer::foreign(Scope& scope, const NodeDef& def, std::string_view
   node.path = modules_.path(def, meaning && meaning->op ? meaning->op->name : op.ends_with('_') ? op.substr(0, op.size() - 1) : op);
   node.args.reserve(def.inputs.size());
   for (const auto& [name, input] : def.inputs) node.args.push_back(argument(scope, name, input, def, node));
+  if (target == "aten.as_strided.default") add_place_in_memory(scope, def, node);
   return node;
+}
+
+// How the first argument lies in memory, which as_strided counts by.
+void Importer::add_place_in_memory(const Scope& scope, const NodeDef& def, ForeignNode& node) {
+  const auto self = def.inputs.empty() ? scope.graph.tensors.end() : scope.graph.tensors.find(def.inputs[0].second.name);
+  if (self == scope.graph.tensors.end() || !is_static(self->second.strides) || !self->second.offset.known()) return;
+  node.args.push_back({"self_strides", Attr(Ints(wherry::sizes(self->second.strides)))});
+  node.args.push_back({"self_offset", Attr(self->second.offset.size())});
 }
 
 ForeignArg Importer::argument(Scope& scope, std::string_view name, const Argument& given, const NodeDef& def, ForeignNode& node) {

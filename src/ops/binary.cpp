@@ -116,7 +116,13 @@ std::vector<ValueId> convert_sum(Builder& b, const ForeignNode& node) {
     scaled = b("mul", {scaled, b.scalar(alpha, b.type(scaled).dtype)});
   }
   if (reversed) std::swap(xy[0], xy[1]);
-  return {b(op, xy)};
+  const std::string_view name = op;
+  return {b(name == "add" && b.type(xy[0]).dtype == DType::boolean ? "logical_or" : name, xy)};
+}
+
+std::vector<ValueId> convert_mul(Builder& b, const ForeignNode& node) {
+  const std::vector<ValueId> xy = promoted(b, node, {"self", "other"});
+  return {b(b.type(xy[0]).dtype == DType::boolean ? "logical_and" : "mul", xy)};
 }
 
 template <Word argument>
@@ -351,11 +357,12 @@ OpList binary() {
              return count.known() ? static_cast<double>(count.size()) : 0;
            },
        .layout = any,
-       .torch = {{"aten.mul.Tensor", "", 0, convert_pair<"mul">},
-                 {"aten.mul.Scalar", "", 0, convert_pair<"mul">},
-                 {"aten.mul_.Tensor", "", 0, convert_pair<"mul">},
-                 {"aten.mul_.Scalar", "", 0, convert_pair<"mul">},
-                 {"aten.multiply.Tensor", "", 0, convert_pair<"mul">}},
+       .torch = {{"aten.mul.Tensor", "", 0, convert_mul},
+                 {"aten.mul.Scalar", "", 0, convert_mul},
+                 {"aten.mul_.Tensor", "", 0, convert_mul},
+                 {"aten.mul_.Scalar", "", 0, convert_mul},
+                 {"aten.multiply.Tensor", "", 0, convert_mul},
+                 {"aten.multiply.Scalar", "", 0, convert_mul}},
        .onnx = {{.target = "Mul", .convert = convert_onnx<"mul">}},
        .keras_in = {{"Multiply", "", 0, convert_keras_merge}, {"Rescaling", "", 0, convert_keras_rescaling}},
        .tflite = {.builtin = "MUL", .options = "fused_activation_function=#NONE", .integers = "int32 int64", .uint64 = TflSlot::same_bits},

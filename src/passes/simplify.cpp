@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <limits>
 
 namespace wherry {
 
@@ -102,6 +104,61 @@ ValueId repeated_relus(Fresh& f, const Node& node, const Type&) {
   return f.rw.builder()("relu6", {before->inputs[0]});
 }
 
+// One end limited after the other.
+ValueId repeated_clamps(Fresh& f, const Node& node, const Type&) {
+  const Node* before = is_any_of(&node, {"clamp"}) ? f.maker(node.inputs[0]) : nullptr;
+  if (!is_any_of(before, {"clamp"})) return absent;
+  constexpr double infinite = std::numeric_limits<double>::infinity();
+  const auto end = [](const Node& n, const char* name, double open) { return n.is_none(name) ? open : n.number(name); };
+  const double least = end(node, "min", -infinite), most = end(node, "max", infinite);
+  const double inner_least = end(*before, "min", -infinite), inner_most = end(*before, "max", infinite);
+  if (!(inner_least <= inner_most && least <= most)) return absent;
+  const double low = std::clamp(inner_least, least, most), high = std::clamp(inner_most, least, most);
+  const auto written = [](double number) { return std::isinf(number) ? Attr(None{}) : Attr(number); };
+  return f.rw.builder()("clamp", {before->inputs[0]}, {{"min", written(low)}, {"max", written(high)}});
+}
+
+// x + 3 between 0 and 6 → x; absent where the node is something else.
+ValueId argument_of_ramp(Fresh& f, const Node* node) {
+  const auto between = [&](const char* low, const char* high) {
+    return !node->is_none(low) && !node->is_none(high) && node->number(low) == 0 && node->number(high) == 6;
+  };
+  const bool cut = is_any_of(node, {"relu6"}) || (is_any_of(node, {"clamp"}) && between("min", "max")) ||
+                   (is_any_of(node, {"hardtanh"}) && between("min_val", "max_val"));
+  const Node* sum = cut ? f.maker(node->inputs[0]) : nullptr;
+  if (!is_any_of(sum, {"add"})) return absent;
+  for (const std::size_t i : {0UL, 1UL})
+    if (all_equal(f.constant(sum->inputs[i]), 3) && f.type(sum->inputs[1 - i]) == f.type(sum->outputs[0])) return sum->inputs[1 - i];
+  return absent;
+}
+
+// The factor that a node takes six of: y / 6 or y * (1 / 6).
+ValueId sixth(Fresh& f, const Node& node) {
+  const auto is = [&](std::size_t i, double value) { return all_equal(f.constant(node.inputs[i]), value); };
+  if (is_any_of(&node, {"div"}) && node.is_none("rounding_mode")) return is(1, 6) ? node.inputs[0] : absent;
+  if (!is_any_of(&node, {"mul"})) return absent;
+  constexpr double part = static_cast<double>(1.0F / 6.0F);
+  return is(1, part) ? node.inputs[0] : is(0, part) ? node.inputs[1] : absent;
+}
+
+// hardsigmoid and hardswish written out: relu6(x + 3) / 6, x * relu6(x + 3) / 6 and x * hardsigmoid(x).
+ValueId hard_activations(Fresh& f, const Node& node, const Type& out) {
+  if (out.dtype != DType::float32) return absent;
+  const auto other = [](const Node* product, std::size_t i) { return product->inputs[1 - i]; };
+  if (is_any_of(&node, {"mul"}))
+    for (const std::size_t i : {0UL, 1UL})
+      if (const Node* gate = f.maker(node.inputs[i]); is_any_of(gate, {"hardsigmoid"}) && gate->inputs[0] == other(&node, i))
+        return f.rw.builder()("hardswish", {gate->inputs[0]});
+  const ValueId six = sixth(f, node);
+  const Node* before = six == absent ? nullptr : f.maker(six);
+  if (const ValueId x = argument_of_ramp(f, before); x != absent) return f.rw.builder()("hardsigmoid", {x});
+  if (!is_any_of(before, {"mul"})) return absent;
+  for (const std::size_t i : {0UL, 1UL})
+    if (const ValueId x = argument_of_ramp(f, f.maker(before->inputs[i])); x != absent && x == other(before, i))
+      return f.rw.builder()("hardswish", {x});
+  return absent;
+}
+
 bool all_at_least_zero(const Ints& list) {
   return std::all_of(list.begin(), list.end(), [](std::int64_t n) { return n >= 0; });
 }
@@ -129,7 +186,8 @@ ValueId expanded_operands(Fresh& f, const Node& node, const Type& out) {
   return inputs == node.inputs ? absent : f.rw.builder().node(*node.op, inputs, node.attrs, node.path)[0];
 }
 
-constexpr std::array<RuleFn, 7> rules = {reshapes, permutes, same_casts, neutral_arithmetic, repeated_relus, pads, expanded_operands};
+constexpr std::array<RuleFn, 9> rules = {reshapes,        permutes, same_casts,        neutral_arithmetic, repeated_relus,
+                                         repeated_clamps, pads,     expanded_operands, hard_activations};
 
 }  // namespace
 

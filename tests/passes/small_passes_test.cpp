@@ -87,6 +87,43 @@ TEST(Simplify, AddsUpPads) {
             "zeros = pad(ones, pad: [1, 0])\n");
 }
 
+TEST(Simplify, NamesHardActivationsThatAreWrittenOut) {
+  Net net;
+  const ValueId x = net.input("x", "float32[2, 3]");
+  const auto number = [&](double value) { return net.add.scalar(value); };
+  ValueId y = net.node("low", "clamp", {net.node("add", "add", {number(3), x})}, {{"min", 0.0}});
+  const ValueId ramp = net.node("high", "clamp", {y}, {{"max", 6.0}});
+  net.output("gate", net.node("gate", "div", {ramp, number(6)}));
+  net.output("product", net.node("product", "mul", {number(1.0F / 6.0F), net.node("times", "mul", {x, ramp})}));
+  const ValueId other = net.node("other", "relu6", {net.node("sum", "add", {x, number(2)})});
+  net.output("no", net.node("no", "div", {other, number(6)}));
+  y = net.node("h", "hardsigmoid", {x});
+  net.output("gated", net.node("gated", "mul", {y, x}));
+  EXPECT_EQ(text(checked(simplify, net.graph, 1e-6)),
+            "gate = hardsigmoid(x)\n"
+            "product = hardswish(x)\n"
+            "sum = add(x, 2.0)\n"
+            "other = relu6(sum)\n"
+            "no = div(other, 6.0)\n"
+            "gated = hardswish(x)\n");
+}
+
+TEST(Simplify, LimitsOnce) {
+  Net net;
+  const ValueId x = net.input("x", "float32[2, 3]");
+  const auto clamp = [&](const char* name, ValueId of, Attr low, Attr high) {
+    return net.node(name, "clamp", {of}, {{"min", low}, {"max", high}});
+  };
+  net.output("both", clamp("both", clamp("a", x, -1.0, None{}), None{}, 2.0));
+  net.output("apart", clamp("apart", clamp("b", x, 3.0, 4.0), -1.0, 2.0));
+  net.output("crossed", clamp("crossed", clamp("c", x, 4.0, 3.0), -1.0, 5.0));
+  EXPECT_EQ(text(checked(simplify, net.graph, 0)),
+            "both = clamp(x, min: -1.0, max: 2.0)\n"
+            "apart = clamp(x, min: 2.0, max: 2.0)\n"
+            "c = clamp(x, min: 4.0, max: 3.0)\n"
+            "crossed = clamp(c, min: -1.0, max: 5.0)\n");
+}
+
 TEST(Pipeline, RecordsSkipsAndStops) {
   Net net;
   const ValueId x = net.input("x", "float32[1, 3, 8, 8]");

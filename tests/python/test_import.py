@@ -555,6 +555,32 @@ def test_decomposed_program(tmp_path):
     np.testing.assert_allclose(found, net(x).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
+class Everyday(nn.Module):
+    """What the core ATen operators write in another way than torch.export does."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.Hardswish(), nn.GroupNorm(2, 8), nn.InstanceNorm2d(8))
+        self.up = nn.Sequential(nn.ConvTranspose2d(8, 4, 2, 2, groups=2), nn.MaxPool2d(2), nn.Hardsigmoid(), nn.Dropout(0.5))
+        self.norm = nn.LayerNorm(4)
+
+    def forward(self, x):
+        y = self.up(self.stem(x))
+        y[:, 1] = 0.5
+        tokens = self.norm(y.flatten(2).transpose(1, 2))
+        tokens = F.scaled_dot_product_attention(tokens, tokens, tokens)
+        return tokens.logsumexp(1), F.adaptive_avg_pool2d(y, 1), F.interpolate(y, scale_factor=2.0, mode="bilinear")
+
+
+def test_core_aten_program(tmp_path):
+    net, x = Everyday().eval(), torch.randn(1, 3, 8, 8)
+    program = torch.export.export(net, (x,)).run_decompositions()
+    assert any(str(node.target) == "aten.convolution.default" for node in program.graph.nodes)
+    torch.export.save(program, tmp_path / "m.pt2")
+    for found, expected in zip(wherry.load(tmp_path / "m.pt2").run([x.numpy()]), net(x), strict=True):
+        np.testing.assert_allclose(found, expected.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
 class Attention(nn.Module):
     def __init__(self):
         super().__init__()

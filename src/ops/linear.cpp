@@ -6,6 +6,7 @@
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/onnx.h"
+#include "ops/recurrent.h"
 #include "ops/source_helpers.h"
 #include "ops/tflite_in.h"
 
@@ -176,6 +177,12 @@ std::vector<ValueId> convert_keras(Builder& b, const ForeignNode& node) {
   return {b("linear", {tfl_in::input(node, 0), weight, keras_in::variable(node, 1)})};
 }
 
+std::vector<ForeignMap> torch_maps() {
+  std::vector<ForeignMap> maps = {{"aten.linear.default", "x=input"}};
+  for (const ForeignMap& map : recurrent::torch_maps()) maps.push_back(map);
+  return maps;
+}
+
 }  // namespace
 
 OpList linear() {
@@ -193,7 +200,7 @@ OpList linear() {
        .parameters = parameters,
        .hyper_of = hyper_of,
        .layout = {LayoutRule::fixed},
-       .torch = {{"aten.linear.default", "x=input"}},
+       .torch = torch_maps(),
        .onnx = {{.target = "Gemm", .convert = convert_onnx_gemm}},
        .tflite_in = {{"FULLY_CONNECTED", "", 0, convert_tflite}},
        .keras_in = {{"Dense", "", 0, convert_keras}},

@@ -6,6 +6,7 @@
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/onnx.h"
+#include "ops/onnx_recurrent.h"
 #include "ops/recurrent.h"
 #include "ops/source_helpers.h"
 #include "ops/tflite_in.h"
@@ -183,6 +184,12 @@ std::vector<ForeignMap> torch_maps() {
   return maps;
 }
 
+std::vector<ForeignMap> onnx_maps() {
+  std::vector<ForeignMap> maps = {{.target = "Gemm", .convert = convert_onnx_gemm}};
+  for (const ForeignMap& map : onnx_recurrent::maps()) maps.push_back(map);
+  return maps;
+}
+
 }  // namespace
 
 OpList linear() {
@@ -201,7 +208,7 @@ OpList linear() {
        .hyper_of = hyper_of,
        .layout = {LayoutRule::fixed},
        .torch = torch_maps(),
-       .onnx = {{.target = "Gemm", .convert = convert_onnx_gemm}},
+       .onnx = onnx_maps(),
        .tflite_in = {{"FULLY_CONNECTED", "", 0, convert_tflite}},
        .keras_in = {{"Dense", "", 0, convert_keras}},
        .tflite = {.lower = lower},

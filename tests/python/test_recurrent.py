@@ -1,4 +1,4 @@
-"""Recurrent layers of PyTorch, written out step by step: the reference evaluation of each against PyTorch, and in LiteRT."""
+"""Recurrent layers of PyTorch and ONNX, written out step by step: the reference evaluation of each against PyTorch, and in LiteRT."""
 
 import pytest
 
@@ -164,3 +164,84 @@ def test_dropout_in_training_is_refused(tmp_path):
     save(model, (X,), path)
     with pytest.raises(wherry.WherryError, match="drops at random"):
         wherry.load(path)
+
+
+# ---- ONNX
+
+
+def onnx_layer(op, directions, gates, path, shape=X.shape, lengths=None, **attributes):
+    """A file of one operator with all its weights, and its input."""
+    onnx = pytest.importorskip("onnx")
+    helper, tensors = onnx.helper, onnx.numpy_helper
+    rng = np.random.default_rng(0)
+    shapes = {"w": (directions, gates * HIDDEN, IN), "r": (directions, gates * HIDDEN, HIDDEN), "b": (directions, 2 * gates * HIDDEN)}
+    weights = {name: rng.standard_normal(shape).astype(np.float32) * 0.5 for name, shape in shapes.items()}
+    more = []
+    if lengths is not None:  # and states to begin with
+        weights["lengths"] = np.full(BATCH, lengths, np.int32)
+        more = ["lengths", "h0", "c0"][: 3 if op == "LSTM" else 2]
+        weights |= {name: rng.standard_normal((directions, BATCH, HIDDEN)).astype(np.float32) for name in more[1:]}
+    node = helper.make_node(op, ["x", "w", "r", "b", *more], ["y", "y_h"], "layer", hidden_size=HIDDEN, **attributes)
+    one = onnx.TensorProto.FLOAT
+    ports = [helper.make_tensor_value_info(n, one, s) for n, s in (("x", list(shape)), ("y", None), ("y_h", None))]
+    graph = helper.make_graph([node], "g", ports[:1], ports[1:], [tensors.from_array(a, n) for n, a in weights.items()])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8), path)
+    return X.numpy()
+
+
+@pytest.mark.parametrize("op, gates", [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+def test_onnx(op, gates, direction, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    x = onnx_layer(op, 2 if direction == "bidirectional" else 1, gates, tmp_path / "m.onnx", direction=direction)
+    session = runtime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    compare(wherry.load(tmp_path / "m.onnx").run([x]), session.run(None, {"x": x}))
+
+
+@pytest.mark.parametrize("op, gates", [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+def test_onnx_lengths_and_states(op, gates, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    x = onnx_layer(op, 2, gates, tmp_path / "m.onnx", lengths=STEPS, direction="bidirectional")
+    session = runtime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    compare(wherry.load(tmp_path / "m.onnx").run([x]), session.run(None, {"x": x}))
+    onnx_layer(op, 1, gates, tmp_path / "m.onnx", lengths=STEPS - 1)
+    with pytest.raises(wherry.WherryError, match="a sequence of 2 among 3 steps"):
+        wherry.load(tmp_path / "m.onnx")
+
+
+def test_onnx_gru_resets_after_the_product(tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    x = onnx_layer("GRU", 1, 3, tmp_path / "m.onnx", linear_before_reset=1)
+    session = runtime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    compare(wherry.load(tmp_path / "m.onnx").run([x]), session.run(None, {"x": x}))
+
+
+def test_onnx_activations(tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    x = onnx_layer("RNN", 2, 1, tmp_path / "m.onnx", direction="bidirectional", activations=["Relu", "Sigmoid"])
+    session = runtime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    compare(wherry.load(tmp_path / "m.onnx").run([x]), session.run(None, {"x": x}))
+
+
+@pytest.mark.parametrize("op, gates", [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+def test_onnx_open_batch(op, gates, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    x = onnx_layer(op, 2, gates, tmp_path / "m.onnx", shape=[STEPS, "batch", IN], direction="bidirectional")
+    session = runtime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    compare(wherry.load(tmp_path / "m.onnx", dims={"batch": BATCH}).run([x]), session.run(None, {"x": x}))
+    assert "batch" in wherry.load(tmp_path / "m.onnx").outputs[0][1]
+
+
+def test_onnx_open_time_steps_are_refused(tmp_path):
+    onnx_layer("RNN", 1, 1, tmp_path / "m.onnx", shape=["time", BATCH, IN])
+    with pytest.raises(wherry.WherryError, match="--dim time"):
+        wherry.load(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize(
+    "attributes, message", [({"clip": 1.0}, "with clip"), ({"activations": ["Softsign"]}, "with the activation 'Softsign'")]
+)
+def test_onnx_refuses(attributes, message, tmp_path):
+    onnx_layer("RNN", 1, 1, tmp_path / "m.onnx", **attributes)
+    with pytest.raises(wherry.WherryError, match=message):
+        wherry.load(tmp_path / "m.onnx")

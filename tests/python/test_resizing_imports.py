@@ -1,4 +1,4 @@
-"""PyTorch's resizing, read back: the reference evaluation of each against PyTorch, and in LiteRT."""
+"""PyTorch's resizing, pooling over three axes and folding, read back: the reference evaluation of each against PyTorch, and in LiteRT."""
 
 import pytest
 
@@ -6,7 +6,7 @@ torch = pytest.importorskip("torch")
 wherry = pytest.importorskip("wherry")
 import numpy as np  # noqa: E402
 
-nn, F = torch.nn, torch.nn.functional
+nn, F, aten = torch.nn, torch.nn.functional, torch.ops.aten
 
 
 def floats(*sizes):
@@ -18,6 +18,10 @@ LINE, IMAGE, VOLUME = floats(2, 3, 7), floats(2, 3, 6, 7), floats(2, 3, 4, 6, 5)
 
 def resized(x, **options):
     return lambda: (lambda t: F.interpolate(t, **options), x)
+
+
+def applied(function, x):
+    return lambda: (function, x)
 
 
 CASES = {
@@ -43,6 +47,36 @@ CASES = {
     "trilinear": resized(VOLUME, size=(7, 3, 8), mode="trilinear"),
     "trilinear_factor": resized(VOLUME, scale_factor=(2, 1.4, 0.7), mode="trilinear"),
     "trilinear_aligned": resized(VOLUME, size=(7, 3, 5), mode="trilinear", align_corners=True),
+    # what is left when an exported program is decomposed
+    "bicubic_default": applied(lambda t: aten.upsample_bicubic2d(t, [9, 4], False, 1.6, 0.6), IMAGE),
+    "bicubic_default_without_factors": applied(lambda t: aten.upsample_bicubic2d(t, [9, 4], True), IMAGE),
+    "bicubic_antialias_default": applied(lambda t: aten._upsample_bicubic2d_aa(t, [4, 9], False, 0.7, None), IMAGE),
+    "bilinear_antialias_default": applied(lambda t: aten._upsample_bilinear2d_aa(t, [4, 9], False, None, None), IMAGE),
+    "nearest_exact_1d_default": applied(lambda t: aten._upsample_nearest_exact1d(t, [9], 1.3), LINE),
+    "nearest_exact_2d_default": applied(lambda t: aten._upsample_nearest_exact2d(t, [9, 4], 1.6, None), IMAGE),
+    "nearest_exact_3d_default": applied(lambda t: aten._upsample_nearest_exact3d(t, [7, 3, 8], 1.9, None, 1.7), VOLUME),
+    "nearest_3d_default": applied(lambda t: aten.upsample_nearest3d(t, [7, 3, 8], 1.9, None, 1.7), VOLUME),
+    "trilinear_default": applied(lambda t: aten.upsample_trilinear3d(t, [7, 3, 8], False, 1.9, None, 1.7), VOLUME),
+    # pooling over three axes
+    "adaptive_avg_pool3d_one": applied(nn.AdaptiveAvgPool3d(1), VOLUME),
+    "adaptive_avg_pool3d_even": applied(nn.AdaptiveAvgPool3d((2, 3, 5)), VOLUME),
+    "adaptive_avg_pool3d_uneven": applied(nn.AdaptiveAvgPool3d((3, 4, 7)), VOLUME),
+    "adaptive_avg_pool3d_none": applied(nn.AdaptiveAvgPool3d((None, 4, 1)), VOLUME),
+    "adaptive_avg_pool3d_unbatched": applied(nn.AdaptiveAvgPool3d((3, 4, 2)), VOLUME[0]),
+    "adaptive_max_pool3d_one": applied(nn.AdaptiveMaxPool3d(1), VOLUME),
+    "adaptive_max_pool3d_even": applied(nn.AdaptiveMaxPool3d((2, 3, 5)), VOLUME),
+    "adaptive_max_pool3d_uneven": applied(nn.AdaptiveMaxPool3d((3, 4, 7)), VOLUME),
+    "avg_pool3d_unbatched": applied(nn.AvgPool3d(2, stride=(1, 2, 2), padding=1), VOLUME[0]),
+    "max_pool3d_unbatched": applied(nn.MaxPool3d((2, 3, 2), stride=1), VOLUME[0]),
+    "avg_pool2d_unbatched": applied(nn.AvgPool2d(2), IMAGE[0]),
+    "max_pool1d_unbatched": applied(nn.MaxPool1d(3, stride=2, padding=1), LINE[0]),
+    # functional.fold
+    "fold_apart": applied(nn.Fold((6, 8), 2, stride=2), floats(2, 12, 12)),
+    "fold_overlapping": applied(nn.Fold((6, 7), (3, 2), padding=1), floats(2, 18, 48)),
+    "fold_strided": applied(nn.Fold((7, 9), 3, stride=(2, 3), padding=(1, 0)), floats(2, 27, 12)),
+    "fold_dilated": applied(nn.Fold((7, 8), (2, 3), dilation=(3, 2), stride=2), floats(2, 12, 4)),
+    "fold_rest": applied(nn.Fold((8, 9), 2, stride=2), floats(2, 8, 16)),
+    "fold_unbatched": applied(nn.Fold((4, 4), 3), floats(9, 4)),
 }
 
 

@@ -49,27 +49,22 @@ double kernel_at(double distance, const Modes& m) {
   return m.interpolation == "linear" ? resize::linear_kernel(distance) : resize::cubic_kernel(distance, m.cubic);
 }
 
-// Row `o`: what each input element counts in output o.
 resize::Row row_of(std::int64_t o, const Axis& a, const Modes& m) {
-  resize::Row row(static_cast<std::size_t>(a.in), 0);
+  resize::Row row;
   const double place = place_of(o, a, m);
-  const auto clamped = [&](double i) { return static_cast<std::size_t>(std::clamp(i, 0.0, static_cast<double>(a.in - 1))); };
+  const auto clamped = [&](double i) { return static_cast<std::int64_t>(std::clamp(i, 0.0, static_cast<double>(a.in - 1))); };
   if (m.interpolation == "nearest") {
     row[clamped(rounded(place, m.nearest))] = 1;
     return row;
   }
   const double narrowed = m.antialias ? std::min(a.scale, 1.0) : 1;  // against aliases the kernel is as wide as an output element
   const double reach = (m.interpolation == "linear" ? 1 : 2) / narrowed;
-  double sum = 0;
   for (double i = std::floor(place - reach); i <= std::ceil(place + reach); ++i) {
     const bool outside = i < 0 || i >= static_cast<double>(a.in);
     if (outside && m.exclude_outside) continue;
-    const double weight = kernel_at((place - i) * narrowed, m);
-    row[clamped(i)] += weight;
-    sum += weight;
+    row[clamped(i)] += kernel_at((place - i) * narrowed, m);
   }
-  if ((m.exclude_outside || m.antialias) && sum != 0)
-    for (double& w : row) w /= sum;
+  if (m.exclude_outside || m.antialias) resize::normalise(row);
   return row;
 }
 

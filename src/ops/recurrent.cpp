@@ -5,11 +5,25 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace wherry::ops::recurrent {
 
 namespace {
 
-// ---- PyTorch --------------------------------------------------------------------------------------------------------
+std::vector<ValueId> all_given(const ForeignNode& n, std::string_view name, std::vector<ValueId> values) {
+  if (std::find(values.begin(), values.end(), absent) != values.end())
+    refuse(n, fmt::format("'{}' lacks a tensor of its argument '{}'", n.target, name));
+  return values;
+}
+
+// The states to begin with: an LSTM has two.
+std::vector<ValueId> begin_of(const ForeignNode& n, Kind kind) {
+  const bool two = kind == Kind::lstm;
+  std::vector<ValueId> begin = all_given(n, "hx", two ? n.values("hx") : std::vector{n.value("hx")});
+  if (begin.size() != (two ? 2 : 1)) refuse(n, fmt::format("'{}' begins with {} states, expected {}", n.target, begin.size(), two ? 2 : 1));
+  return begin;
+}
 
 // The gates lie as PyTorch has them: input, forget, candidate, output; of a GRU reset, update.
 Cell torch_cell(Builder& b, const ForeignNode& n, Kind kind, const std::string& squash, ValueId input, ValueId state, ValueId input_bias,
@@ -56,27 +70,26 @@ Layers layers_of(const ForeignNode& n, Kind kind, std::size_t parameters) {
            .time = flag(n, "batch_first", false) ? 1 : 0,
            .biases = flag(n, "has_biases", true),
            .projection = false};
-  const auto fits = [&] { return l.count > 0 && parameters == static_cast<std::size_t>(l.count * l.directions) * l.parameters(); };
+  const bool many = l.count < 1 || l.count > static_cast<std::int64_t>(parameters);
+  const auto fits = [&] { return !many && parameters == static_cast<std::size_t>(l.count * l.directions) * l.parameters(); };
   l.projection = kind == Kind::lstm && !fits();
   if (!fits()) refuse(n, fmt::format("'{}' has {} weights for {} layers", n.target, parameters, l.count));
   return l;
 }
 
-void check_states(Builder& b, const ForeignNode& n, const Layers& l, const std::vector<ValueId>& begin, std::size_t count) {
+void check_states(Builder& b, const ForeignNode& n, const Layers& l, const std::vector<ValueId>& begin) {
   const std::int64_t cells = l.count * l.directions;
-  if (begin.size() != count) refuse(n, fmt::format("'{}' begins with {} states, expected {}", n.target, begin.size(), count));
   for (const ValueId all : begin)
     if (b.type(all).shape.size() != 3 || b.type(all).shape[0] != Dim(cells))
       refuse(n, fmt::format("'{}' begins with {}, expected {} states of rank 2", n.target, text(b.type(all)), cells));
 }
 
 std::vector<ValueId> convert_layers(Builder& b, const ForeignNode& n, Kind kind, const std::string& squash) {
-  const std::vector<ValueId> params = n.values("params");
-  const std::vector<ValueId> begin = kind == Kind::lstm ? n.values("hx") : std::vector{n.value("hx")};
+  const std::vector<ValueId> params = all_given(n, "params", n.values("params")), begin = begin_of(n, kind);
   const Layers l = layers_of(n, kind, params.size());
   ValueId x = n.value("input");
   check_steps(b, n, x, l.time);
-  check_states(b, n, l, begin, kind == Kind::lstm ? 2 : 1);
+  check_states(b, n, l, begin);
   std::vector<ValueId> hidden, cells;
   for (std::int64_t layer = 0; layer < l.count; ++layer) {
     std::vector<ValueId> sides;
@@ -100,9 +113,10 @@ std::vector<ValueId> convert_layers(Builder& b, const ForeignNode& n, Kind kind,
 }
 
 std::vector<ValueId> convert_cell(Builder& b, const ForeignNode& n, Kind kind, const std::string& squash) {
-  const std::vector<ValueId> begin = kind == Kind::lstm ? n.values("hx") : std::vector{n.value("hx")};
-  const Cell cell = torch_cell(b, n, kind, squash, n.value("w_ih"), n.value("w_hh"), n.value("b_ih"), n.value("b_hh"));
-  const State after = step(b, cell, n.value("input"), {begin.at(0), kind == Kind::lstm ? begin.at(1) : absent});
+  const std::vector<ValueId> begin = begin_of(n, kind);
+  const std::vector<ValueId> weights = all_given(n, "w_ih, w_hh", {n.value("w_ih"), n.value("w_hh")});
+  const Cell cell = torch_cell(b, n, kind, squash, weights[0], weights[1], n.value("b_ih"), n.value("b_hh"));
+  const State after = step(b, cell, n.value("input"), {begin[0], kind == Kind::lstm ? begin[1] : absent});
   return kind == Kind::lstm ? std::vector{after.hidden, after.cell} : std::vector{after.hidden};
 }
 

@@ -38,23 +38,20 @@ double kernel_at(double distance, const Rule& r) {
 
 // The kernel is as wide as an element of the result; what lies outside does not count.
 Row antialiased(std::int64_t o, const Axis& a, const Rule& r) {
-  Row row(static_cast<std::size_t>(a.in), 0);
+  Row row;
   const float step = step_of(a, r), wide = std::max(step, 1.0F);
   const float center = step * (static_cast<float>(o) + 0.5F), reach = (r.mode == Mode::linear ? 1.0F : 2.0F) * wide;
   const auto begin = std::max<std::int64_t>(static_cast<std::int64_t>(center - reach + 0.5F), 0);
   const auto end = std::min<std::int64_t>(static_cast<std::int64_t>(center + reach + 0.5F), a.in);
-  double sum = 0;
-  for (std::int64_t i = begin; i < end; ++i)
-    sum += row[static_cast<std::size_t>(i)] = kernel_at((static_cast<double>(i) + 0.5 - center) / wide, r);
-  if (sum != 0)
-    for (double& w : row) w /= sum;
+  for (std::int64_t i = begin; i < end; ++i) row[i] = kernel_at((static_cast<double>(i) + 0.5 - center) / wide, r);
+  resize::normalise(row);
   return row;
 }
 
 Row row_of(std::int64_t o, const Axis& a, const Rule& r) {
   if (r.antialias) return antialiased(o, a, r);
-  Row row(static_cast<std::size_t>(a.in), 0);
-  const auto weight = [&](std::int64_t i) -> double& { return row[static_cast<std::size_t>(std::clamp<std::int64_t>(i, 0, a.in - 1))]; };
+  Row row;
+  const auto weight = [&](std::int64_t i) -> double& { return row[std::clamp<std::int64_t>(i, 0, a.in - 1)]; };
   const float step = step_of(a, r), at = static_cast<float>(o);
   float place = r.aligned || r.mode == Mode::nearest ? at * step : step * (at + 0.5F) - 0.5F;
   if (r.mode != Mode::cubic) place = std::max(place, 0.0F);
@@ -78,17 +75,29 @@ std::vector<Row> rows_of(const Axis& a, const Rule& r) {
 
 // ---- reading --------------------------------------------------------------------------------------------------------
 
-// ".vec" takes lists; ".default" the size and each axis's own scale.
+// ".vec" takes a list, ".default" each axis's own.
+std::vector<std::optional<double>> factors_of(const ForeignNode& n, std::size_t count) {
+  static constexpr std::string_view own[] = {"scales_d", "scales_h", "scales_w"};
+  std::vector<std::optional<double>> factors(count);
+  if (const Attr* given = n.attr("scale_factors"))
+    if (const std::optional<Attr> list = coerce(*given, AttrKind::numbers))
+      for (std::size_t i = 0; i < count; ++i) factors[i] = std::get<Floats>(*list).at(i);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string_view name = count == 1 ? "scales" : own[3 - count + i];
+    if (given(n, name)) factors[i] = number(n, name);
+    if (factors[i] && !(*factors[i] > 0 && *factors[i] < 1e6))
+      refuse(n, fmt::format("'{}' by the factor {}, expected one above 0", n.target, *factors[i]));
+  }
+  return factors;
+}
+
 std::vector<Axis> axes_of(Builder& b, const ForeignNode& n, ValueId x) {
-  const std::size_t count = static_cast<std::size_t>(n.target[n.target.find_first_of("123")] - '0');
+  const auto count = static_cast<std::size_t>(n.target[n.target.find_first_of("123")] - '0');
   const Type& type = b.type(x);
   if (type.shape.size() != count + 2) refuse(n, fmt::format("'{}' of {}, expected rank {}", n.target, text(type), count + 2));
   const Ints size = given(n, "output_size") ? ints(n, "output_size") : Ints{};
-  Floats factors;
-  if (given(n, "scale_factors"))
-    if (const std::optional<Attr> list = coerce(*n.attr("scale_factors"), AttrKind::numbers)) factors = std::get<Floats>(*list);
-  static constexpr std::string_view own[] = {"scales_d", "scales_h", "scales_w"};
-  std::vector<Axis> axes(count);
+  const std::vector<std::optional<double>> factors = factors_of(n, count);
+  std::vector<Axis> axes;
   for (std::size_t i = 0; i < count; ++i) {
     const Dim& in = type.shape[i + 2];
     if (!in.known())
@@ -97,14 +106,11 @@ std::vector<Axis> axes_of(Builder& b, const ForeignNode& n, ValueId x) {
             .at = n.path,
             .in = fmt::format("x: {}", text(type)),
             .next = "export the model with fixed sizes for these axes"});
-    const std::string_view name = count == 1 ? "scales" : own[3 - count + i];
-    if (!factors.empty()) axes[i].factor = factors.at(i);
-    if (given(n, name)) axes[i].factor = number(n, name);
-    if (size.empty() && !axes[i].factor) refuse(n, fmt::format("'{}' says neither a size nor a factor", n.target));
-    axes[i].in = in.size();
-    axes[i].out = !size.empty() ? size.at(i) : static_cast<std::int64_t>(std::floor(static_cast<double>(in.size()) * *axes[i].factor));
-    if (axes[i].in < 1 || axes[i].out < 1 || axes[i].out > (std::int64_t{1} << 24))
-      refuse(n, fmt::format("'{}' of an axis of {} to {}", n.target, axes[i].in, axes[i].out));
+    if (size.empty() && !factors[i]) refuse(n, fmt::format("'{}' says neither a size nor a factor", n.target));
+    const std::int64_t out = !size.empty() ? size.at(i) : static_cast<std::int64_t>(static_cast<double>(in.size()) * *factors[i]);
+    if (in.size() < 1 || out < 1 || out > (std::int64_t{1} << 24))
+      refuse(n, fmt::format("'{}' of an axis of {} to {}", n.target, in.size(), out));
+    axes.push_back({.in = in.size(), .out = out, .factor = factors[i]});
   }
   return axes;
 }

@@ -126,6 +126,21 @@ std::string markdown_card(const OpDef& op) {
   return out + "```\n\n";
 }
 
+// PyTorch's functions that several operators stand for: a table of lines, and the names of those that take more.
+std::string composition_list() {
+  std::string lines;
+  std::vector<std::string> code;
+  for (const ForeignMap& map : all_ops().compositions())
+    if (map.formula.empty())
+      code.push_back(fmt::format("`{}`", map.target));
+    else
+      lines += fmt::format("| `{}` | `{}` |\n", map.target, join(split(map.formula, '|'), "\\|"));
+  return fmt::format(
+      "## Compositions\n\nFunctions of PyTorch that several of these operators stand for. `a|1` is the argument `a`, or 1 where it is "
+      "not given.\n\n| PyTorch | meaning |\n|---|---|\n{}\nWritten in code, because a line does not say them: {}.\n",
+      lines, join(code, ", "));
+}
+
 std::string markdown() {
   std::string out =
       "# Operators\n\nWritten by `wherry ops --markdown` from the operator table; do not edit.\n\n"
@@ -137,8 +152,12 @@ std::string markdown() {
                        tflite_of(*op));
   out += "\n";
   for (const OpDef* op : all_ops().all()) out += markdown_card(*op);
-  out.pop_back();
-  return out;
+  return out + composition_list();
+}
+
+void say_composition(Session& session, const ForeignMap& map) {
+  if (session.json) return session.print({{"torch", {map.target}}, {"formula", map.formula}});
+  session.say(fmt::format("{}\n  {}\n", map.target, map.formula.empty() ? "several operators in a row" : map.formula));
 }
 
 std::string error_list() {
@@ -154,10 +173,13 @@ void run(Session& session, const OpsOptions& options) {
   if (options.markdown) return fmt::print("{}", markdown());
   if (options.errors) return fmt::print("{}", error_list());
   if (!options.name.empty()) {
-    const OpDef* op = all_ops().find(options.name);
+    const OpTable::Foreign* torch = all_ops().torch(options.name);
+    if (torch && !torch->op) return say_composition(session, *torch->map);
+    const OpDef* op = torch ? torch->op : all_ops().find(options.name);
+    const std::vector<std::string> known = options.name.starts_with("aten.") ? all_ops().torch_targets() : all_ops().names();
     if (!op)
       fail({.code = "E201",
-            .message = fmt::format("no operator '{}'{}", options.name, did_you_mean(options.name, all_ops().names())),
+            .message = fmt::format("no operator '{}'{}", options.name, did_you_mean(options.name, known)),
             .next = "'wherry ops' lists them; docs/adding-an-operator.md tells how to add one"});
     if (session.json)
       session.print(describe(*op));
@@ -184,10 +206,10 @@ void run(Session& session, const OpsOptions& options) {
 void add_ops(CLI::App& app, Session& session) {
   CLI::App* command = add_command(app, session, "ops", "List the operators, or show all that is known of one",
                                   "  wherry ops\n"
-                                  "  wherry ops conv2d\n"
+                                  "  wherry ops conv2d\n  wherry ops aten.lerp.Scalar\n"
                                   "  wherry ops --schema > wherry.schema.json");
   auto options = std::make_shared<OpsOptions>();
-  command->add_option("name", options->name, "An operator")->type_name("NAME");
+  command->add_option("name", options->name, "An operator, ours or PyTorch's")->type_name("NAME");
   command->add_flag("--markdown", options->markdown, "Print docs/operators.md");
   command->add_flag("--errors", options->errors, "Print docs/errors.md");
   command->add_flag("--schema", options->schema, "Print the text form's JSON Schema, for editors");

@@ -147,6 +147,51 @@ void lower_max(TflLowering& t, const Node& node) {
   divides(a) ? lower_even(t, node, a, "MAX_POOL_2D") : lower_uneven(t, node, a, "REDUCE_MAX");
 }
 
+// ---- PyTorch: three axes in operators of ours -----------------------------------------------------------------------
+
+// The windows of one axis, sliced out and reduced one by one.
+ValueId pooled_axis(Builder& b, ValueId x, std::int64_t axis, std::int64_t out, std::string_view reduce) {
+  const std::int64_t in = b.type(x).shape[static_cast<std::size_t>(axis)].size();
+  if (in == out) return x;
+  std::vector<ValueId> parts;
+  for (std::int64_t o = 0; o < out; ++o) {
+    const Span span = span_of(o, in, out);
+    const ValueId part = b("slice", {x}, {{"dim", axis}, {"start", span.begin}, {"end", span.begin + span.size}});
+    parts.push_back(span.size == 1 ? part : b(reduce, {part}, {{"dim", Ints{axis}}, {"keepdim", true}}));
+  }
+  return parts.size() == 1 ? parts[0] : b("cat", parts, {{"dim", axis}});
+}
+
+ValueId pooled_3d(Builder& b, const ForeignNode& n, ValueId x, const Ints& size, bool average) {
+  const std::string_view reduce = average ? "mean" : "amax";
+  if (size == Ints{1, 1, 1}) return b(reduce, {x}, {{"dim", Ints{2, 3, 4}}, {"keepdim", true}});
+  const Shape shape = b.type(x).shape;
+  Ints window;
+  bool divides = true;
+  for (std::size_t i = 0; i < 3; ++i) {
+    const Dim& in = shape[i + 2];
+    if (!in.known() || in.size() < 1 || size[i] < 1)
+      refuse(n, fmt::format("'{}' of {} to {}, expected sizes that are known", n.target, text(b.type(x)), text(Attr(size))));
+    window.push_back(in.size() / size[i]);
+    divides = divides && in.size() % size[i] == 0;
+  }
+  if (divides) return b(average ? "avg_pool3d" : "max_pool3d", {x}, {{"kernel_size", window}});
+  for (std::size_t i = 0; i < 3; ++i) x = pooled_axis(b, x, static_cast<std::int64_t>(i) + 2, size[i], reduce);
+  return x;
+}
+
+template <bool average>
+std::vector<ValueId> convert_3d(Builder& b, const ForeignNode& n) {
+  const ValueId x = n.value("self");
+  Ints size = ints(n, "output_size");
+  if (size.size() == 1) size.assign(3, size[0]);
+  const std::size_t rank = b.type(x).shape.size();
+  if (size.size() != 3 || (rank != 4 && rank != 5)) refuse(n, fmt::format("'{}' of {} to {}", n.target, text(b.type(x)), text(Attr(size))));
+  if (rank == 5) return {pooled_3d(b, n, x, size, average)};
+  const NamedAttr first{"dim", std::int64_t{0}};
+  return {b("squeeze", {pooled_3d(b, n, b("unsqueeze", {x}, {first}), size, average)}, {first})};
+}
+
 std::vector<AttrDef> size_attr(AttrKind kind) { return {{"output_size", kind, {}, "size of the result along each axis"}}; }
 
 // ---- source text ----------------------------------------------------------------------------------------------------
@@ -280,7 +325,10 @@ OpList adaptive_pool() {
        .eval = eval_average,
        .flops = flops,
        .layout = {LayoutRule::spatial},
-       .torch = {{"aten.adaptive_avg_pool2d.default", "x=self"}, {"aten._adaptive_avg_pool2d.default", "x=self"}},
+       .torch = {{"aten.adaptive_avg_pool2d.default", "x=self"},
+                 {"aten._adaptive_avg_pool2d.default", "x=self"},
+                 {.target = "aten.adaptive_avg_pool3d.default", .convert = convert_3d<true>},
+                 {.target = "aten._adaptive_avg_pool3d.default", .convert = convert_3d<true>}},
        .onnx = {{.target = "GlobalAveragePool", .convert = convert_onnx<true>}},
        .keras_in = {{"GlobalAveragePooling2D", "", 0, convert_keras}, {"AdaptiveAveragePooling2D", "", 0, convert_keras}},
        .tflite = {.lower = lower_average},
@@ -324,7 +372,8 @@ OpList adaptive_pool() {
        .eval = eval_max,
        .flops = flops,
        .layout = {LayoutRule::spatial},
-       .torch = {{"aten.adaptive_max_pool2d.default", "x=self"}},
+       .torch = {{"aten.adaptive_max_pool2d.default", "x=self"},
+                 {.target = "aten.adaptive_max_pool3d.default", .convert = convert_3d<false>}},
        .onnx = {{.target = "GlobalMaxPool", .convert = convert_onnx<false>}},
        .keras_in = {{"GlobalMaxPooling2D", "", 0, convert_keras}, {"AdaptiveMaxPooling2D", "", 0, convert_keras}},
        .tflite = {.lower = lower_max},

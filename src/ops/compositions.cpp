@@ -2,6 +2,7 @@
 
 #include "ops/foreign.h"
 #include "ops/infer.h"
+#include "ops/recurrent.h"
 
 #include <fmt/format.h>
 
@@ -535,8 +536,8 @@ std::vector<ValueId> convert_as_strided(Builder& b, const ForeignNode& node) {
 
 // ---- the table ----
 
-const std::vector<ForeignMap>& table() {
-  static const std::vector<ForeignMap> rows = {
+std::vector<ForeignMap> table() {
+  return {
       // One tensor, element by element. log1p and expm1 keep the digits of small numbers.
       {.target = "aten.log1p.default",
        .formula = "u = self + 1; d = u - 1; where(eq(u, 1), self, log(u) * where(eq(d, self), 1, self / d))"},
@@ -643,7 +644,6 @@ const std::vector<ForeignMap>& table() {
       // Matrices.
       {.target = "aten.outer.default", .formula = "unsqueeze(self, dim: 1) * vec2"},
       {.target = "aten.ger.default", .formula = "unsqueeze(self, dim: 1) * vec2"},
-      {.target = "aten.inner.default", .formula = "matmul(self, transpose(other, dim0: -1, dim1: -2))"},
       {.target = "aten.vdot.default", .formula = "sum(self * other)"},
       {.target = "aten.addmv.default", .formula = "(beta|1) * self + (alpha|1) * matmul(mat, vec)"},
       {.target = "aten.addbmm.default", .formula = "(beta|1) * self + (alpha|1) * sum(matmul(batch1, batch2), dim: 0)"},
@@ -722,11 +722,17 @@ const std::vector<ForeignMap>& table() {
       {.target = "aten.index_fill.int_Scalar", .convert = convert_index_fill},
       {.target = "aten.index_fill.int_Tensor", .convert = convert_index_fill},
   };
-  return rows;
 }
 
 }  // namespace
 
-std::span<const ForeignMap> compositions() { return table(); }
+std::span<const ForeignMap> compositions() {
+  static const std::vector<ForeignMap> all = [] {
+    std::vector<ForeignMap> rows = table();
+    for (const ForeignMap& row : recurrent::torch_maps()) rows.push_back(row);
+    return rows;
+  }();
+  return all;
+}
 
 }  // namespace wherry::ops

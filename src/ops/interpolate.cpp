@@ -8,6 +8,7 @@
 #include "ops/onnx_resize.h"
 #include "ops/source_helpers.h"
 #include "ops/tflite_in.h"
+#include "ops/torch_resize.h"
 
 #include <fmt/format.h>
 
@@ -350,6 +351,19 @@ void lower_onnx(OnnxLowering& l, const Node& node) {
                                                                                           : "half_pixel")}}));
 }
 
+std::vector<ForeignMap> torch_maps() {
+  std::vector<ForeignMap> maps = {{.target = "aten.upsample_nearest1d.vec", .convert = convert_nearest},
+                                  {.target = "aten.upsample_nearest1d.default", .convert = convert_nearest},
+                                  {.target = "aten.upsample_nearest2d.vec", .convert = convert_nearest},
+                                  {.target = "aten.upsample_nearest2d.default", .convert = convert_nearest},
+                                  {.target = "aten.upsample_linear1d.vec", .convert = convert_linear},
+                                  {.target = "aten.upsample_linear1d.default", .convert = convert_linear},
+                                  {.target = "aten.upsample_bilinear2d.vec", .convert = convert_bilinear},
+                                  {.target = "aten.upsample_bilinear2d.default", .convert = convert_bilinear}};
+  for (const ForeignMap& map : torch_resize::maps()) maps.push_back(map);
+  return maps;
+}
+
 }  // namespace
 
 OpList interpolate() {
@@ -366,14 +380,7 @@ OpList interpolate() {
        .eval = eval,
        .flops = flops,
        .layout = {LayoutRule::spatial},
-       .torch = {{.target = "aten.upsample_nearest1d.vec", .convert = convert_nearest},
-                 {.target = "aten.upsample_nearest1d.default", .convert = convert_nearest},
-                 {.target = "aten.upsample_nearest2d.vec", .convert = convert_nearest},
-                 {.target = "aten.upsample_nearest2d.default", .convert = convert_nearest},
-                 {.target = "aten.upsample_linear1d.vec", .convert = convert_linear},
-                 {.target = "aten.upsample_linear1d.default", .convert = convert_linear},
-                 {.target = "aten.upsample_bilinear2d.vec", .convert = convert_bilinear},
-                 {.target = "aten.upsample_bilinear2d.default", .convert = convert_bilinear}},
+       .torch = torch_maps(),
        .onnx = onnx_resize::maps(),
        .tflite_in = {{"RESIZE_BILINEAR", "", 0, convert_tflite}, {"RESIZE_NEAREST_NEIGHBOR", "", 0, convert_tflite}},
        .tflite = {.lower = lower},

@@ -6,6 +6,7 @@
 #include "ops/keras_steps.h"
 #include "ops/lowering.h"
 #include "ops/onnx.h"
+#include "ops/onnx_recurrent.h"
 #include "ops/source_helpers.h"
 #include "ops/tflite_in.h"
 
@@ -176,6 +177,12 @@ std::vector<ValueId> convert_keras(Builder& b, const ForeignNode& node) {
   return {b("linear", {tfl_in::input(node, 0), weight, keras_in::variable(node, 1)})};
 }
 
+std::vector<ForeignMap> onnx_maps() {
+  std::vector<ForeignMap> maps = {{.target = "Gemm", .convert = convert_onnx_gemm}};
+  for (const ForeignMap& map : onnx_recurrent::maps()) maps.push_back(map);
+  return maps;
+}
+
 }  // namespace
 
 OpList linear() {
@@ -194,7 +201,7 @@ OpList linear() {
        .hyper_of = hyper_of,
        .layout = {LayoutRule::fixed},
        .torch = {{"aten.linear.default", "x=input"}},
-       .onnx = {{.target = "Gemm", .convert = convert_onnx_gemm}},
+       .onnx = onnx_maps(),
        .tflite_in = {{"FULLY_CONNECTED", "", 0, convert_tflite}},
        .keras_in = {{"Dense", "", 0, convert_keras}},
        .tflite = {.lower = lower},

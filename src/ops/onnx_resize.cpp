@@ -2,6 +2,7 @@
 
 #include "ops/infer.h"
 #include "ops/onnx.h"
+#include "ops/resize_axis.h"
 
 #include <cmath>
 
@@ -45,51 +46,32 @@ double rounded(double x, const std::string& mode) {
 }
 
 double kernel_at(double distance, const Modes& m) {
-  const double d = std::abs(distance), a = m.cubic;
-  if (m.interpolation == "linear") return std::max(0.0, 1 - d);
-  if (d <= 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
-  return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
+  return m.interpolation == "linear" ? resize::linear_kernel(distance) : resize::cubic_kernel(distance, m.cubic);
 }
 
-// Row `o`: what each input element counts in output o.
-std::vector<double> row_of(std::int64_t o, const Axis& a, const Modes& m) {
-  std::vector<double> row(static_cast<std::size_t>(a.in), 0);
+resize::Row row_of(std::int64_t o, const Axis& a, const Modes& m) {
+  resize::Row row;
   const double place = place_of(o, a, m);
-  const auto clamped = [&](double i) { return static_cast<std::size_t>(std::clamp(i, 0.0, static_cast<double>(a.in - 1))); };
+  const auto clamped = [&](double i) { return static_cast<std::int64_t>(std::clamp(i, 0.0, static_cast<double>(a.in - 1))); };
   if (m.interpolation == "nearest") {
     row[clamped(rounded(place, m.nearest))] = 1;
     return row;
   }
   const double narrowed = m.antialias ? std::min(a.scale, 1.0) : 1;  // against aliases the kernel is as wide as an output element
   const double reach = (m.interpolation == "linear" ? 1 : 2) / narrowed;
-  double sum = 0;
   for (double i = std::floor(place - reach); i <= std::ceil(place + reach); ++i) {
     const bool outside = i < 0 || i >= static_cast<double>(a.in);
     if (outside && m.exclude_outside) continue;
-    const double weight = kernel_at((place - i) * narrowed, m);
-    row[clamped(i)] += weight;
-    sum += weight;
+    row[clamped(i)] += kernel_at((place - i) * narrowed, m);
   }
-  if ((m.exclude_outside || m.antialias) && sum != 0)
-    for (double& w : row) w /= sum;
+  if (m.exclude_outside || m.antialias) resize::normalise(row);
   return row;
 }
 
-// x times a matrix along one axis: a gather where each row is one element, else a product.
 ValueId along(Builder& b, ValueId x, std::int64_t axis, const Axis& a, const Modes& m) {
-  std::vector<float> matrix;
-  std::vector<std::int64_t> picks;
-  for (std::int64_t o = 0; o < a.out; ++o) {
-    const std::vector<double> row = row_of(o, a, m);
-    const auto one = std::find(row.begin(), row.end(), 1.0);
-    if (one != row.end() && std::count(row.begin(), row.end(), 0.0) + 1 == a.in) picks.push_back(one - row.begin());
-    matrix.insert(matrix.end(), row.begin(), row.end());
-  }
-  if (static_cast<std::int64_t>(picks.size()) == a.out) return b("index_select", {x, b.ints(picks)}, {{"dim", axis}});
-  const std::int64_t last = onnx::rank(b, x) - 1;
-  const auto swap = [&](ValueId v) { return axis == last ? v : b("transpose", {v}, {{"dim0", axis}, {"dim1", last}}); };
-  Tensor weights = Tensor::from(matrix, {a.out, a.in}).permuted({1, 0}).contiguous();
-  return swap(b("matmul", {swap(x), b.constant(weights.cast(b.type(x).dtype))}));
+  std::vector<resize::Row> rows;
+  for (std::int64_t o = 0; o < a.out; ++o) rows.push_back(row_of(o, a, m));
+  return resize::along(b, x, axis, rows);
 }
 
 // tf_crop_and_resize: what lies outside the input has a value of its own.

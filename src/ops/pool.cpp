@@ -267,7 +267,12 @@ std::vector<ValueId> convert(Builder& b, const ForeignNode& n) {
   for (const std::string_view attr : {"ceil_mode", "count_include_pad"})
     if (given(n, attr)) attrs.push_back({attr, flag(n, attr, false)});
   if (given(n, "divisor_override")) attrs.push_back({"divisor_override", integer(n, "divisor_override")});
-  return {b(name, {n.value("self")}, std::move(attrs))};
+  const ValueId x = n.value("self");
+  const std::string_view op = name;
+  const auto axes = static_cast<std::size_t>(op[op.size() - 2] - '0');  // "max_pool3d"
+  if (b.type(x).shape.size() != axes + 1) return {b(name, {x}, std::move(attrs))};
+  const NamedAttr first{"dim", std::int64_t{0}};  // PyTorch takes an image without a batch as well
+  return {b("squeeze", {b(name, {b("unsqueeze", {x}, {first})}, std::move(attrs))}, {first})};
 }
 constexpr char max1[] = "max_pool1d", max2[] = "max_pool2d", max3[] = "max_pool3d";
 constexpr char avg1[] = "avg_pool1d", avg2[] = "avg_pool2d", avg3[] = "avg_pool3d";

@@ -219,6 +219,56 @@ void keras_pixel_unshuffle(KerasLowering& k, const Node& node) {
                                         {0, 1, 3, 5, 2, 4}, keras::channels_last(k.graph.type(node.outputs[0]))));
 }
 
+// ---- PyTorch: functional.fold ---------------------------------------------------------------------------------------
+
+Ints pair_of(const ForeignNode& n, std::string_view argument) {
+  Ints list = ints(n, argument);
+  if (list.size() == 1) list.push_back(list[0]);
+  if (list.size() != 2) refuse(n, fmt::format("{} of '{}' is {}, expected two numbers", argument, n.target, text(Attr(list))));
+  return list;
+}
+
+// The kernel that puts channel i·width + j at place (i, j).
+Tensor places(std::int64_t height, std::int64_t width, DType type) {
+  const std::int64_t count = height * width;
+  Tensor kernel = Tensor::allocate(DType::float32, {count, 1, height, width});
+  for (std::int64_t i = 0; i < count; ++i) kernel.mutable_as<float>()[static_cast<std::size_t>(i * count + i)] = 1;
+  return kernel.cast(type);
+}
+
+// Windows next to each other are a pixel_shuffle; those that overlap are added by a transposed convolution of each channel alone.
+std::vector<ValueId> convert_col2im(Builder& b, const ForeignNode& n) {
+  ValueId x = n.value("self");
+  const Ints size = pair_of(n, "output_size"), kernel = pair_of(n, "kernel_size"), dilation = pair_of(n, "dilation");
+  const Ints padding = pair_of(n, "padding"), stride = pair_of(n, "stride");
+  const NamedAttr first{"dim", std::int64_t{0}};
+  const bool single = b.type(x).shape.size() == 2;
+  if (single) x = b("unsqueeze", {x}, {first});
+  const Type type = b.type(x);
+  const std::int64_t taps = kernel[0] * kernel[1];
+  Ints steps, behind;
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::int64_t room = size[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1;
+    if (room < 0 || stride[i] < 1) refuse(n, fmt::format("'{}' to {} with a kernel of {}", n.target, text(Attr(size)), text(Attr(kernel))));
+    steps.push_back(room / stride[i] + 1);
+    behind.push_back(room % stride[i]);
+  }
+  const bool fits = type.shape.size() == 3 && type.shape[1].known() && taps > 0 && type.shape[1].size() % taps == 0 &&
+                    type.shape[2] == Dim(steps[0] * steps[1]);
+  if (!fits) refuse(n, fmt::format("'{}' of {}, expected [N, C · {}, {}]", n.target, text(type), taps, steps[0] * steps[1]));
+  const std::int64_t channels = type.shape[1].size() / taps;
+  const bool apart = kernel == stride && kernel[0] == kernel[1] && dilation == Ints{1, 1} && padding == Ints{0, 0} && behind == Ints{0, 0};
+  ValueId y = b("reshape", {x}, {{"shape", Ints{-1, apart ? channels * taps : taps, steps[0], steps[1]}}});
+  if (apart) {
+    y = b("pixel_shuffle", {y}, {{"upscale_factor", kernel[0]}});
+  } else {
+    y = b("conv_transpose2d", {y, b.constant(places(kernel[0], kernel[1], type.dtype), b.path() + ".weight"), absent},
+          {{"stride", stride}, {"padding", padding}, {"output_padding", behind}, {"dilation", dilation}});
+    y = b("reshape", {y}, {{"shape", Ints{-1, channels, size[0], size[1]}}});
+  }
+  return {single ? b("squeeze", {y}, {first}) : y};
+}
+
 // ---- ONNX ----
 
 // Axes split by one reshape, turned, and merged by another.
@@ -309,7 +359,7 @@ OpList shuffle() {
        .infer = infer_pixel_shuffle,
        .eval = eval_pixel_shuffle,
        .layout = {LayoutRule::spatial},
-       .torch = {{"aten.pixel_shuffle.default", "x=self"}},
+       .torch = {{"aten.pixel_shuffle.default", "x=self"}, {.target = "aten.col2im.default", .convert = convert_col2im}},
        .onnx = {{.target = "DepthToSpace", .convert = convert_onnx_depth_to_space}},
        .tflite_in = {{"DEPTH_TO_SPACE", "", 0, convert_tflite_to_space}},
        .tflite = {.lower = lower_pixel_shuffle},

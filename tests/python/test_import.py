@@ -568,8 +568,8 @@ class Everyday(nn.Module):
         y = self.up(self.stem(x))
         y[:, 1] = 0.5
         tokens = self.norm(y.flatten(2).transpose(1, 2))
-        tokens = F.scaled_dot_product_attention(tokens, tokens, tokens)
-        return tokens.logsumexp(1), F.adaptive_avg_pool2d(y, 1), F.interpolate(y, scale_factor=2.0, mode="bilinear")
+        tokens = functional.scaled_dot_product_attention(tokens, tokens, tokens)
+        return tokens.logsumexp(1), functional.adaptive_avg_pool2d(y, 1), functional.interpolate(y, scale_factor=2.0, mode="bilinear")
 
 
 def test_core_aten_program(tmp_path):

@@ -168,7 +168,6 @@ UNARY = {
     "greater": lambda x: (torch.greater(x, 0), torch.less_equal(x, x.flip(0))),
     "expit": torch.special.expit,
     "negative": lambda x: torch.negative(x),
-    "inner": lambda x: torch.inner(x[0, 0], x[0, 1]),
     "add_": lambda x: (x * 1).add_(2),
     "mul_": lambda x: (x + 1).mul_(x),
     "sub_": lambda x: (x + 1).sub_(x),

@@ -609,6 +609,7 @@ std::vector<ForeignMap> table() {
       {.target = "aten.fmax.default", .formula = "where(isnan(self), other, where(isnan(other), self, maximum(self, other)))"},
       {.target = "aten.fmin.default", .formula = "where(isnan(self), other, where(isnan(other), self, minimum(self, other)))"},
       {.target = "aten.heaviside.default", .formula = "where(eq(self, 0), values, where(gt(self, 0), 1, 0))"},
+      {.target = "aten.copysign.Tensor", .formula = "where(logical_or(lt(other, 0), lt(1 / other, 0)), -abs(self), abs(self))"},
       {.target = "aten.logaddexp.default",
        .formula = "where(eq(self, other), self + 0.6931471805599453, maximum(self, other) + log1p(exp(-abs(self - other))))"},
       {.target = "aten.xlogy.Tensor", .formula = "where(isnan(other), other, where(eq(self, 0), 0, self * log(other)))"},

@@ -157,6 +157,7 @@ UNARY = {
     "fmax": lambda x: torch.fmax(x, x.log()),
     "fmin": lambda x: torch.fmin(x.log(), x),
     "heaviside": lambda x: torch.heaviside(x.relu(), torch.tensor(0.5)),
+    "copysign": lambda x: torch.copysign(x, -x.relu()),
     "logaddexp": lambda x: torch.logaddexp(x * 20, x.flip(0)),
     "xlogy": lambda x: torch.xlogy(x.relu(), x.abs()),
     "isclose": lambda x: torch.isclose(x, x * 1.000001),

@@ -11,9 +11,8 @@ namespace fs = std::filesystem;
 namespace {
 
 TextValue by(const ConvertOptions& options, const QuantizeResult& result, std::size_t samples) {
-  TextValue out;
-  out.kind = TextValue::map;
-  const auto put = [&](const char* key, const Attr& value) { out.members.emplace_back(key, TextValue::of(value)); };
+  TextValue out = TextValue::empty_map();
+  const auto put = [&](const char* key, const Attr& value) { out.put(key, TextValue::of(value)); };
   put("ranges", std::string(name(options.quantize.plan.method)));
   put("rounding", std::string(name(options.quantize.rounding)));
   put("samples", static_cast<std::int64_t>(samples));

@@ -56,6 +56,14 @@ TextValue scalar(const std::vector<T>& list) {
 
 }  // namespace
 
+TextValue TextValue::empty_map() {
+  TextValue value;
+  value.kind = map;
+  return value;
+}
+
+void TextValue::put(std::string key, TextValue value) { members.emplace_back(std::move(key), std::move(value)); }
+
 TextValue TextValue::of(const Attr& attr) {
   return std::visit([](const auto& v) { return scalar(v); }, attr);
 }

@@ -25,6 +25,8 @@ struct TextValue {
   int key_line = 0, key_column = 0;  // where its key stands, if it is a map's member
 
   static TextValue of(const Attr& attr);  // as the text writes an attribute; a data type is its name
+  static TextValue empty_map();
+  void put(std::string key, TextValue value);  // a map's member, behind the others
   const TextValue* find(std::string_view key) const;
   bool operator==(const TextValue& other) const;  // positions do not count
 };

@@ -11,7 +11,7 @@ import pytest
 jax = pytest.importorskip("jax")
 pytest.importorskip("safetensors")
 wherry = pytest.importorskip("wherry")
-from test_source_torch import FORKED, close, image, lint  # noqa: E402
+from test_source_torch import WITH_FREE, close, image, lint  # noqa: E402
 
 MODELS = pathlib.Path(__file__).resolve().parents[2] / "models"
 
@@ -26,7 +26,7 @@ def test_function_computes_what_the_text_says(name):
 
 def test_all_that_a_text_may_say(tmp_path):
     text = tmp_path / "forked.yaml"
-    text.write_text(FORKED)
+    text.write_text(WITH_FREE)
     model = wherry.load(text, seed=7)
     inputs = [np.random.default_rng(i).standard_normal((2, 4, 8, 8), dtype=np.float32) for i in range(2)]
     apply, params = model.to_jax()
@@ -43,7 +43,7 @@ def test_nnx_modules_compute_the_same(name, tmp_path):
     text = MODELS / f"{name}.yaml"
     if name == "forked":
         text = tmp_path / "forked.yaml"
-        text.write_text(FORKED)
+        text.write_text(WITH_FREE)
     model = wherry.load(text, seed=5)
     code = wherry.convert(text, out=tmp_path / "code.py", to="nnx", seed=5, verify=False).output
     lint(code)

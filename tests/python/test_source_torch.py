@@ -129,11 +129,17 @@ model:
   outputs: {logits: shift, rest: rest}
 """
 
+# Parameters that no layer owns: functional.conv2d(x, self.kernel).
+FREE = """    d: {op: conv2d, weights: {weight: kernel, bias: free.offset}, in: 12, out: 12, kernel_size: 1}
+    e: {op: conv2d, weights: {weight: free.deep.kernel}, in: 12, out: 12, kernel_size: 1, bias: false}
+    2: """
+WITH_FREE = FORKED.replace("    2: ", FREE).replace("slim: {op: conv2d,", "slim: {op: conv2d, weights: {weight: .slender},")
+
 
 @pytest.fixture
 def forked(tmp_path):
     text = tmp_path / "forked.yaml"
-    text.write_text(FORKED)
+    text.write_text(WITH_FREE)
     return wherry.load(text, seed=7)
 
 

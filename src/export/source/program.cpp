@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <unordered_map>
 
 namespace wherry::source {
@@ -39,6 +40,7 @@ class ProgramReader {
     for (const Port& port : program_.graph.inputs) inputs.push_back({program_.graph.type(port.value), port.value});
     int use = -1;
     follow(static_cast<int>(program_.scopes.size()) - 1, frame, inputs, use);
+    name_free_weights();
     return std::move(program_);
   }
 
@@ -259,6 +261,43 @@ class ProgramReader {
     for (const Held& result : results) part.outputs.push_back(result.id);
     f.parts.push_back(std::move(part));
     return results;
+  }
+
+  // ---- parameters that no layer owns: functional.linear(x, self.w) ----
+
+  // They become inputs of their layers, as weights that are no operator's parameters are.
+  void name_free_weights() {
+    std::set<std::string> owned;
+    for (const Node& node : program_.graph.nodes)
+      for (const Input& input : node.op->inputs)
+        if (is_weight(input)) owned.insert(fmt::format("{}.{}", node.path, input.name));
+    for (Scope& scope : program_.scopes)
+      for (Step& step : scope.steps)
+        if (step.op && !step.nodes.empty() && !step.layer->repeat) name_free_weights(step, owned);
+  }
+
+  void name_free_weights(Step& step, const std::set<std::string>& owned) {
+    for (std::size_t slot = 0; slot < step.op->inputs.size(); ++slot) {
+      const Input& input = step.op->inputs[slot];
+      const auto written = std::find_if(step.layer->weights.begin(), step.layer->weights.end(),
+                                        [&](const auto& weight) { return weight.first == input.name; });
+      const ValueId value = step.nodes[0]->inputs.at(slot);
+      if (!is_weight(input) || written == step.layer->weights.end() || value == absent) continue;
+      const Type& type = program_.graph.type(value);
+      const bool one_type = std::all_of(step.nodes.begin(), step.nodes.end(),
+                                        [&](const Node* node) { return program_.graph.type(node->inputs[slot]) == type; });
+      if (owned.contains(program_.graph[value].name) || !one_type) continue;
+      TextValue& said = program_.free_weights.emplace_back(TextValue::empty_map());
+      said.put("weight", written->second);
+      said.put("type", TextValue::of(text(type)));
+      step.inputs.push_back({.kind = Ref::weight, .value = &said});
+      step.slots.push_back(static_cast<int>(slot));
+    }
+    const auto own = [&](std::size_t slot) {
+      return is_weight(step.op->inputs[slot]) && step.owns(step.op->inputs[slot].name) && step.nodes[0]->inputs.at(slot) != absent;
+    };
+    step.owns_weights = false;
+    for (std::size_t slot = 0; slot < step.op->inputs.size(); ++slot) step.owns_weights |= own(slot);
   }
 
   const OpTable& ops_;

@@ -6,6 +6,7 @@
 #include "ir/model.h"
 #include "ir/op_def.h"
 
+#include <deque>
 #include <map>
 
 namespace wherry::source {
@@ -69,7 +70,8 @@ struct Scope {
 struct Program {
   const Model& model;
   const Graph& graph;
-  std::vector<Scope> scopes;  // those that are used, each behind all it uses
+  std::vector<Scope> scopes;             // those that are used, each behind all it uses
+  std::deque<TextValue> free_weights{};  // what the text could have said of parameters that no layer owns: {weight, type}
   const Scope& body() const { return scopes.back(); }
 };
 

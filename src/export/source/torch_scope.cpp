@@ -284,7 +284,8 @@ class TorchScope {
     for (const auto& [attribute, param] : kept_) out.statement(fmt::format("self.{} = {}", attribute, param));
     for (const auto& child : tree_->children) write_module(out, *child);
     for (const auto& [attribute, condition] : flags_) out.statement(fmt::format("self.{} = {}", attribute, condition));
-    for (const auto& [key, value] : weights_) write_weight(out, key, *value);
+    std::set<std::string> made;
+    for (const auto& [key, value] : weights_) write_weight(out, key, *value, made);
   }
 
   void write_module(PythonText& out, const ModuleTree& tree) {
@@ -388,22 +389,27 @@ class TorchScope {
     return weight_access(key);
   }
 
-  void write_weight(PythonText& out, const std::string& key, const TextValue& written) const {
+  // A module, as an expression. `made` has those that no layer is in, and takes more of them.
+  std::string owner_of(PythonText& out, const std::string& path, std::set<std::string>& made) const {
+    if (path.empty()) return "self";
+    const std::size_t dot = path.rfind('.');
+    const std::string outer = owner_of(out, dot == std::string::npos ? "" : path.substr(0, dot), made);
+    if (!has_module(path) && made.insert(path).second)
+      out.statement(fmt::format("{}.add_module({}, nn.Module())", outer, python_string(path.substr(dot + 1))));
+    const std::vector<std::string> segments = split(path, '.');
+    const bool attributes = std::all_of(segments.begin(), segments.end(), may_be_attribute);
+    return attributes ? "self." + path : fmt::format("self.get_submodule({})", python_string(path));
+  }
+
+  void write_weight(PythonText& out, const std::string& key, const TextValue& written, std::set<std::string>& made) const {
     if (is_layers_own(key)) return;
     const std::optional<Type> type = parse_type(written.find("type")->string_value);
     const std::size_t dot = key.rfind('.');
-    const std::string owner_path = dot == std::string::npos ? "" : key.substr(0, dot);
-    std::string owner = "self";
-    if (!owner_path.empty()) {
-      std::vector<std::string> segments = split(owner_path, '.');
-      const bool attributes = std::all_of(segments.begin(), segments.end(), may_be_attribute);
-      if (!has_module(owner_path)) out.statement(fmt::format("{}.add_module(\"{}\", nn.Module())", "self", owner_path));
-      owner = attributes ? "self." + owner_path : fmt::format("self.get_submodule(\"{}\")", owner_path);
-    }
+    const std::string owner = owner_of(out, dot == std::string::npos ? "" : key.substr(0, dot), made);
     const std::string name = key.substr(dot + 1), sizes = python_literal(wherry::sizes(type->shape));
     const bool trained = is_float(type->dtype);
     const std::string value =
-        trained ? fmt::format("nn.Parameter(0.02 * torch.randn({}{}))", sizes.substr(0), dtype_argument(type->dtype))
+        trained ? fmt::format("nn.Parameter(0.02 * torch.randn({}{}))", sizes, dtype_argument(type->dtype))
                 : fmt::format("torch.zeros({}, dtype=torch.{})", sizes, type->dtype == DType::boolean ? "bool" : wherry::name(type->dtype));
     out.statement(fmt::format("{}.register_{}({}, {})", owner, trained ? "parameter" : "buffer", python_string(name), value));
   }

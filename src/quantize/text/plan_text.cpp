@@ -10,13 +10,6 @@ namespace wherry {
 
 namespace {
 
-TextValue map() {
-  TextValue value;
-  value.kind = TextValue::map;
-  return value;
-}
-
-void put(TextValue& to, const std::string& key, TextValue value) { to.members.emplace_back(key, std::move(value)); }
 TextValue word(std::string_view text) { return TextValue::of(std::string(text)); }
 TextValue integer(std::int64_t value) { return TextValue::of(value); }
 
@@ -27,24 +20,24 @@ TextValue shortest(float value) {
 }
 
 TextValue grid_row(const Choice& choice, DType usual) {
-  TextValue row = map();
-  put(row, "scale", shortest(choice.grid.scale));
-  put(row, "zero_point", integer(choice.grid.zero_point));
-  put(row, "by", word(choice.by));
-  if (choice.group >= 0) put(row, "group", integer(choice.group));
-  if (choice.grid.dtype != usual) put(row, "precision", word(name(choice.grid.dtype)));
+  TextValue row = TextValue::empty_map();
+  row.put("scale", shortest(choice.grid.scale));
+  row.put("zero_point", integer(choice.grid.zero_point));
+  row.put("by", word(choice.by));
+  if (choice.group >= 0) row.put("group", integer(choice.group));
+  if (choice.grid.dtype != usual) row.put("precision", word(name(choice.grid.dtype)));
   return row;
 }
 
 TextValue activation_rows(const std::vector<std::string>& names, const WrittenPlan& written) {
   std::map<int, std::vector<TextValue>> rows;
   for (const auto& [key, choice] : written.plan.grids) rows[key.first].push_back(grid_row(choice, written.activations));
-  TextValue out = map();
+  TextValue out = TextValue::empty_map();
   for (auto& [id, grids] : rows) {
     TextValue several;
     several.kind = TextValue::list;
     several.items = grids;
-    put(out, names[static_cast<std::size_t>(id)], grids.size() == 1 ? grids[0] : std::move(several));
+    out.put(names[static_cast<std::size_t>(id)], grids.size() == 1 ? grids[0] : std::move(several));
   }
   return out;
 }
@@ -69,33 +62,33 @@ std::vector<std::string> section_names(const TflGraph& graph) {
 TextValue plan_to_text(const TflGraph& graph, const WrittenPlan& written, const PlanNotes& notes, const std::string& codes) {
   const std::vector<std::string> names = section_names(graph);
   const auto name_of = [&](std::size_t n) { return names[static_cast<std::size_t>(graph.nodes[n].outputs[0])]; };
-  TextValue layers = map(), requantized = map();
+  TextValue layers = TextValue::empty_map(), requantized = TextValue::empty_map();
   for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
-    TextValue row = map();
+    TextValue row = TextValue::empty_map();
     if (const auto weight = written.plan.weights.find(static_cast<int>(n)); weight != written.plan.weights.end()) {
-      put(row, "granularity", word(weight->second.scales.size() > 1 ? "channel" : "tensor"));
-      if (const auto by = notes.weights.find(static_cast<int>(n)); by != notes.weights.end()) put(row, "by", word(by->second));
+      row.put("granularity", word(weight->second.scales.size() > 1 ? "channel" : "tensor"));
+      if (const auto by = notes.weights.find(static_cast<int>(n)); by != notes.weights.end()) row.put("by", word(by->second));
     }
     const std::optional<DType> precision = written.plan.nodes[n];
-    if (precision && *precision != written.activations) put(row, "precision", word(name(*precision)));
-    if (!row.members.empty()) put(layers, name_of(n), std::move(row));
+    if (precision && *precision != written.activations) row.put("precision", word(name(*precision)));
+    if (!row.members.empty()) layers.put(name_of(n), std::move(row));
   }
   std::map<int, TextValue> cuts;
   for (const auto& [node, place] : written.plan.cuts) {
     cuts[node].kind = TextValue::list;
     cuts[node].items.push_back(integer(place));
   }
-  for (auto& [node, places] : cuts) put(requantized, name_of(static_cast<std::size_t>(node)), std::move(places));
+  for (auto& [node, places] : cuts) requantized.put(name_of(static_cast<std::size_t>(node)), std::move(places));
 
-  TextValue section = map();
-  put(section, "precision", word(written.activations == DType::int16 ? "int16x8" : "int8"));
-  put(section, "codes", word(codes));
-  if (!notes.by.members.empty()) put(section, "by", notes.by);
-  if (!notes.channels_last) put(section, "io", word("nchw"));
-  put(section, "borders", word(written.apply.integer_borders ? "integer" : "float"));
-  put(section, "activations", activation_rows(names, written));
-  if (!layers.members.empty()) put(section, "layers", std::move(layers));
-  if (!requantized.members.empty()) put(section, "requantized", std::move(requantized));
+  TextValue section = TextValue::empty_map();
+  section.put("precision", word(written.activations == DType::int16 ? "int16x8" : "int8"));
+  section.put("codes", word(codes));
+  if (!notes.by.members.empty()) section.put("by", notes.by);
+  if (!notes.channels_last) section.put("io", word("nchw"));
+  section.put("borders", word(written.apply.integer_borders ? "integer" : "float"));
+  section.put("activations", activation_rows(names, written));
+  if (!layers.members.empty()) section.put("layers", std::move(layers));
+  if (!requantized.members.empty()) section.put("requantized", std::move(requantized));
   return section;
 }
 

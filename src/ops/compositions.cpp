@@ -460,22 +460,6 @@ std::vector<ValueId> convert_convolution(Builder& b, const ForeignNode& node) {
   return {b(fmt::format("{}{}d", transposed ? "conv_transpose" : "conv", axes), {x, node.value("weight"), node.value("bias")}, attrs)};
 }
 
-// Statistics of each channel over the batch and all places, as instance_norm asks for with the batch among the channels.
-std::vector<ValueId> convert_norm_no_stats(Builder& b, const ForeignNode& node) {
-  const ValueId x = node.value("input");
-  Ints others, along(static_cast<std::size_t>(rank(b, x)), 1);
-  for (std::int64_t i = 0; i < rank(b, x); ++i)
-    if (i != 1) others.push_back(i);
-  along[1] = -1;
-  const DType type = b.type(x).dtype;
-  const ValueId centred = b("sub", {x, b("mean", {x}, {{"dim", others}, {"keepdim", true}})});
-  const ValueId variance = b("var", {x}, {{"dim", others}, {"correction", 0.0}, {"keepdim", true}});
-  ValueId y = b("mul", {centred, b("rsqrt", {b("add", {variance, b.scalar(number(node, "eps"), type)})})});
-  if (const ValueId weight = node.value("weight"); weight != absent) y = b("mul", {y, b("reshape", {weight}, {{"shape", along}})});
-  if (const ValueId bias = node.value("bias"); bias != absent) y = b("add", {y, b("reshape", {bias}, {{"shape", along}})});
-  return {y};
-}
-
 std::vector<ValueId> convert_copy(Builder& b, const ForeignNode& node) {
   const Type& to = b.type(node.value("self"));
   const ValueId source = cast(b, node.value("src"), to.dtype);
@@ -705,7 +689,6 @@ std::vector<ForeignMap> table() {
       {.target = "aten.median.dim", .convert = convert_median},
       // What run_decompositions() leaves.
       {.target = "aten.convolution.default", .convert = convert_convolution},
-      {.target = "aten._native_batch_norm_legit.no_stats", .convert = convert_norm_no_stats},
       {.target = "aten.native_dropout.default", .convert = convert_native_dropout},
       {.target = "aten.copy.default", .convert = convert_copy},
       {.target = "aten.empty.memory_format", .convert = convert_empty},

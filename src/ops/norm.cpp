@@ -247,6 +247,37 @@ void lower_instance_norm(TflLowering& t, const Node& node) {
 }
 
 // PyTorch's operator has two meanings: with stored statistics it is batch_norm.
+// With the statistics of each channel over the batch and all places, which nothing keeps: weights are standardised so.
+std::vector<ValueId> convert_norm_of_batch(Builder& b, const ForeignNode& n) {
+  const ValueId x = n.value("input");
+  const Type& type = b.type(x);
+  Ints others, along(type.shape.size(), 1);
+  for (std::size_t i = 0; i < along.size(); ++i)
+    if (i != 1) others.push_back(static_cast<std::int64_t>(i));
+  if (along.size() < 2) refuse(n, fmt::format("'{}' of {}, expected [N, C, …]", n.target, text(type)));
+  along[1] = -1;
+  const DType dtype = type.dtype;
+  const ValueId centred = b("sub", {x, b("mean", {x}, {{"dim", others}, {"keepdim", true}})});
+  const ValueId variance = b("var", {x}, {{"dim", others}, {"correction", 0.0}, {"keepdim", true}});
+  ValueId y = b("mul", {centred, b("rsqrt", {b("add", {variance, b.scalar(number(n, "eps"), dtype)})})});
+  if (const ValueId weight = n.value("weight"); weight != absent) y = b("mul", {y, b("reshape", {weight}, {{"shape", along}})});
+  if (const ValueId bias = n.value("bias"); bias != absent) y = b("add", {y, b("reshape", {bias}, {{"shape", along}})});
+  return {y};
+}
+
+std::vector<ValueId> convert_batch_norm(Builder& b, const ForeignNode& n) {
+  const bool training = flag(n, "training", false), kept = given(n, "running_mean") || given(n, "running_var");
+  if (training && kept)
+    fail({.code = "E203",
+          .message = fmt::format("'{}' with training=true cannot be honoured; only false can", n.target),
+          .at = n.source.file.empty() ? n.path : fmt::format("{} ({}:{})", n.path, n.source.file, n.source.line),
+          .next = "call model.eval() before torch.export.export"});
+  if (training) return convert_norm_of_batch(b, n);
+  const std::vector<ValueId> inputs = {n.value("input"), n.value("weight"), n.value("bias"), n.value("running_mean"),
+                                       n.value("running_var")};
+  return {b("batch_norm", inputs, {{"eps", number(n, "eps", 1e-5)}})};
+}
+
 std::vector<ValueId> convert_instance_norm(Builder& b, const ForeignNode& n) {
   const std::vector<NamedAttr> eps = {{"eps", number(n, "eps", 1e-5)}};
   if (flag(n, "use_input_stats", true)) {
@@ -604,7 +635,8 @@ OpDef batch_norm_def() {
       .parameters = batch_norm_parameters,
       .hyper_of = batch_norm_hyper,
       .layout = {LayoutRule::spatial},
-      .torch = {{"aten.batch_norm.default", "x=input =momentum =cudnn_enabled =training:false"},
+      .torch = {{.target = "aten.batch_norm.default", .convert = convert_batch_norm},
+                {.target = "aten._native_batch_norm_legit.no_stats", .convert = convert_norm_of_batch},
                 {"aten._native_batch_norm_legit_no_training.default", "x=input =momentum"}},
       .onnx = {{.target = "BatchNormalization", .convert = convert_onnx_batch_norm}},
       .keras_in = {{"BatchNormalization", "", 0, convert_keras_norm}},

@@ -18,10 +18,10 @@ import platform
 import subprocess
 import sys
 
-from parts import conversion, evaluation, formats, quantization, targets
+from parts import conversion, evaluation, formats, quantization, targets, zoo
 from parts.common import BENCH, LITERT_TORCH, ONNX2TF, PEERS, QUANTIZER, ROOT, head, row, say, words
 
-PARTS = conversion.PARTS | formats.PARTS | quantization.PARTS | evaluation.PARTS | targets.PARTS
+PARTS = conversion.PARTS | formats.PARTS | quantization.PARTS | evaluation.PARTS | targets.PARTS | zoo.PARTS
 RESULTS = BENCH / "results.json"
 PAGE = ROOT / "docs/benchmarks.md"
 

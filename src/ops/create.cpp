@@ -57,11 +57,6 @@ void lower(Target& l, const Node& node) {
   l.give_source_order(node.outputs[0], l.constant(out[0].cast(type.dtype)));
 }
 
-Ints fixed_sizes(const ForeignNode& node, const Shape& shape) {
-  if (!is_static(shape)) refuse(node, fmt::format("'{}' makes a tensor of {}, whose size is not known", node.target, text(shape)));
-  return sizes(shape);
-}
-
 // The type that the file states for the result; without it what the arguments say.
 std::optional<DType> stated_dtype(const ForeignNode& node) {
   if (const std::optional<DType> type = dtype(node, "dtype")) return type;
@@ -69,14 +64,38 @@ std::optional<DType> stated_dtype(const ForeignNode& node) {
   return std::nullopt;
 }
 
+// One number in every place of x.
+ValueId everywhere(Builder& b, ValueId x, ValueId number) { return b("where", {b("eq", {x, x}), number, number}); }
+
+// A tensor of one number with one size that is known when the model runs: it follows an input that has this size.
+ValueId open_full(Builder& b, const ForeignNode& node, const Shape& shape, double fill, DType type) {
+  const auto open = std::find_if(shape.begin(), shape.end(), [](const Dim& d) { return !d.known(); });
+  const auto same = [&](const Dim& d) { return d == *open; };
+  const bool one = std::count_if(shape.begin(), shape.end(), [](const Dim& d) { return !d.known(); }) == 1;
+  for (const Port& input : b.graph().inputs) {
+    const Shape& has = b.type(input.value).shape;
+    const auto axis = std::find_if(has.begin(), has.end(), same) - has.begin();
+    if (!one || axis == std::ssize(has)) continue;
+    ValueId line = input.value;
+    for (auto i = std::ssize(has); i-- > 0;)
+      if (i != axis) line = b("select", {line}, {{"dim", static_cast<std::int64_t>(i)}, {"index", std::int64_t{0}}});
+    const ValueId number = b.scalar(fill, type);
+    Ints column, whole;
+    for (const Dim& d : shape) column.push_back(d.known() ? 1 : -1), whole.push_back(d.known() ? d.size() : -1);
+    const ValueId filled = everywhere(b, line, number);
+    return b("expand", {b("reshape", {filled}, {{"shape", column}})}, {{"size", whole}});
+  }
+  refuse(node, fmt::format("'{}' makes a tensor of {}, whose size is not known", node.target, text(shape)));
+}
+
 // zeros, ones, full and their new_ forms: `value` is what fills, or nothing where fill_value says it.
 template <Word value>
 std::vector<ValueId> convert_full(Builder& b, const ForeignNode& node) {
   const std::string_view fixed = value;
   const bool like = std::string_view(node.target).find("_like") != std::string_view::npos;
-  const Ints size = like                        ? fixed_sizes(node, b.type(node.value("self")).shape)
-                    : node.output_types.empty() ? ints(node, "size")
-                                                : fixed_sizes(node, node.output_types[0].shape);
+  const Shape shape = like                        ? b.type(node.value("self")).shape
+                      : node.output_types.empty() ? to_shape(ints(node, "size"))
+                                                  : node.output_types[0].shape;
   double fill = fixed.empty() ? 0 : fixed == "0" ? 0 : 1;
   DType type = node.find("self") ? b.type(node.value("self")).dtype : DType::float32;
   if (fixed.empty()) {
@@ -86,7 +105,10 @@ std::vector<ValueId> convert_full(Builder& b, const ForeignNode& node) {
     if (!node.find("self") && attr && std::holds_alternative<std::int64_t>(*attr)) type = DType::int64;
     if (!node.find("self") && truth) type = DType::boolean;
   }
-  return {b("full", {}, {{"size", size}, {"fill_value", fill}, {"dtype", stated_dtype(node).value_or(type)}})};
+  const DType gives = stated_dtype(node).value_or(type);
+  if (!is_static(shape) && like) return {everywhere(b, node.value("self"), b.scalar(fill, gives))};
+  if (!is_static(shape)) return {open_full(b, node, shape, fill, gives)};
+  return {b("full", {}, {{"size", Ints(sizes(shape))}, {"fill_value", fill}, {"dtype", gives}})};
 }
 
 std::vector<ValueId> convert_scalar_tensor(Builder& b, const ForeignNode& node) {

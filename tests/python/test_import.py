@@ -555,6 +555,19 @@ def test_decomposed_program(tmp_path):
     np.testing.assert_allclose(found, net(x).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_filled_tensors_of_an_open_size(tmp_path):
+    def function(x):
+        return torch.zeros(2, x.shape[0], 3) + 1, torch.full((x.shape[0], 1), 5), torch.ones_like(x) * x
+
+    x = torch.randn(3, 4)
+    path = export(Calls(function), (x,), tmp_path / "m.pt2", dynamic_shapes=(({0: BATCH},),))
+    symbol = wherry.load(path).inputs[0][1].split("[")[1].split(",")[0]
+    found = wherry.load(path, dims={symbol: 3}).run([x.numpy()])
+    for ours, theirs in zip(found, function(x), strict=True):
+        assert ours.dtype == theirs.numpy().dtype
+        np.testing.assert_array_equal(ours, theirs.numpy())
+
+
 class Everyday(nn.Module):
     """What the core ATen operators write in another way than torch.export does."""
 

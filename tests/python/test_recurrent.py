@@ -158,6 +158,17 @@ def test_an_open_batch(name, tmp_path):
     compare(wherry.load(path, dims={symbol: 5}).run([a.numpy() for a in arrays])[:1], [expected.numpy()])
 
 
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
+def test_an_open_batch_of_states_that_are_zero(name, tmp_path):
+    layer, path = seeded(LAYERS[name]).layer, tmp_path / "m.pt2"
+    save(layer, (floats(STEPS, BATCH, IN),), path, dynamic_shapes=({1: torch.export.Dim("batch", min=2)},))
+    symbol = wherry.load(path).inputs[0][1].split(", ")[1]
+    x = floats(STEPS, 5, IN)
+    with torch.no_grad():
+        expected, _ = layer(x)
+    compare(wherry.load(path, dims={symbol: 5}).run([x.numpy()])[:1], [expected.numpy()])
+
+
 def test_dropout_in_training_is_refused(tmp_path):
     torch.manual_seed(0)
     model, path = Layer(nn.LSTM(IN, HIDDEN, 2, dropout=0.5)).train(), tmp_path / "m.pt2"

@@ -63,14 +63,16 @@ namespace {
         .at = node.source.file.empty() ? node.path : fmt::format("{} ({}:{})", node.path, node.source.file, node.source.line)});
 }
 
+constexpr std::string_view never_left_out[] = {"self",  "input",   "other",  "condition", "mask", "value", "values",     "src",
+                                               "index", "indices", "source", "v",         "g",    "theta", "boundaries", "sorted_sequence"};
+
 }  // namespace
 
 ValueId ForeignNode::value(std::string_view name) const {
   const ForeignArg* arg = find(name);
   const Attr* attr = arg ? std::get_if<Attr>(&arg->value) : nullptr;
   if (!arg || (attr && std::holds_alternative<None>(*attr))) {
-    for (const std::string_view needed : {"self", "input", "other", "condition", "mask", "value"})  // no operator leaves these out
-      if (name == needed) wrong_kind(*this, name, "given");
+    if (std::find(std::begin(never_left_out), std::end(never_left_out), name) != std::end(never_left_out)) wrong_kind(*this, name, "given");
     return absent;
   }
   if (const auto* id = std::get_if<ValueId>(&arg->value)) return *id;
@@ -80,7 +82,8 @@ ValueId ForeignNode::value(std::string_view name) const {
 std::vector<ValueId> ForeignNode::values(std::string_view name) const {
   const ForeignArg* arg = find(name);
   if (arg)
-    if (const auto* ids = std::get_if<std::vector<ValueId>>(&arg->value)) return *ids;
+    if (const auto* ids = std::get_if<std::vector<ValueId>>(&arg->value))
+      if (name != "tensors" || std::find(ids->begin(), ids->end(), absent) == ids->end()) return *ids;
   wrong_kind(*this, name, "a list of tensors");
 }
 

@@ -444,6 +444,7 @@ std::vector<ValueId> convert_index_add(Builder& b, const ForeignNode& node) {
 
 std::vector<ValueId> convert_convolution(Builder& b, const ForeignNode& node) {
   const ValueId x = node.value("input");
+  if (!given(node, "weight")) refuse(node, fmt::format("'{}' lacks its argument 'weight'", node.target));
   const std::int64_t axes = rank(b, node.value("weight")) - 2;
   const bool transposed = flag(node, "transposed", false);
   if (axes < 1 || axes > 3) refuse(node, fmt::format("'{}' along {} axes", node.target, axes));

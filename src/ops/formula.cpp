@@ -162,11 +162,17 @@ class Formula {
   }
   Operand pair(std::string_view op, const Operand& x, const Operand& y) {
     if (is_number(x) && is_number(y)) return computed(op, value(x), value(y));
+    if (op == "mul" && changes_nothing(x, y)) return y;
     std::vector<ValueId> values = brought_to_one_type(std::array{x, y});
     if (op == "div")
       for (ValueId& v : values)
         if (!is_float(b_.type(v).dtype)) v = cast(b_, v, DType::float32);
     return b_(op, values);
+  }
+  // A factor that is not given: 1 times a tensor.
+  bool changes_nothing(const Operand& factor, const Operand& tensor) const {
+    if (!is_number(factor) || value(factor) != 1) return false;
+    return std::holds_alternative<std::int64_t>(std::get<Attr>(factor)) || is_float(b_.type(std::get<ValueId>(tensor)).dtype);
   }
   static Attr computed(std::string_view op, double x, double y) {
     const double found = op == "add" ? x + y : op == "sub" ? x - y : op == "mul" ? x * y : x / y;

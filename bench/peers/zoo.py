@@ -211,7 +211,8 @@ def run_file(file, inputs):
     for name, detail in signature.get_input_details().items():
         fits = [tuple(detail["shape"]) == array.shape and detail["dtype"] == array.dtype for array in left]
         given[name] = left.pop(fits.index(True))
-    return list(signature(**given).values())
+    results = signature(**given)
+    return [results[name] for name in sorted(results, key=lambda name: [int(part) for part in re.findall(r"\d+", name)])]
 
 
 def try_network(wherry, folder, network):

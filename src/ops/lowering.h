@@ -11,6 +11,8 @@ Type channels_last(const Type& type);
 // The input's constant, or a refusal that names it. `needed` inputs must be there.
 const Tensor& weight(TflLowering& t, const Node& node, std::string_view input);
 
+inline constexpr std::size_t most_axes = 6;  // XNNPACK takes operators on more, and then cannot run them
+
 int int32s(TflLowering& t, const std::vector<std::int64_t>& values, Sizes sizes = {});  // sizes {}: a vector
 // RESHAPE to `type` (at most one symbolic size); `x` itself where it has that shape.
 int reshape(TflLowering& t, int x, const Type& type);

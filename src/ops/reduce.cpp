@@ -168,6 +168,26 @@ void eval_var(OpValues& v) {
 }
 
 // MEAN, SUM, …: the axes are named where they lie; what remains keeps its order.
+// Neighbouring axes that all go, or all stay, are one axis.
+int reduce_in_runs(TflLowering& l, std::string_view builtin, int x, const Type& type, const Ints& axes) {
+  Type seen{type.dtype, {}}, kept{type.dtype, {}};
+  std::vector<std::int64_t> runs;
+  std::optional<bool> before;
+  for (std::size_t i = 0; i < type.shape.size(); ++i) {
+    const bool goes = std::find(axes.begin(), axes.end(), static_cast<std::int64_t>(i)) != axes.end();
+    if (before == goes) {
+      seen.shape.back() = seen.shape.back() * type.shape[i];
+    } else {
+      if (goes) runs.push_back(std::ssize(seen.shape));
+      seen.shape.push_back(type.shape[i]);
+    }
+    before = goes;
+  }
+  for (std::size_t i = 0; i < seen.shape.size(); ++i)
+    if (std::find(runs.begin(), runs.end(), static_cast<std::int64_t>(i)) == runs.end()) kept.shape.push_back(seen.shape[i]);
+  return l.add(builtin, {tfl::reshape(l, x, seen), tfl::int32s(l, runs)}, kept, {{"keep_dims", false}});
+}
+
 void lower_reduce(TflLowering& l, const Node& node) {
   const ValueId x = node.inputs[0], out = node.outputs[0];
   const Order order = l.order(x);
@@ -182,6 +202,9 @@ void lower_reduce(TflLowering& l, const Node& node) {
   std::string_view builtin = node.op->tflite.builtin;
   if (type.dtype == DType::boolean && builtin == "REDUCE_MAX") builtin = "REDUCE_ANY";
   if (type.dtype == DType::boolean && builtin == "REDUCE_MIN") builtin = "REDUCE_ALL";
+  const Type whole = ordered(l.graph.type(x), order);
+  if (whole.shape.size() > tfl::most_axes && is_static(whole.shape))
+    return l.give(out, tfl::reshape(l, reduce_in_runs(l, builtin, l.as_is(x), whole, placed), type), after);
   l.give(out, l.add(builtin, {l.as_is(x), tfl::int32s(l, placed)}, type, {{"keep_dims", keep}}), after);
 }
 
@@ -411,7 +434,8 @@ OpList reduce() {
                   .keras = "keras.ops.sum({x}, axis={dim}, keepdims={keepdim})",
                   .jax = "jnp.sum({x}, axis={dim!}, keepdims={keepdim?})"},
        .quant = {QuantRule::own_range},
-       .examples = {"sum(x: float32[1, 8, 4, 4], dim: [2, 3], keepdim: true)", "sum(x: int64[2, 3], dim: 1)", "sum(x: float32[2, 3])"}},
+       .examples = {"sum(x: float32[1, 8, 4, 4], dim: [2, 3], keepdim: true)", "sum(x: int64[2, 3], dim: 1)", "sum(x: float32[2, 3])",
+                    "sum(x: float32[1, 2, 3, 2, 2, 1, 3], dim: [2, 4])"}},
       {.name = "amax",
        .doc = "The greatest value along axes.",
        .inputs = one,

@@ -6,6 +6,7 @@
 #include "ops/infer.h"
 #include "ops/keras_in.h"
 #include "ops/keras_steps.h"
+#include "ops/lowering.h"
 #include "ops/onnx.h"
 #include "ops/tflite_in.h"
 
@@ -58,7 +59,14 @@ void lower(TflLowering& l, const Node& node) {
   order[axis] = rank - 1;
   std::vector<TflOption> options;
   if (node.op->tflite.builtin == "SOFTMAX") options.push_back({"beta", 1.0});
-  l.give(out, l.add(node.op->tflite.builtin, {l.in_order(x, order)}, ordered(type, order), std::move(options)), order);
+  const Type whole = ordered(type, order);
+  const int lies = l.in_order(x, order);
+  if (whole.shape.size() <= tfl::most_axes || !is_static(whole.shape))
+    return l.give(out, l.add(node.op->tflite.builtin, {lies}, whole, std::move(options)), order);
+  const std::int64_t last = whole.shape.back().size();
+  const Type rows{whole.dtype, {Dim(element_count(sizes(whole.shape)) / std::max<std::int64_t>(last, 1)), Dim(last)}};
+  const int y = l.add(node.op->tflite.builtin, {tfl::reshape(l, lies, rows)}, rows, std::move(options));
+  l.give(out, tfl::reshape(l, y, whole), order);
 }
 
 template <Word op, Word argument>
@@ -131,7 +139,8 @@ OpList softmax() {
                   .torch_module = "nn.Softmax(dim={dim})"},
        .quant = {QuantRule::fixed, 1.0 / 256, -128},
        .examples = {"softmax(x: float32[2, 10], dim: -1)", "softmax(x: float32[1, 6, 4, 4], dim: 1)",
-                    "softmax(x: float32[2, 3, 4], dim: 1)", "softmax(x: float32[1, 6, 4, 4] in 50..90, dim: 2)"}},
+                    "softmax(x: float32[2, 3, 4], dim: 1)", "softmax(x: float32[1, 2, 3, 1, 2, 2, 3], dim: 2)",
+                    "softmax(x: float32[1, 6, 4, 4] in 50..90, dim: 2)"}},
       {.name = "log_softmax",
        .doc = "The logarithm of softmax along `dim`, computed without overflow.",
        .inputs = {{"x", "any float tensor"}},

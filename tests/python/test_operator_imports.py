@@ -164,9 +164,17 @@ UNARY = {
     "bool_arithmetic": lambda x: ((x > 0) * (x < 1), (x > 1) + (x < -1)),
     "subtract": lambda x: torch.subtract(x, x * x, alpha=2),
     "divide": lambda x: torch.divide(torch.absolute(x), 2),
-    "arcsin": lambda x: torch.arcsin(x.tanh()),
+    "subtract_number": lambda x: torch.subtract(x, 2),
+    "divide_number": lambda x: torch.ops.aten.divide.Scalar(x, 3),
+    "arc": lambda x: (torch.arcsin(x.tanh()), torch.arccos(x.tanh()), torch.arctan(x)),
+    "arc_hyperbolic": lambda x: (torch.arcsinh(x), torch.arccosh(x.abs() + 1.1), torch.arctanh(x.tanh() * 0.9)),
     "arctan2": lambda x: torch.arctan2(x, x.flip(0)),
-    "greater": lambda x: (torch.greater(x, 0), torch.less_equal(x, x.flip(0))),
+    "greater": lambda x: (torch.greater(x, 0), torch.greater(x, x.flip(0)), torch.greater_equal(x, 0), torch.greater_equal(x, x.flip(0))),
+    "less": lambda x: (torch.less(x, 0), torch.less(x, x.flip(0)), torch.less_equal(x, 0), torch.less_equal(x, x.flip(0))),
+    "not_equal": lambda x: (torch.not_equal(x, 0), torch.not_equal(x, x.flip(0))),
+    "special": lambda x: (torch.special.erf(x), torch.special.erfc(x), torch.special.exp2(x), torch.special.sinc(x)),
+    "special_small": lambda x: (torch.special.expm1(x * 1e-3), torch.special.log1p(x.abs() * 1e-4)),
+    "addcdiv": lambda x: torch.addcdiv(x, x, x.abs() + 1, value=0.5),
     "expit": torch.special.expit,
     "negative": lambda x: torch.negative(x),
     "add_": lambda x: (x * 1).add_(2),
@@ -214,6 +222,8 @@ UNARY = {
     "any_float": lambda x: torch.any(x.relu(), 1),
     "all": lambda x: (x > -1).all(1),
     "all_all": lambda x: (x > -9).all(),
+    "all_dims": lambda x: torch.all(x > -2, (1, 3)),
+    "count_nonzero_dims": lambda x: torch.count_nonzero(x > 0, dim=(1, 2)),
     "count_nonzero": lambda x: torch.count_nonzero(x > 0, dim=1),
     "logsumexp": lambda x: x.logsumexp(1),
     "logsumexp_empty": lambda x: x.relu().log().logsumexp((0, 1), keepdim=True),
@@ -264,6 +274,8 @@ UNARY = {
     "rot180": lambda x: torch.rot90(x, 2, (1, 2)),
     "rot270": lambda x: torch.rot90(x, -1, (-1, 1)),
     "atleast": lambda x: (torch.atleast_1d(x.sum()), torch.atleast_2d(x[0, 0, 0]), torch.atleast_3d(x[0, 0, 0]), torch.atleast_3d(x[0, 0])),
+    "atleast_list": lambda x: torch.atleast_2d([x[0, 0, 0], x[0, 0]]) + torch.atleast_1d([x.sum()]) + torch.atleast_3d([x[0, 0]]),
+    "meshgrid_as_it_was": lambda x: torch.ops.aten.meshgrid.default([x[0, 0, 0], x[0, 0, :, 0]]),
     "meshgrid": lambda x: torch.meshgrid(x[0, 0, 0], x[0, 0, :, 0], indexing="ij"),
     "meshgrid_xy": lambda x: torch.meshgrid(x[0, 0, 0], x[0, 0, :, 0], x[0, :, 0, 0], indexing="xy"),
     "cartesian_prod": lambda x: torch.cartesian_prod(x[0, 0, 0], x[0, 0, :, 0]),
@@ -310,6 +322,9 @@ UNARY = {
     "sort_descending": lambda x: tuple(torch.sort(x, dim=-1, descending=True)),
     "argsort": lambda x: x.argsort(2),
     "argsort_stable": lambda x: torch.argsort(x, dim=1, stable=True),
+    "sort_stable": lambda x: tuple(torch.sort(x, stable=True, dim=1)),
+    "diff": lambda x: x.diff(dim=1),
+    "diff_twice": lambda x: torch.diff(x, 2, 3, prepend=x[..., :1], append=x[..., :2]),
     "median": lambda x: tuple(x.median(1)),
     "median_all": lambda x: x.median(),
     "kthvalue": lambda x: tuple(x.kthvalue(2, 1, keepdim=True)),
@@ -321,6 +336,7 @@ UNARY = {
     "slice_scatter": lambda x: x.slice_scatter(x[:, :2], 1, 1, 5, 2),
     "index_copy": lambda x: x.index_copy(1, torch.tensor([4, 0]), x[:, :2]),
     "index_fill": lambda x: x.index_fill(1, torch.tensor([0, -2]), 1.5),
+    "index_fill_tensor": lambda x: x.index_fill(1, torch.tensor([1]), torch.tensor(2.5)),
     "index_add": lambda x: x.index_add(1, torch.tensor([2, 0, 2]), x[:, :3], alpha=0.5),
     "index_put": lambda x: x.index_put((torch.tensor([0, 1]), torch.tensor([2, 3])), torch.ones(5)),
     "index_put_apart": lambda x: set_apart(x.clone(), x[:, :, :1, 0] * 2),
@@ -353,6 +369,12 @@ UNARY = {
     "linspace": lambda x: x * torch.linspace(-1, 2, 5),
     "logspace": lambda x: x * torch.logspace(-1, 1, 5, base=2.0),
     "eye": lambda x: x @ torch.eye(5, 3),
+    "eye_square": lambda x: x @ torch.eye(5),
+    "empty": lambda x: torch.empty(4, 5).fill_(2) * x,
+    "fill": lambda x: (torch.fill(x, 2), torch.fill(x, x.sum())),
+    "as_strided": lambda x: torch.as_strided(x + 1, (2, 4, 3), (120, 5, 1)),
+    "as_strided_turned": lambda x: torch.as_strided((x + 1).permute(0, 2, 3, 1).relu(), (3, 4), (1, 6), 7),
+    "ger": lambda x: torch.ger(x[0, 0, 0], x[0, 0, :, 0]),
     "tril_indices": lambda x: (x[0, 0][tuple(torch.tril_indices(4, 5, -1))], torch.triu_indices(3, 4, 1)),
     # matrices
     "outer": lambda x: torch.outer(x[0, 0, 0], x[0, 0, :, 0]),
@@ -425,8 +447,9 @@ class Calls(nn.Module):
         return self.function(*args)
 
 
-def check(function, args, path, **options):
+def check(function, args, path, core=False, **options):
     program = torch.export.export(Calls(function).eval(), tuple(a.clone() for a in args), **options)
+    program = program.run_decompositions() if core else program
     torch.export.save(program, path)
     expected = function(*(a.clone() for a in args))
     expected = [expected] if isinstance(expected, torch.Tensor) else list(expected)
@@ -441,6 +464,60 @@ def check(function, args, path, **options):
 @pytest.mark.parametrize("name", UNARY)
 def test_of_one_tensor(name, tmp_path):
     check(UNARY[name], (X,), tmp_path / "m.pt2")
+
+
+# What run_decompositions() says in other words.
+IN_CORE = [
+    "hardswish",
+    "hardsigmoid",
+    "gelu",
+    "elu",
+    "leaky_relu",
+    "softplus",
+    "mish",
+    "logaddexp",
+    "lerp",
+    "addcmul",
+    "norm",
+    "var",
+    "std_mean",
+    "split",
+    "chunk",
+    "unbind",
+    "expand",
+    "roll",
+    "flip",
+    "unfold",
+    "index_constant",
+    "attention",
+    "attention_mask",
+    "masked_fill",
+    "cosine_similarity",
+    "cdist",
+    "set_parts",
+    "put_by_mask",
+    "interleave",
+    "fill",
+    "empty",
+    "rrelu",
+    "isfinite",
+    "logsumexp",
+    "normalize",
+    "repeat",
+    "tril",
+    "bool_arithmetic",
+    "diagonal",
+    "as_strided",
+    "as_strided_turned",
+    "batch_norm_of_batch",
+    "weight_norm",
+    "diff",
+]
+
+
+@pytest.mark.parametrize("name", IN_CORE)
+def test_in_core_operators(name, tmp_path):
+    check(UNARY[name], (X,), tmp_path / "m.pt2", core=True)
 
 
 @pytest.mark.parametrize("name", MANY)

@@ -92,6 +92,14 @@ TEST(Rounding, TakesInputsThatAreAlwaysZero) {
 }
 
 // With the quantized inputs equal to the float ones nothing is to be made up for; with inputs halved, weights double.
+TEST(Rounding, TakesMomentsThatRoundingErrorsHaveSpoilt) {
+  Matrix weight(1, 2), moment(2, 2);
+  weight << 0.3F, -0.7F;
+  moment << 1, 2, 2, 1;  // no moment of anything: one of its energies is negative
+  const Vector scale = Vector::Constant(1, 0.7F / 127);
+  EXPECT_TRUE(round_gptq(weight, scale, gptq_moment(moment), 127, none).reals().isApprox(weight, 0.01F));
+}
+
 TEST(Refit, AnswersWhatTheInputsLost) {
   const Problem p = correlated(20, 127, 5);
   EXPECT_LT((refit(p.weight, p.moment, p.moment, 1e-3F) - p.weight).norm(), 1e-2F * p.weight.norm());

@@ -179,7 +179,7 @@ class Reconstruction {
     parallel_for(2, threads, [&](std::size_t task, int) {
       (task == 0 ? record.nearest : record.chosen) = output_error((task == 0 ? nearest : rounded).reals() - target, xx);
     });
-    if (record.chosen > record.nearest) rounded = nearest, record.chosen = record.nearest;
+    if (!(record.chosen <= record.nearest)) rounded = nearest, record.chosen = record.nearest;
 
     const Vector shift = rounded.reals() * all.mean_x() - weight * all.mean_f();
     for (std::int64_t r = 0; r < layer.rows; ++r) {

@@ -122,10 +122,13 @@ GptqMoment gptq_moment(const Matrix& moment) {
   GptqMoment out{.order = std::vector<Eigen::Index>(static_cast<std::size_t>(d)), .factor = {}};
   std::iota(out.order.begin(), out.order.end(), 0);
   std::ranges::stable_sort(out.order, [&](Eigen::Index a, Eigen::Index b) { return moment(a, a) > moment(b, b); });
-  out.factor = moment(out.order, out.order);
-  out.factor.diagonal().array() += damping_of(moment);
-  inverse_factor(d, out.factor.data());
-  return out;
+  // Where inputs hardly vary around large means, what is left of the moment is rounding: more damping then.
+  for (float damping = damping_of(moment);; damping *= 10) {
+    out.factor = moment(out.order, out.order);
+    out.factor.diagonal().array() += damping;
+    inverse_factor(d, out.factor.data());
+    if (out.factor.allFinite() || !std::isfinite(damping)) return out;
+  }
 }
 
 Rounded round_gptq(const Matrix& weight, const Vector& scale, const GptqMoment& moment, float limit, double work, int threads) {

@@ -103,6 +103,10 @@ const std::vector<Case> cases = {
        n.output("sum", n.node("sum", "add", {x, n.add.constant(Tensor::scalar(3, DType::int64))}));
        n.output("float", n.node("cast", "cast", {x}, {{"dtype", DType::float32}}));
      }},
+    {"seven_axes",  // more than XNNPACK takes
+     [](Net& n) {
+       n.output("y", n.node("softmax", "softmax", {n.input("x", "float32[1, 2, 3, 1, 2, 2, 3]")}, {{"dim", std::int64_t{2}}}));
+     }},
     {"sequence",
      [](Net& n) {
        n.output("y", n.conv("conv", n.input("x", "float32[2, 3, 16]"), 5, 3, {{"stride", Ints{2}}, {"padding", Ints{1}}}));

@@ -29,20 +29,24 @@ def zoo(args):
     return found
 
 
+def exported(found):
+    return [one for one in found if one["stage"] not in ("PyTorch", "torch.export")]
+
+
 def is_exact(one):
     return one["stage"] == "done" and one["error"] <= EXACT
 
 
 def zoo_tables(found):
-    exported = [one for one in found if one["stage"] not in ("PyTorch", "torch.export")]
-    tried, exact = (Counter(one["network"].split("/")[0] for one in group) for group in (exported, filter(is_exact, exported)))
+    tries = exported(found)
+    tried, exact = (Counter(one["network"].split("/")[0] for one in group) for group in (tries, filter(is_exact, tries)))
     rows = head("networks with random weights, exported by torch.export", "tried", "as PyTorch", "median error", "median time")
     for family, count in tried.items():
-        right = [one for one in exported if is_exact(one) and one["network"].startswith(family)]
+        right = [one for one in tries if is_exact(one) and one["network"].startswith(family)]
         cells = [median(one[key] for one in right) for key in ("error", "seconds")]
         rows.append(row(family, str(count), str(exact[family]), f"{cells[0]:.1e}", f"{1000 * cells[1]:.0f} ms"))
     others = head("the others", "where", "what is said")
-    for one in exported:
+    for one in tries:
         if not is_exact(one):
             said = one.get("said", f"error {one.get('error', 0):.1e} of the greatest output").split("\n")[0]
             others.append(row(one["network"], one["stage"], said.replace("|", "\\|")[:160]))
@@ -50,9 +54,9 @@ def zoo_tables(found):
 
 
 def zoo_goals(found):
-    exported = [one for one in found if one["stage"] not in ("PyTorch", "torch.export")]
-    share = 100 * sum(map(is_exact, exported)) / len(exported)
-    shown = f"{share:.1f} % of {len(exported)}"
+    tries = exported(found)
+    share = 100 * sum(map(is_exact, tries)) / len(tries)
+    shown = f"{share:.1f} % of {len(tries)}"
     yield Goal("networks of torchvision, timm and transformers: as PyTorch", "≥ 95 %", 95, share, shown, least=True)
 
 

@@ -176,11 +176,12 @@ void run(Session& session, const OpsOptions& options) {
     const OpTable::Foreign* torch = all_ops().torch(options.name);
     if (torch && !torch->op) return say_composition(session, *torch->map);
     const OpDef* op = torch ? torch->op : all_ops().find(options.name);
-    const std::vector<std::string> known = options.name.starts_with("aten.") ? all_ops().torch_targets() : all_ops().names();
-    if (!op)
+    if (!op) {
+      const std::vector<std::string> known = options.name.starts_with("aten.") ? all_ops().torch_targets() : all_ops().names();
       fail({.code = "E201",
             .message = fmt::format("no operator '{}'{}", options.name, did_you_mean(options.name, known)),
             .next = "'wherry ops' lists them; docs/adding-an-operator.md tells how to add one"});
+    }
     if (session.json)
       session.print(describe(*op));
     else
@@ -206,7 +207,8 @@ void run(Session& session, const OpsOptions& options) {
 void add_ops(CLI::App& app, Session& session) {
   CLI::App* command = add_command(app, session, "ops", "List the operators, or show all that is known of one",
                                   "  wherry ops\n"
-                                  "  wherry ops conv2d\n  wherry ops aten.lerp.Scalar\n"
+                                  "  wherry ops conv2d\n"
+                                  "  wherry ops aten.lerp.Scalar\n"
                                   "  wherry ops --schema > wherry.schema.json");
   auto options = std::make_shared<OpsOptions>();
   command->add_option("name", options->name, "An operator, ours or PyTorch's")->type_name("NAME");

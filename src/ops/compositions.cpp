@@ -134,7 +134,6 @@ std::vector<ValueId> convert_tensordot(Builder& b, const ForeignNode& node) {
   };
   const Ints left = named("dims_self", x), right = named("dims_other", y);
   Ints sizes;
-  std::int64_t rows = 1, summed = 1;
   const auto rest_of = [&](ValueId of, const Ints& dims) {
     std::int64_t count = 1;
     for (std::int64_t i = 0; i < rank(b, of); ++i) {
@@ -144,8 +143,8 @@ std::vector<ValueId> convert_tensordot(Builder& b, const ForeignNode& node) {
     }
     return count;
   };
-  rows = rest_of(x, left);
-  const std::int64_t columns = rest_of(y, right);
+  const std::int64_t rows = rest_of(x, left), columns = rest_of(y, right);
+  std::int64_t summed = 1;
   for (const std::int64_t d : left) summed *= size(b, node, x, d);
   const Ints last = moved_behind(rank(b, y), right);
   Ints first(right);  // the summed axes, then the others
@@ -245,11 +244,6 @@ std::vector<ValueId> convert_cartesian(Builder& b, const ForeignNode& node) {
 
 // ---- constants ----
 
-DType stated(const ForeignNode& node, DType fallback) {
-  if (const std::optional<DType> given = dtype(node, "dtype")) return *given;
-  return node.output_types.empty() ? fallback : node.output_types[0].dtype;
-}
-
 // As PyTorch has it: from both ends towards the middle, so that the last number is `end`.
 std::vector<double> linear_steps(const ForeignNode& node) {
   const double start = number(node, "start"), end = number(node, "end");
@@ -267,13 +261,13 @@ ValueId line(Builder& b, const std::vector<double>& numbers, DType dtype) {
 }
 
 std::vector<ValueId> convert_linspace(Builder& b, const ForeignNode& node) {
-  return {line(b, linear_steps(node), stated(node, DType::float32))};
+  return {line(b, linear_steps(node), stated_dtype(node).value_or(DType::float32))};
 }
 
 std::vector<ValueId> convert_logspace(Builder& b, const ForeignNode& node) {
   std::vector<double> numbers = linear_steps(node);
   for (double& n : numbers) n = std::pow(number(node, "base", 10), n);
-  return {line(b, numbers, stated(node, DType::float32))};
+  return {line(b, numbers, stated_dtype(node).value_or(DType::float32))};
 }
 
 std::vector<ValueId> convert_eye(Builder& b, const ForeignNode& node) {
@@ -281,7 +275,7 @@ std::vector<ValueId> convert_eye(Builder& b, const ForeignNode& node) {
   if (rows < 0 || columns < 0 || rows * columns > 100'000'000) refuse(node, fmt::format("'{}' of {} × {}", node.target, rows, columns));
   std::vector<float> ones(static_cast<std::size_t>(rows * columns));
   for (std::int64_t i = 0; i < std::min(rows, columns); ++i) ones[static_cast<std::size_t>(i * columns + i)] = 1;
-  return {b.constant(Tensor::from(ones, {rows, columns}).cast(stated(node, DType::float32)), b.path())};
+  return {b.constant(Tensor::from(ones, {rows, columns}).cast(stated_dtype(node).value_or(DType::float32)), b.path())};
 }
 
 // Rows and columns of the places on and below a diagonal, or on and above it.
@@ -295,7 +289,7 @@ std::vector<ValueId> convert_triangle(Builder& b, const ForeignNode& node) {
       if (lower ? j - i <= offset : j - i >= offset) places.push_back(i), across.push_back(j);
   const auto count = static_cast<std::int64_t>(places.size());
   places.insert(places.end(), across.begin(), across.end());
-  return {b.constant(Tensor::from(places, {2, count}).cast(stated(node, DType::int64)), b.path())};
+  return {b.constant(Tensor::from(places, {2, count}).cast(stated_dtype(node).value_or(DType::int64)), b.path())};
 }
 
 // ---- order ----
@@ -415,6 +409,13 @@ std::vector<ValueId> convert_index_copy(Builder& b, const ForeignNode& node) {
   return {replaced(b, x, dim, fixed_positions(b, node, length), node.value("source"), length)};
 }
 
+// The argument `value`, a number or a tensor of one.
+ValueId filling(Builder& b, const ForeignNode& node, DType type) {
+  const ForeignArg* value = node.find("value");
+  const bool computed = value && std::holds_alternative<ValueId>(value->value);
+  return computed ? cast(b, node.value("value"), type) : b.scalar(number(node, "value"), type);
+}
+
 std::vector<ValueId> convert_index_fill(Builder& b, const ForeignNode& node) {
   const ValueId x = node.value("self");
   const std::int64_t dim = axis(b, node, "dim", x), length = size(b, node, x, dim);
@@ -422,9 +423,7 @@ std::vector<ValueId> convert_index_fill(Builder& b, const ForeignNode& node) {
   for (const std::int64_t at : fixed_positions(b, node, length)) filled[static_cast<std::size_t>(at)] = 1;
   Sizes along(static_cast<std::size_t>(rank(b, x)), 1);
   along[static_cast<std::size_t>(dim)] = length;
-  const ForeignArg* value = node.find("value");
-  const bool computed = value && std::holds_alternative<ValueId>(value->value);
-  const ValueId fill = computed ? cast(b, node.value("value"), b.type(x).dtype) : b.scalar(number(node, "value"), b.type(x).dtype);
+  const ValueId fill = filling(b, node, b.type(x).dtype);
   return {b("where", {b.constant(Tensor::from(filled, along).cast(DType::boolean)), fill, x})};
 }
 
@@ -449,9 +448,7 @@ std::vector<ValueId> convert_convolution(Builder& b, const ForeignNode& node) {
   const bool transposed = flag(node, "transposed", false);
   if (axes < 1 || axes > 3) refuse(node, fmt::format("'{}' along {} axes", node.target, axes));
   const auto each = [&](const char* name, std::int64_t fallback) {
-    Ints list = ints(node, name, Ints{fallback});
-    if (list.size() == 1) list.resize(static_cast<std::size_t>(axes), list[0]);
-    return list;
+    return for_axes(node, name, static_cast<std::size_t>(axes), Ints{fallback});
   };
   std::vector<NamedAttr> attrs = {{"stride", each("stride", 1)},
                                   {"padding", each("padding", 0)},
@@ -468,22 +465,8 @@ std::vector<ValueId> convert_copy(Builder& b, const ForeignNode& node) {
   return {b("expand", {source}, {{"size", shape_of_result(node, "self")}})};
 }
 
-std::vector<ValueId> convert_native_dropout(Builder& b, const ForeignNode& node) {
-  if (flag(node, "train", false)) refuse(node, fmt::format("'{}' drops at random: export the model in eval mode", node.target));
-  return {b("dropout", {node.value("input")}, {{"p", number(node, "p", 0.5)}})};
-}
-
-// Memory that something else fills: zeros.
-std::vector<ValueId> convert_empty(Builder& b, const ForeignNode& node) {
-  return {b("full", {}, {{"size", ints(node, "size")}, {"fill_value", 0.0}, {"dtype", stated(node, DType::float32)}})};
-}
-
 std::vector<ValueId> convert_fill(Builder& b, const ForeignNode& node) {
-  const ValueId x = node.value("self");
-  const ForeignArg* value = node.find("value");
-  const bool computed = value && std::holds_alternative<ValueId>(value->value);
-  const ValueId fill = computed ? cast(b, node.value("value"), b.type(x).dtype) : b.scalar(number(node, "value"), b.type(x).dtype);
-  return {b("expand", {fill}, {{"size", shape_of_result(node, "self")}})};
+  return {b("expand", {filling(b, node, b.type(node.value("self")).dtype)}, {{"size", shape_of_result(node, "self")}})};
 }
 
 // Elements by their distance in memory. The importer adds how self lies there: "self_strides" (and a storage offset of its own).
@@ -521,6 +504,10 @@ std::vector<ValueId> convert_as_strided(Builder& b, const ForeignNode& node) {
 
 // ---- the table ----
 
+constexpr std::string_view outer = "unsqueeze(self, dim: 1) * vec2";
+constexpr std::string_view distances = "sqrt(sum(square(unsqueeze(x1, dim: -2) - unsqueeze(x2, dim: -3)), dim: -1))";
+constexpr std::string_view rrelu = "leaky_relu(self, negative_slope: ((lower|0.125) + (upper|0.3333333333333333)) / 2)";
+
 std::vector<ForeignMap> table() {
   return {
       // One tensor, element by element. log1p and expm1 keep the digits of small numbers.
@@ -540,12 +527,8 @@ std::vector<ForeignMap> table() {
       {.target = "aten.rad2deg.default", .formula = "self * 57.29577951308232"},
       {.target = "aten.logit.default", .formula = "p = clamp(self, min: eps|-inf, max: 1 - (eps|-inf)); log(p / (1 - p))"},
       {.target = "aten.threshold.default", .formula = "where(le(self, threshold), value, self)"},
-      {.target = "aten.rrelu.default",
-       .pairs = "=training:false",
-       .formula = "leaky_relu(self, negative_slope: ((lower|0.125) + (upper|0.3333333333333333)) / 2)"},
-      {.target = "aten.rrelu_with_noise_functional.default",
-       .pairs = "=noise =training:false",
-       .formula = "leaky_relu(self, negative_slope: ((lower|0.125) + (upper|0.3333333333333333)) / 2)"},
+      {.target = "aten.rrelu.default", .pairs = "=training:false", .formula = rrelu},
+      {.target = "aten.rrelu_with_noise_functional.default", .pairs = "=noise =training:false", .formula = rrelu},
       {.target = "aten.isfinite.default", .formula = "lt(abs(self), inf)"},
       {.target = "aten.isposinf.default", .formula = "eq(self, inf)"},
       {.target = "aten.isneginf.default", .formula = "eq(self, -inf)"},
@@ -628,15 +611,13 @@ std::vector<ForeignMap> table() {
        .pairs = "=ord:fro",
        .formula = "sqrt(sum(square(self), dim: dim|[-2, -1], keepdim: keepdim|false))"},
       // Matrices.
-      {.target = "aten.outer.default", .formula = "unsqueeze(self, dim: 1) * vec2"},
-      {.target = "aten.ger.default", .formula = "unsqueeze(self, dim: 1) * vec2"},
+      {.target = "aten.outer.default", .formula = outer},
+      {.target = "aten.ger.default", .formula = outer},
       {.target = "aten.vdot.default", .formula = "sum(self * other)"},
       {.target = "aten.addmv.default", .formula = "(beta|1) * self + (alpha|1) * matmul(mat, vec)"},
       {.target = "aten.addbmm.default", .formula = "(beta|1) * self + (alpha|1) * sum(matmul(batch1, batch2), dim: 0)"},
       {.target = "aten.addr.default", .formula = "(beta|1) * self + (alpha|1) * unsqueeze(vec1, dim: 1) * vec2"},
-      {.target = "aten.cdist.default",
-       .pairs = "=p:2.0 =compute_mode",
-       .formula = "sqrt(sum(square(unsqueeze(x1, dim: -2) - unsqueeze(x2, dim: -3)), dim: -1))"},
+      {.target = "aten.cdist.default", .pairs = "=p:2.0 =compute_mode", .formula = distances},
       {.target = "aten.linalg_cross.default",
        .formula = "roll(self, shifts: -1, dims: dim|-1) * roll(other, shifts: -2, dims: dim|-1) - "
                   "roll(self, shifts: -2, dims: dim|-1) * roll(other, shifts: -1, dims: dim|-1)"},
@@ -690,15 +671,11 @@ std::vector<ForeignMap> table() {
       {.target = "aten.median.dim", .convert = convert_median},
       // What run_decompositions() leaves.
       {.target = "aten.convolution.default", .convert = convert_convolution},
-      {.target = "aten.native_dropout.default", .convert = convert_native_dropout},
       {.target = "aten.copy.default", .convert = convert_copy},
-      {.target = "aten.empty.memory_format", .convert = convert_empty},
       {.target = "aten.fill.Scalar", .convert = convert_fill},
       {.target = "aten.fill.Tensor", .convert = convert_fill},
       {.target = "aten.as_strided.default", .convert = convert_as_strided},
-      {.target = "aten._cdist_forward.default",
-       .pairs = "=p:2.0 =compute_mode",
-       .formula = "sqrt(sum(square(unsqueeze(x1, dim: -2) - unsqueeze(x2, dim: -3)), dim: -1))"},
+      {.target = "aten._cdist_forward.default", .pairs = "=p:2.0 =compute_mode", .formula = distances},
       // Parts that are replaced.
       {.target = "aten.select_scatter.default", .convert = convert_select_scatter},
       {.target = "aten.slice_scatter.default", .convert = convert_slice_scatter},

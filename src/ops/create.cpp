@@ -57,13 +57,6 @@ void lower(Target& l, const Node& node) {
   l.give_source_order(node.outputs[0], l.constant(out[0].cast(type.dtype)));
 }
 
-// The type that the file states for the result; without it what the arguments say.
-std::optional<DType> stated_dtype(const ForeignNode& node) {
-  if (const std::optional<DType> type = dtype(node, "dtype")) return type;
-  if (!node.output_types.empty()) return node.output_types[0].dtype;
-  return std::nullopt;
-}
-
 // One number in every place of x.
 ValueId everywhere(Builder& b, ValueId x, ValueId number) { return b("where", {b("eq", {x, x}), number, number}); }
 
@@ -212,6 +205,7 @@ OpList create() {
                  {"aten.full_like.default", "", 0, convert_full<"">},
                  {"aten.new_full.default", "", 0, convert_full<"">},
                  {"aten.zeros.default", "", 0, convert_full<"0">},
+                 {"aten.empty.memory_format", "", 0, convert_full<"0">},  // memory that something else fills
                  {"aten.zeros_like.default", "", 0, convert_full<"0">},
                  {"aten.new_zeros.default", "", 0, convert_full<"0">},
                  {"aten.ones.default", "", 0, convert_full<"1">},

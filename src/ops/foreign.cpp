@@ -75,6 +75,12 @@ std::string word(const ForeignNode& node, std::string_view name, std::string fal
 Ints ints(const ForeignNode& node, std::string_view name, std::optional<Ints> fallback) {
   return read<Ints>(node, name, AttrKind::ints, std::move(fallback));
 }
+Ints for_axes(const ForeignNode& node, std::string_view name, std::size_t count, std::optional<Ints> fallback) {
+  Ints list = ints(node, name, std::move(fallback));
+  if (list.size() == 1) list.resize(count, list[0]);
+  if (list.size() != count) refuse(node, fmt::format("{} of '{}' is {}, expected {} numbers", name, node.target, text(Attr(list)), count));
+  return list;
+}
 Attr optional_number(const ForeignNode& node, std::string_view name) { return given(node, name) ? Attr(number(node, name)) : Attr(None{}); }
 Attr optional_integer(const ForeignNode& node, std::string_view name) {
   return given(node, name) ? Attr(integer(node, name)) : Attr(None{});
@@ -83,6 +89,11 @@ Attr optional_ints(const ForeignNode& node, std::string_view name) { return give
 
 std::optional<DType> dtype(const ForeignNode& node, std::string_view name) {
   return find(node, name) ? std::optional(read<DType>(node, name, AttrKind::dtype, std::nullopt)) : std::nullopt;
+}
+
+std::optional<DType> stated_dtype(const ForeignNode& node) {
+  if (const std::optional<DType> type = dtype(node, "dtype")) return type;
+  return node.output_types.empty() ? std::nullopt : std::optional(node.output_types[0].dtype);
 }
 
 ValueId cast(Builder& b, ValueId value, DType to) { return b.type(value).dtype == to ? value : b("cast", {value}, {{"dtype", to}}); }

@@ -15,10 +15,13 @@ std::int64_t integer(const ForeignNode& node, std::string_view name, std::option
 bool flag(const ForeignNode& node, std::string_view name, bool fallback);
 std::string word(const ForeignNode& node, std::string_view name, std::string fallback);
 Ints ints(const ForeignNode& node, std::string_view name, std::optional<Ints> fallback = {});  // an int counts as a list of one
-Attr optional_number(const ForeignNode& node, std::string_view name);                          // as an attribute that may be None
+// One for each of `count` axes, where one number stands for all.
+Ints for_axes(const ForeignNode& node, std::string_view name, std::size_t count, std::optional<Ints> fallback = {});
+Attr optional_number(const ForeignNode& node, std::string_view name);  // as an attribute that may be None
 Attr optional_integer(const ForeignNode& node, std::string_view name);
 Attr optional_ints(const ForeignNode& node, std::string_view name);
 std::optional<DType> dtype(const ForeignNode& node, std::string_view name);
+std::optional<DType> stated_dtype(const ForeignNode& node);  // what the argument `dtype` says, else the file of the result
 
 // The tensors and numbers behind `names` as values of one data type. Numbers become scalar constants.
 std::vector<ValueId> promoted(Builder& b, const ForeignNode& node, std::initializer_list<std::string_view> names);

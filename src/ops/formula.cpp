@@ -1,7 +1,6 @@
 #include "ops/formula.h"
 
 #include "base/check.h"
-
 #include "ops/foreign.h"
 
 #include <fmt/format.h>

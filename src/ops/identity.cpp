@@ -69,6 +69,7 @@ OpList identity() {
        .expand = nothing,
        .layout = {LayoutRule::any},
        .torch = {{"aten.dropout.default", "", 0, convert_dropout},
+                 {"aten.native_dropout.default", "", 0, convert_dropout},
                  {"aten.feature_dropout.default", "", 0, convert_dropout},
                  {"aten.alpha_dropout.default", "", 0, convert_dropout},
                  {"aten.feature_alpha_dropout.default", "", 0, convert_dropout}},

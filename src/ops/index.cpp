@@ -353,12 +353,8 @@ std::vector<ValueId> convert_unfold(Builder& b, const ForeignNode& node) {
 // functional.unfold(): [N, C, H, W] → [N, C · taps, places].
 std::vector<ValueId> convert_im2col(Builder& b, const ForeignNode& node) {
   ValueId x = node.value("self");
-  const auto pair = [&](const char* name, std::int64_t fallback) {
-    Ints out = ints(node, name, Ints{fallback});
-    if (out.size() == 1) out.push_back(out[0]);
-    return out;
-  };
-  const Ints size = pair("kernel_size", 1), dilation = pair("dilation", 1), padding = pair("padding", 0), step = pair("stride", 1);
+  const Ints size = for_axes(node, "kernel_size", 2, Ints{1}), dilation = for_axes(node, "dilation", 2, Ints{1}),
+             padding = for_axes(node, "padding", 2, Ints{0}), step = for_axes(node, "stride", 2, Ints{1});
   if (padding != Ints{0, 0}) x = b("pad", {x}, {{"pad", Ints{padding[1], padding[1], padding[0], padding[0]}}});
   const std::size_t channels = b.type(x).shape.size() - 3;  // 0 without a batch
   for (std::size_t i : {1U, 0U})                            // columns first: rows stay where they are

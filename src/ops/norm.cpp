@@ -247,19 +247,28 @@ void lower_instance_norm(TflLowering& t, const Node& node) {
 }
 
 // PyTorch's operator has two meanings: with stored statistics it is batch_norm.
-// With the statistics of each channel over the batch and all places, which nothing keeps: weights are standardised so.
+// x brought to mean 0 and variance 1 by the statistics of each channel over the batch and all places.
+struct OfBatch {
+  ValueId mean, variance, normal;
+};
+OfBatch of_batch(Builder& b, ValueId x, double eps) {
+  const Type& type = b.type(x);
+  const DType dtype = type.dtype;
+  Ints axes = {0};
+  for (std::int64_t i = 2; i < std::ssize(type.shape); ++i) axes.push_back(i);
+  const ValueId mean = b("mean", {x}, {{"dim", axes}, {"keepdim", true}});
+  const ValueId variance = b("var", {x}, {{"dim", axes}, {"correction", 0.0}, {"keepdim", true}});
+  const ValueId scale = b("rsqrt", {b("add", {variance, b.scalar(eps, dtype)})});
+  return {mean, variance, b("mul", {b("sub", {x, mean}), scale})};
+}
+
+// With statistics that nothing keeps: weights are standardised so.
 std::vector<ValueId> convert_norm_of_batch(Builder& b, const ForeignNode& n) {
   const ValueId x = n.value("input");
-  const Type& type = b.type(x);
-  Ints others, along(type.shape.size(), 1);
-  for (std::size_t i = 0; i < along.size(); ++i)
-    if (i != 1) others.push_back(static_cast<std::int64_t>(i));
-  if (along.size() < 2) refuse(n, fmt::format("'{}' of {}, expected [N, C, …]", n.target, text(type)));
+  Ints along(b.type(x).shape.size(), 1);
+  if (along.size() < 2) refuse(n, fmt::format("'{}' of {}, expected [N, C, …]", n.target, text(b.type(x))));
   along[1] = -1;
-  const DType dtype = type.dtype;
-  const ValueId centred = b("sub", {x, b("mean", {x}, {{"dim", others}, {"keepdim", true}})});
-  const ValueId variance = b("var", {x}, {{"dim", others}, {"correction", 0.0}, {"keepdim", true}});
-  ValueId y = b("mul", {centred, b("rsqrt", {b("add", {variance, b.scalar(number(n, "eps"), dtype)})})});
+  ValueId y = of_batch(b, x, number(n, "eps")).normal;
   if (const ValueId weight = n.value("weight"); weight != absent) y = b("mul", {y, b("reshape", {weight}, {{"shape", along}})});
   if (const ValueId bias = n.value("bias"); bias != absent) y = b("add", {y, b("reshape", {bias}, {{"shape", along}})});
   return {y};
@@ -296,8 +305,6 @@ std::vector<ValueId> onnx_batch_norm_of_batch(Builder& b, const ForeignNode& n) 
   const auto rank = static_cast<std::int64_t>(b.type(x).shape.size());
   const DType type = b.type(x).dtype;
   const double kept = number(n, "momentum", 0.9);
-  Ints axes = {0};
-  for (std::int64_t i = 2; i < rank; ++i) axes.push_back(i);
   Ints column(static_cast<std::size_t>(std::max<std::int64_t>(rank - 1, 1)), 1);
   column[0] = -1;
   const auto each = [&](int input) { return b("reshape", {onnx::required(n, input)}, {{"shape", column}}); };
@@ -305,11 +312,8 @@ std::vector<ValueId> onnx_batch_norm_of_batch(Builder& b, const ForeignNode& n) 
     const ValueId flat = b("reshape", {fresh}, {{"shape", Ints{-1}}}), old = onnx::required(n, input);
     return b("add", {b("mul", {old, b.scalar(kept, b.type(old).dtype)}), b("mul", {flat, b.scalar(1 - kept, type)})});
   };
-  const ValueId mean = b("mean", {x}, {{"dim", axes}, {"keepdim", true}});
-  const ValueId variance = b("var", {x}, {{"dim", axes}, {"correction", 0.0}, {"keepdim", true}});
-  const ValueId scale = b("rsqrt", {b("add", {variance, b.scalar(number(n, "epsilon", 1e-5), type)})});
-  const ValueId normal = b("mul", {b("sub", {x, mean}), scale});
-  return {b("add", {b("mul", {normal, each(1)}), each(2)}), moved(3, mean), moved(4, variance)};
+  const OfBatch batch = of_batch(b, x, number(n, "epsilon", 1e-5));
+  return {b("add", {b("mul", {batch.normal, each(1)}), each(2)}), moved(3, batch.mean), moved(4, batch.variance)};
 }
 
 std::vector<ValueId> convert_onnx_batch_norm(Builder& b, const ForeignNode& n) {

@@ -221,13 +221,6 @@ void keras_pixel_unshuffle(KerasLowering& k, const Node& node) {
 
 // ---- PyTorch: functional.fold ---------------------------------------------------------------------------------------
 
-Ints pair_of(const ForeignNode& n, std::string_view argument) {
-  Ints list = ints(n, argument);
-  if (list.size() == 1) list.push_back(list[0]);
-  if (list.size() != 2) refuse(n, fmt::format("{} of '{}' is {}, expected two numbers", argument, n.target, text(Attr(list))));
-  return list;
-}
-
 // The kernel that puts channel i·width + j at place (i, j).
 Tensor places(std::int64_t height, std::int64_t width, DType type) {
   const std::int64_t count = height * width;
@@ -239,8 +232,8 @@ Tensor places(std::int64_t height, std::int64_t width, DType type) {
 // Windows next to each other are a pixel_shuffle; those that overlap are added by a transposed convolution of each channel alone.
 std::vector<ValueId> convert_col2im(Builder& b, const ForeignNode& n) {
   ValueId x = n.value("self");
-  const Ints size = pair_of(n, "output_size"), kernel = pair_of(n, "kernel_size"), dilation = pair_of(n, "dilation");
-  const Ints padding = pair_of(n, "padding"), stride = pair_of(n, "stride");
+  const Ints size = for_axes(n, "output_size", 2), kernel = for_axes(n, "kernel_size", 2), dilation = for_axes(n, "dilation", 2);
+  const Ints padding = for_axes(n, "padding", 2), stride = for_axes(n, "stride", 2);
   const NamedAttr first{"dim", std::int64_t{0}};
   const bool single = b.type(x).shape.size() == 2;
   if (single) x = b("unsqueeze", {x}, {first});

@@ -90,13 +90,15 @@ Attr Importer::sizes(const Scope& scope, std::string_view name, const Argument& 
 }
 
 // PyTorch's functions of one tensor take integers where their result is a float: sqrt, exp, sigmoid.
-ForeignNode Importer::of_floats(ForeignNode node, const OpTable::Foreign& meaning) {
+std::optional<ForeignNode> Importer::of_floats(const ForeignNode& node, const OpTable::Foreign& meaning) {
   const bool one_tensor = meaning.op && meaning.op->layout.kind == LayoutRule::any && meaning.op->inputs.size() == 1;
-  if (!one_tensor || meaning.op->name == "cast" || node.args.empty() || node.output_types.empty()) return node;
-  auto* value = std::get_if<ValueId>(&node.args[0].value);
+  if (!one_tensor || meaning.op->name == "cast" || node.args.empty() || node.output_types.empty()) return {};
+  const auto* value = std::get_if<ValueId>(&node.args[0].value);
   const DType wanted = node.output_types[0].dtype;
-  if (value && *value != absent && is_float(wanted) && !is_float(builder_.type(*value).dtype)) *value = ops::cast(builder_, *value, wanted);
-  return node;
+  if (!value || *value == absent || !is_float(wanted) || is_float(builder_.type(*value).dtype)) return {};
+  ForeignNode floats = node;
+  floats.args[0].value = ops::cast(builder_, *value, wanted);
+  return floats;
 }
 
 std::vector<ValueId> Importer::call(const ForeignNode& node) {
@@ -105,7 +107,8 @@ std::vector<ValueId> Importer::call(const ForeignNode& node) {
   const auto is_input = [&](const Port& port) { return port.name == node.path; };
   const bool taken = std::any_of(graph_.inputs.begin(), graph_.inputs.end(), is_input);  // the text names inputs and layers alike
   builder_.at(builder_.unique_path(taken ? node.path + "_1" : node.path), node.source);
-  return convert_foreign(builder_, of_floats(node, *meaning), *meaning);
+  const std::optional<ForeignNode> floats = of_floats(node, *meaning);
+  return convert_foreign(builder_, floats ? *floats : node, *meaning);
 }
 
 // The operator's results, of the types that the file states. Ends with an empty Failure where the operator is not known:

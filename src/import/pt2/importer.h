@@ -34,7 +34,7 @@ class Importer {
   Aliasing aliasing_of(const Scope& scope, const NodeDef& def, const ForeignNode& node) const;
 
   ForeignNode foreign(Scope& scope, const NodeDef& def, std::string_view target);
-  ForeignNode of_floats(ForeignNode node, const OpTable::Foreign& meaning);
+  std::optional<ForeignNode> of_floats(const ForeignNode& node, const OpTable::Foreign& meaning);
   static void add_place_in_memory(const Scope& scope, const NodeDef& def, ForeignNode& node);
   ForeignArg argument(Scope& scope, std::string_view name, const Argument& argument, const NodeDef& def, ForeignNode& node);
   Attr sizes(const Scope& scope, std::string_view name, const Argument& argument, const ForeignNode& node) const;
